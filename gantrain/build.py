@@ -1,0 +1,172 @@
+"""From a configuration to a Trainer: the only file that turns names into objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from gantrain.checkpoint import Rng
+from gantrain.data import Data
+from gantrain.ema import Ema
+from gantrain.errors import ConfigError, GantrainError
+from gantrain.player import Player
+from gantrain.trainer import Cadence, Trainer
+from gantrain.turn import Precision
+
+TRUSTED = ("gantrain", "torch.nn", "torch.optim")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A trainer ready to play, and what a run says about it."""
+
+    trainer: Trainer
+    data: Data
+    preview: Tensor  # real samples, to be drawn beside the generated ones
+    limits: float  # half-width of the picture of points
+
+
+def build(cfg: DictConfig) -> Built:
+    """Build everything a validated configuration names: data first, because it tells the networks their shape.
+
+    Raises:
+        ConfigError, DataError: for choices that cannot work together, and data that cannot be read.
+    """
+    check_targets(cfg)
+    precision = Precision(
+        pick_device(cfg.device), getattr(torch, cfg.precision.forward), getattr(torch, cfg.precision.penalty)
+    )
+    rng = Rng(precision.device)
+    data: Data = make(cfg.data, "data")
+    augment: nn.Module = make(cfg.augment, "augment", shape=data.shape)
+    rng.seed(cfg.seed)
+    g, d = (build_player(cfg, name, data, precision) for name in ("g", "d"))
+    loss = make(cfg.loss, "loss").to(precision.device)
+    loss.check(d.net)
+    latent_dim = cfg.architecture.latent_dim
+    check_shapes(g.net, d.net, latent_dim, data.shape, precision.device)
+    batches = data.stream(cfg.batch_size, cfg.seed, precision.device)
+    trainer = Trainer(
+        g=g,
+        d=d,
+        ema=Ema(g.net, cfg.ema.halflife_images, cfg.ema.rampup),
+        loss=loss,
+        augment=augment.to(precision.device),
+        data=batches,
+        rng=rng,
+        precision=precision,
+        grid_latents=grid_latents(cfg, latent_dim, data).to(precision.device),
+        batch_size=cfg.batch_size,
+        d_steps=cfg.ratio.d_steps,
+        g_steps=cfg.ratio.g_steps,
+        total_steps=cfg.total_steps,
+        every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every),
+    )
+    preview = batches.peek(len(trainer.grid_latents))
+    return Built(trainer, data, preview, limits=1.25 * float(preview.abs().max()))
+
+
+def make(node: DictConfig, key: str, **facts: Any) -> Any:
+    """Instantiate ``node``, passing what only the program knows.
+
+    Raises:
+        ConfigError: if the constructor refuses its arguments; an error of our own passes through as it is.
+    """
+    try:
+        return instantiate(node, **facts, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, GantrainError):
+            raise error.__cause__ from None
+        cause = error.__cause__ or error
+        raise ConfigError(f"{key}: {node.get('_target_')} cannot be built: {str(cause).splitlines()[0]}") from error
+
+
+def check_targets(cfg: DictConfig) -> None:
+    """Raise ConfigError if a ``_target_`` lies outside gantrain, torch.nn, torch.optim and ``trusted_modules``.
+
+    Configurations travel with checkpoints, so a target is code from whoever wrote the file. The object itself is asked
+    where it was defined: ``gantrain.x.os.system`` starts well and ends badly.
+    """
+    trusted = (*TRUSTED, *cfg.trusted_modules)
+
+    def is_trusted(module: str) -> bool:
+        return any(module == root or module.startswith(f"{root}.") for root in trusted)
+
+    for target in targets(OmegaConf.to_container(cfg)):
+        if not is_trusted(target):
+            raise ConfigError(f"_target_={target} is not trusted; add its module to trusted_modules=[…] if it is yours")
+        try:
+            found = get_object(target)
+        except Exception as error:  # importing a user's module may raise anything
+            raise ConfigError(f"_target_={target} cannot be found: {str(error).splitlines()[0]}") from error
+        if not is_trusted(found.__module__):
+            raise ConfigError(f"_target_={target} leads to {found.__module__}, which is not trusted")
+
+
+def targets(node: Any) -> Iterator[str]:
+    """Yield every ``_target_`` in nested dicts and lists."""
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from targets(item)
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device that ``auto``, ``cpu``, ``cuda`` or ``cuda:<k>`` means on this machine.
+
+    Raises:
+        ConfigError: if it is none of these, or not there.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda:0" if gpus else "cpu")
+    allowed = ["cpu"] + ["cuda"] * bool(gpus) + [f"cuda:{k}" for k in range(gpus)]
+    if name not in allowed:
+        have = f"{gpus} GPU(s)" if gpus else "no usable GPU"
+        raise ConfigError(
+            f"device={name}: PyTorch sees {have} here; use device=auto{'' if gpus else ' or device=cpu'}"
+        )
+    return torch.device("cuda:0" if name == "cuda" else name)
+
+
+def build_player(cfg: DictConfig, name: str, data: Data, precision: Precision) -> Player:
+    """Build the network and the optimizer of player ``g`` or ``d``."""
+    role = {"g": "generator", "d": "discriminator"}[name]
+    key = f"architecture.{role}"
+    net: nn.Module = make(cfg.architecture[role], key, shape=data.shape, classes=data.classes)
+    # Convolutions are faster with channels last in memory; for other networks the call changes nothing.
+    net = net.to(precision.device, memory_format=torch.channels_last)
+    optimizer = make(cfg.optimizer[name], f"optimizer.{name}", params=list(net.parameters()))
+    return Player(net, optimizer, precision.scaler(), cfg.gradient_clip_norm)
+
+
+@torch.no_grad()
+def check_shapes(g: nn.Module, d: nn.Module, latent_dim: int, shape: tuple[int, ...], device: torch.device) -> None:
+    """Raise ConfigError unless G makes samples of ``shape`` and D gives each a score; one tiny forward of both."""
+    try:
+        fake = g.eval()(torch.zeros(2, latent_dim, device=device), None)
+        scores = d.eval()(fake, None)
+    except RuntimeError as error:
+        raise ConfigError(f"architecture: the networks do not fit together: {str(error).splitlines()[0]}") from error
+    g.train(), d.train()
+    if tuple(fake.shape[1:]) != tuple(shape):
+        raise ConfigError(f"architecture.generator makes samples of {tuple(fake.shape[1:])}, data has {tuple(shape)}")
+    if len(scores) != 2:
+        raise ConfigError(f"architecture.discriminator gives scores of {tuple(scores.shape)} for 2 samples")
+
+
+def grid_latents(cfg: DictConfig, latent_dim: int, data: Data) -> Tensor:
+    """Return the fixed latents of the sample grids (n, latent_dim), a function of the seed; points need many more."""
+    n = cfg.samples.count * (32 if len(data.shape) == 1 else 1)
+    return torch.randn(n, latent_dim, generator=torch.Generator().manual_seed(cfg.seed))
+

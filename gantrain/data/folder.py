@@ -1,0 +1,163 @@
+"""Any folder of images: class subfolders or flat, gray or colour, any sizes."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm import tqdm
+
+from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, flip_some
+from gantrain.errors import ConfigError, DataError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+GRAY = {"1", "L", "LA"}
+DEEP = {"I", "F", "I;16", "I;16B", "I;16L"}  # more than 8 bits a channel: Pillow would clip them to white
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+FITS = {"crop": ImageOps.fit, "pad": ImageOps.pad, "stretch": Image.Image.resize}
+
+
+def find_images(root: str) -> tuple[list[Path], list[int] | None, int]:
+    """Return the image files under ``root`` in a fixed order, their class indices (None if flat), and the class count.
+
+    Subfolders are classes, in alphabetical order; images inside them may lie deeper. Other files are passed over.
+
+    Raises:
+        DataError: if the folder is missing, holds no image, or mixes loose images with class folders.
+    """
+    top = Path(root).expanduser()
+    if not top.is_dir():
+        raise DataError(f"data.root={root} is not a folder")
+    flat = images_in(top.iterdir())
+    by_class = [images_in(folder.rglob("*")) for folder in sorted(top.iterdir()) if folder.is_dir()]
+    by_class = [files for files in by_class if files]
+    if flat and by_class:
+        raise DataError(
+            f"data.root={root} holds both images ({flat[0].name}) and folders of images "
+            f"({by_class[0][0].relative_to(top).parts[0]}); keep one kind, or point data.root at a subfolder"
+        )
+    if flat:
+        return flat, None, 0
+    if not by_class:
+        raise DataError(f"data.root={root} holds no images ({', '.join(sorted(SUFFIXES))})")
+    labels = [k for k, files in enumerate(by_class) for _ in files]
+    return [path for files in by_class for path in files], labels, len(by_class)
+
+
+def images_in(paths: Iterable[Path]) -> list[Path]:
+    """Return the image files among ``paths``, sorted, hidden ones left out."""
+    return sorted(
+        p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith((".", "._")) and p.is_file()
+    )
+
+
+def read_mode(path: Path) -> str:
+    """Return the Pillow mode of an image file, from its header alone.
+
+    Raises:
+        DataError: if it is no image, or has more than 8 bits a channel.
+    """
+    try:
+        with Image.open(path) as image:
+            mode = image.mode
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+    if mode in DEEP:
+        raise DataError(f"{path} has more than 8 bits a channel (mode {mode}); convert it to 8 bits first")
+    return mode
+
+
+def unreadable(path: Path, error: BaseException) -> DataError:
+    """Return the error that names the file, which Pillow's own text does not."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0].replace(f" {str(path)!r}", "")
+    return DataError(f"{path} cannot be read as an image ({reason}); remove or replace it")
+
+
+class ImageFolder(Data):
+    """Images of a folder, decoded once into memory if they fit, else read batch by batch by threads.
+
+    Args:
+        root: the folder; each subfolder is a class, or the images lie in it directly (no labels).
+        size: side of the square images after fitting.
+        fit: how to make them square: ``crop`` the middle, ``pad`` with black, or ``stretch``.
+        channels: 1, 3, or None: 1 if every image is gray, else 3.
+        flip: mirror each image with probability ½.
+        in_memory: True, False, or None: if the decoded bytes take at most a quarter of the machine's memory.
+
+    Raises:
+        DataError: for a missing or empty folder, or an image that cannot be read; it names the file.
+    """
+
+    def __init__(
+        self, root: str, size: int, fit: str, channels: int | None, flip: bool, in_memory: bool | None
+    ) -> None:
+        if fit not in FITS:
+            raise ConfigError(f"data.fit must be one of {', '.join(FITS)}, got {fit!r}")
+        if channels not in (None, 1, 3):
+            raise ConfigError(f"data.channels must be 1, 3 or null, got {channels}")
+        if not isinstance(size, int) or size < 1:
+            raise ConfigError(f"data.size must be a whole number above 0, got {size!r}")
+        self.paths, self.labels, self.classes = find_images(root)
+        self.size, self.fit, self.flip = size, fit, flip
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            modes = set(pool.map(read_mode, self.paths))
+        self.shape = (channels or (1 if modes <= GRAY else 3), size, size)
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        needed = len(self.paths) * int(np.prod(self.shape))
+        self.in_memory = needed <= memory / 4 if in_memory is None else in_memory
+
+    def __str__(self) -> str:
+        return f"{len(self.paths):,} images {super().__str__()}"
+
+    def read(self, path: Path) -> np.ndarray:
+        """Return one image as bytes (size, size, channels), upright, converted, and fitted to the size."""
+        try:
+            with Image.open(path) as image:
+                upright = ImageOps.exif_transpose(image).convert("L" if self.shape[0] == 1 else "RGB")
+                fitted = FITS[self.fit](upright, (self.size, self.size), Image.Resampling.LANCZOS)
+        except UNREADABLE as error:
+            raise unreadable(path, error) from error
+        return np.asarray(fitted, dtype=np.uint8).reshape(self.size, self.size, -1)
+
+    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+        """Return batches of images in [-1, 1] and their labels."""
+        order = EpochOrder(len(self.paths), batch_size, seed, torch.device("cpu"))  # first: it refuses a small set
+        labels = None if self.labels is None else torch.tensor(self.labels)
+        if self.in_memory:
+            return Images(self._read_all(), labels, self.classes, self.flip).stream(batch_size, seed, device)
+        return self._stream_from_disk(order, labels, seed, device)
+
+    def _read_all(self) -> Tensor:
+        channels, side, _ = self.shape
+        pixels = np.empty((len(self.paths), side, side, channels), dtype=np.uint8)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            images = pool.map(self.read, self.paths)
+            for k, image in enumerate(tqdm(images, "reading images", len(self.paths), leave=False, delay=1)):
+                pixels[k] = image
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+    def _stream_from_disk(self, order: EpochOrder, labels: Tensor | None, seed: int, device: torch.device) -> Batches:
+        pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="read")
+        ahead: deque[tuple[int, list[Future[np.ndarray]]]] = deque()  # (position, its images), the next few batches
+
+        def batch_at(position: int) -> Batch:
+            if ahead and ahead[0][0] != position:
+                ahead.clear()  # a resume moved the position
+            while len(ahead) < 3:
+                upcoming = position + len(ahead)
+                ahead.append((upcoming, [pool.submit(self.read, self.paths[i]) for i in order(upcoming)]))
+            _, futures = ahead.popleft()
+            pixels = torch.from_numpy(np.stack([future.result() for future in futures])).permute(0, 3, 1, 2)
+            images = as_floats(pixels.to(device))
+            if self.flip:
+                images = flip_some(images, seed, position)
+            return images, None if labels is None else labels[order(position)].to(device)
+
+        return Batches(batch_at)

@@ -1,0 +1,139 @@
+"""The contract of data sets, their batches, and images held in memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantrain.errors import DataError
+
+Batch = tuple[Tensor, Tensor | None]
+"""Samples (B, *shape) float32, and labels (B,) int64 or None."""
+
+
+class Batches:
+    """An endless stream of batches, each a pure function of its position, so the position is all there is to save."""
+
+    def __init__(self, batch_at: Callable[[int], Batch]) -> None:
+        self._batch_at = batch_at
+        self.position = 0
+
+    def next(self) -> Batch:
+        """Return the next batch."""
+        batch = self._batch_at(self.position)
+        self.position += 1
+        return batch
+
+    def peek(self, n: int) -> Tensor:
+        """Return the stream's first ``n`` samples (n, *shape); the position stays."""
+        samples = self._batch_at(0)[0]
+        position = 1
+        while len(samples) < n:
+            samples = torch.cat([samples, self._batch_at(position)[0]])
+            position += 1
+        return samples[:n]
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the number of batches drawn."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue after that many batches."""
+        self.position = state["position"]
+
+
+class Data(ABC):
+    """A data set: what one sample looks like, and batches of them."""
+
+    shape: tuple[int, ...]
+    """Shape of one sample: (2,) for points, (C, H, W) for images."""
+    classes: int
+    """Number of classes; 0 when samples carry no label."""
+
+    @abstractmethod
+    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+        """Return endless batches on ``device``; which samples come when depends on ``seed`` and position alone."""
+
+    def __str__(self) -> str:
+        """Describe the set in a few words."""
+        size = "×".join(map(str, self.shape))
+        return f"{size}, {self.classes} classes" if self.classes else f"{size}, no labels"
+
+
+class EpochOrder:
+    """Shuffled indices of ``n`` samples in whole batches: every epoch is a new permutation, its rest is dropped."""
+
+    def __init__(self, n: int, batch_size: int, seed: int, device: torch.device) -> None:
+        if n < batch_size:
+            raise DataError(f"the data set has {n} samples, fewer than batch_size={batch_size}. Set batch_size={n}")
+        self.batch_size, self.per_epoch = batch_size, n // batch_size
+
+        # A whole epoch's indices travel to the device at once; three epochs stay because a prefetching reader
+        # may look into the next one.
+        @lru_cache(maxsize=3)
+        def epoch_indices(epoch: int) -> Tensor:
+            permutation = np.random.default_rng([seed, epoch]).permutation(n)
+            return torch.from_numpy(permutation).to(device)
+
+        self._epoch_indices = epoch_indices
+
+    def __call__(self, position: int) -> Tensor:
+        """Return the indices (batch_size,) of the batch at ``position``."""
+        epoch, batch = divmod(position, self.per_epoch)
+        return self._epoch_indices(epoch)[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+
+def as_floats(pixels: Tensor) -> Tensor:
+    """Map bytes (B, C, H, W) to float32 in [-1, 1], channels last in memory, the layout convolutions prefer."""
+    return pixels.to(torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
+
+
+def flip_some(images: Tensor, seed: int, position: int) -> Tensor:
+    """Mirror each image (B, C, H, W) left to right with probability ½, a function of seed and position alone."""
+    chosen = torch.from_numpy(np.random.default_rng([seed, position, 1]).random(len(images)) < 0.5)
+    return torch.where(chosen.to(images.device)[:, None, None, None], images.flip(-1), images)
+
+
+class Images(Data):
+    """Images held in memory as bytes, on the device when there is room.
+
+    Args:
+        pixels: (N, C, H, W) uint8.
+        labels: (N,) int64, or None.
+        classes: number of classes, 0 without labels.
+        flip: mirror each image with probability ½.
+    """
+
+    def __init__(self, pixels: Tensor, labels: Tensor | None, classes: int, flip: bool = False) -> None:
+        self.pixels, self.labels, self.classes, self.flip = pixels, labels, classes, flip
+        self.shape = tuple(pixels.shape[1:])
+
+    def __str__(self) -> str:
+        return f"{len(self.pixels):,} images {super().__str__()}"
+
+    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+        """Return batches of images in [-1, 1] and their labels."""
+        home = device if self._has_room(device) else torch.device("cpu")
+        pixels = self.pixels.to(home)
+        labels = None if self.labels is None else self.labels.to(home)
+        order = EpochOrder(len(pixels), batch_size, seed, home)
+
+        def batch_at(position: int) -> Batch:
+            index = order(position)
+            images = as_floats(pixels[index].to(device, non_blocking=True))
+            if self.flip:
+                images = flip_some(images, seed, position)
+            return images, None if labels is None else labels[index].to(device, non_blocking=True)
+
+        return Batches(batch_at)
+
+    def _has_room(self, device: torch.device) -> bool:
+        if device.type != "cuda":
+            return device.type == "cpu"
+        free, _ = torch.cuda.mem_get_info(device)
+        return self.pixels.nbytes < free / 4  # the networks and their activations need the rest

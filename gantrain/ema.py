@@ -1,0 +1,51 @@
+"""Exponential moving average of the generator's weights, timed in images."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Ema:
+    """A copy of a generator whose weights follow the original's, half of the way every ``halflife_images`` images.
+
+    Timed in images so that another batch size does not change its meaning (Karras et al. 2018). Early on the
+    half-life is at most ``rampup`` times the images seen, so that the average does not cling to the initial weights
+    (Karras et al. 2022, arXiv:2206.00364). Buffers (batch-norm statistics) are copied.
+
+    torch's AveragedModel is not used: it reads a counter from the device at every update, which makes a GPU wait.
+
+    Args:
+        net: the generator to follow.
+        halflife_images: number of generated images; 0 copies the weights at every update.
+        rampup: largest half-life as a share of images seen so far, or None for no limit.
+    """
+
+    def __init__(self, net: nn.Module, halflife_images: float, rampup: float | None) -> None:
+        self.net = copy.deepcopy(net).requires_grad_(False).eval()
+        self.halflife_images, self.rampup = halflife_images, rampup
+        self.images = 0
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, images: int) -> None:
+        """Follow ``net``, which has just been updated with a batch of ``images``."""
+        self.images += images
+        halflife = self.halflife_images
+        if self.rampup is not None:
+            halflife = min(halflife, self.rampup * self.images)
+        keep = 0.5 ** (images / halflife) if halflife > 0 else 0.0
+        torch._foreach_lerp_(list(self.net.parameters()), list(net.parameters()), 1 - keep)
+        for mine, theirs in zip(self.net.buffers(), net.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averaged weights and the images counted."""
+        return {"net": dict(self.net.state_dict()), "images": self.images}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
+        self.net.load_state_dict(state["net"])
+        self.images = state["images"]

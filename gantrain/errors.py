@@ -1,0 +1,46 @@
+"""What can go wrong because of the user's input or machine, each with its own exit code.
+
+Only the standard library is imported here, so every floor may raise these.
+"""
+
+
+class GantrainError(Exception):
+    """An error the user can act on: its text is one sentence that names where and what to do."""
+
+    exit_code = 1
+
+
+class ConfigError(GantrainError, ValueError):
+    """A choice, key or value that cannot work."""
+
+    exit_code = 2
+
+
+class DataError(GantrainError):
+    """A data set that is missing, empty, damaged or too small."""
+
+    exit_code = 3
+
+
+class DivergedError(GantrainError):
+    """Training produced a value that is not finite."""
+
+    exit_code = 4
+
+
+class CheckpointError(GantrainError):
+    """A checkpoint that is missing, damaged or of another format."""
+
+    exit_code = 5
+
+
+class RunInUseError(GantrainError):
+    """Another process trains in the same run directory."""
+
+    exit_code = 6
+
+
+class StoppedError(GantrainError):
+    """A signal asked the run to stop; it saved its state and can be continued."""
+
+    exit_code = 75

@@ -1,0 +1,94 @@
+"""Player: one side of the game, and the only place where weights are moved by an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+
+@contextmanager
+def frozen(net: nn.Module) -> Iterator[None]:
+    """Let gradients pass through ``net`` without computing those of its parameters."""
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+class Player:
+    """A network, its optimizer and gradient scaler, and how many turns it took.
+
+    Args:
+        net: the generator or the discriminator.
+        optimizer: over ``net``'s parameters.
+        scaler: each player has its own, so that an overflow in D does not shrink G's gradients.
+        clip_norm: scale gradients down to this total norm, or None.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        clip_norm: float | None = None,
+    ) -> None:
+        self.net, self.optimizer, self.scaler, self.clip_norm = net, optimizer, scaler, clip_norm
+        self.turns = 0
+
+    def descend(self, loss: Tensor, measure: bool = False) -> dict[str, Tensor]:
+        """Take one optimizer step down the scalar ``loss``.
+
+        Returns the total gradient norm before clipping, as ``gradient_norm``, if it is clipped or ``measure`` asks.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        readings = {}
+        if measure or self.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            parameters = [p for p in self.net.parameters() if p.grad is not None]
+            readings["gradient_norm"] = norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+            if self.clip_norm is not None:
+                clip_grads_with_norm_(parameters, self.clip_norm, norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.turns += 1
+        return readings
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's current learning rate (of its first parameter group)."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a later turn depends on."""
+        return {
+            "net": dict(self.net.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "turns": self.turns,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._restore_layout()
+        self.scaler.load_state_dict(state["scaler"])
+        self.turns = state["turns"]
+
+    def _restore_layout(self) -> None:
+        # Fused optimizers walk a weight and its moments through memory side by side, so moments that come back
+        # contiguous must take the weight's (channels-last) layout again.
+        for parameter, moments in self.optimizer.state.items():
+            for name, value in moments.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -1,0 +1,70 @@
+"""The contract of regularizers, and the one place that differentiates D by its input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gantrain.errors import ConfigError
+from gantrain.turn import Turn
+
+
+class Regularizer(nn.Module):
+    """Three seams in the algorithm and one at build, all no-ops unless overridden."""
+
+    def for_d(self, turn: Turn) -> Tensor | None:
+        """Return the weighted scalar to add to D's loss, or None when idle."""
+        return None
+
+    def for_g(self, turn: Turn) -> Tensor | None:
+        """Return the weighted scalar to add to G's loss, or None when idle."""
+        return None
+
+    def after_d_step(self, d: nn.Module) -> None:
+        """Follow an update of D, for example by projecting its weights."""
+
+    def check(self, d: nn.Module) -> None:
+        """Raise ConfigError if this regularizer means nothing for such a D."""
+
+
+class InputGradient(Regularizer):
+    """weight · E cost(‖∇ₓ C(x)‖²), the norm taken per sample over all its dimensions.
+
+    A subclass says at which points and what a squared norm costs. C runs in ``precision.penalty`` (float32 unless
+    asked otherwise) because its gradient is differentiated again. ``every`` > 1 applies the term on each ``every``-th
+    turn, ``every`` times as strong: lazy regularization, Karras et al. 2020, arXiv:1912.04958, Section 3.1.
+    """
+
+    def __init__(self, weight: float, every: int = 1) -> None:
+        super().__init__()
+        if weight < 0 or every < 1:
+            raise ConfigError(
+                f"{type(self).__name__} needs weight >= 0 and every >= 1, got weight={weight}, every={every}"
+            )
+        self.weight, self.every = weight, every
+
+    def points(self, turn: Turn) -> Tensor:
+        """Return where to take the gradient, (N, *shape)."""
+        raise NotImplementedError
+
+    def cost(self, squared_norm: Tensor) -> Tensor:
+        """Map squared gradient norms (N,) to costs (N,)."""
+        raise NotImplementedError
+
+    def for_d(self, turn: Turn) -> Tensor | None:
+        """Return the penalty; its graph reaches D's parameters, not the points."""
+        if turn.index % self.every:
+            return None
+        x = self.points(turn).detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(turn.critic.exact(x).sum(), x, create_graph=True)
+        return self.weight * self.every * self.cost(gradient.flatten(1).square().sum(1)).mean()
+
+    def check(self, d: nn.Module) -> None:
+        """Refuse batch norm: there C(xᵢ) depends on the other samples, so ∇C(xᵢ) is not one sample's gradient."""
+        if any(isinstance(m, _BatchNorm) for m in d.modules()):
+            raise ConfigError(
+                f"architecture.discriminator.norm=batch cannot be used with {type(self).__name__}: "
+                "the score of a sample would depend on the other samples. "
+                "Use architecture.discriminator.norm=layer or =none"
+            )

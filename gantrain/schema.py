@@ -1,0 +1,136 @@
+"""The types and ranges of everything in a configuration that is not open to your own classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gantrain.errors import ConfigError
+
+
+@dataclass
+class Ratio:
+    d_steps: int = MISSING
+    g_steps: int = MISSING
+
+
+@dataclass
+class PrecisionNames:
+    forward: str = MISSING
+    penalty: str = MISSING
+
+
+@dataclass
+class EmaSettings:
+    halflife_images: float = MISSING
+    rampup: float | None = MISSING
+
+
+@dataclass
+class RunSettings:
+    dir: str | None = MISSING
+
+
+@dataclass
+class LogSettings:
+    every: int = MISSING
+
+
+@dataclass
+class SampleSettings:
+    every: int | None = MISSING
+    count: int = MISSING
+
+
+@dataclass
+class CheckpointSettings:
+    every: int | None = MISSING
+    keep_last: int = MISSING
+
+
+@dataclass
+class TrainConfig:
+    """``configs/train.yaml``; what is Any is built from its ``_target_``, whose constructor is the schema."""
+
+    data: Any = MISSING
+    architecture: Any = MISSING
+    loss: Any = MISSING
+    optimizer: Any = MISSING
+    augment: Any = MISSING
+    ratio: Ratio = field(default_factory=Ratio)
+    precision: PrecisionNames = field(default_factory=PrecisionNames)
+    total_steps: int = MISSING
+    batch_size: int = MISSING
+    seed: int = MISSING
+    device: str = MISSING
+    resume: str = MISSING
+    gradient_clip_norm: float | None = MISSING
+    trusted_modules: list[str] = MISSING
+    ema: EmaSettings = field(default_factory=EmaSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    samples: SampleSettings = field(default_factory=SampleSettings)
+    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
+
+
+MINIMUM = {
+    "total_steps": 1,
+    "batch_size": 1,
+    "seed": 0,
+    "ratio.d_steps": 1,
+    "ratio.g_steps": 1,
+    "ema.halflife_images": 0,
+    "ema.rampup": 0,
+    "log.every": 1,
+    "samples.every": 0,
+    "samples.count": 1,
+    "checkpoint.every": 0,
+    "checkpoint.keep_last": 2,
+}
+FORMATS = ("float32", "bfloat16", "float16")
+
+
+def validated(cfg: DictConfig) -> DictConfig:
+    """Return ``cfg`` with interpolations resolved and cadences filled in, every value of its type and range.
+
+    Raises:
+        ConfigError: naming the key, its value, and what is allowed.
+    """
+    try:
+        OmegaConf.resolve(cfg)
+        missing = sorted(OmegaConf.missing_keys(cfg))
+        if missing:
+            raise ConfigError(f"{missing[0]} is not set: add {missing[0]}=… to the command")
+        typed = OmegaConf.merge(OmegaConf.structured(TrainConfig), cfg)
+    except OmegaConfBaseException as error:
+        raise ConfigError(one_line(error)) from error
+    assert isinstance(typed, DictConfig)
+    check_ranges(typed)
+    if typed.checkpoint.every is None:
+        typed.checkpoint.every = min(max(typed.total_steps // 10, 1), 1000)
+    if typed.samples.every is None:
+        typed.samples.every = min(max(typed.total_steps // 20, 1), 2000)
+    return typed
+
+
+def check_ranges(cfg: DictConfig) -> None:
+    """Raise ConfigError for a number out of range or an unknown number format."""
+    for key, minimum in MINIMUM.items():
+        value = OmegaConf.select(cfg, key)
+        if value is not None and not value >= minimum:
+            raise ConfigError(f"{key} must be {minimum} or more, got {value}")
+    clip = cfg.gradient_clip_norm
+    if clip is not None and not clip > 0:
+        raise ConfigError(f"gradient_clip_norm must be above 0, or null, got {clip}")
+    for key, value in cfg.precision.items():
+        if value not in FORMATS:
+            raise ConfigError(f"precision.{key} must be one of {', '.join(FORMATS)}, got {value!r}")
+
+
+def one_line(error: OmegaConfBaseException) -> str:
+    """Return omegaconf's reason, without its table of object types, after the key it speaks of."""
+    reason = (str(error.msg or error).splitlines() or [""])[0]
+    return f"{error.full_key}: {reason}" if error.full_key else reason

@@ -1,0 +1,188 @@
+"""Trainer: the alternating game of Goodfellow et al. 2014 (arXiv:1406.2661), Algorithm 1."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from gantrain.checkpoint import Checkpoints, Rng
+from gantrain.data import Batches
+from gantrain.ema import Ema
+from gantrain.errors import DivergedError, StoppedError
+from gantrain.player import Player, frozen
+from gantrain.records import Records
+from gantrain.turn import Cost, Critic, Precision, Turn
+
+
+class Game(Protocol):
+    """What the trainer asks of a loss (``gantrain.losses.Loss`` is one)."""
+
+    def for_d(self, turn: Turn) -> Cost: ...
+    def for_g(self, turn: Turn) -> Cost: ...
+    def after_d_step(self, d: nn.Module) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """After how many steps something happens; the last step always counts. 0: at the last step only."""
+
+    log: int
+    samples: int
+    checkpoint: int
+
+    def due(self, every: int, step: int, total_steps: int) -> bool:
+        """Tell whether something that happens ``every`` steps happens after ``step``."""
+        return step == total_steps or (every > 0 and step % every == 0)
+
+
+@dataclass
+class Trainer:
+    """Per step: ``d_steps`` turns of D, then ``g_steps`` turns of G, every turn on a fresh batch.
+
+    ``grid_latents`` (n, latent_dim) are what every sample grid is drawn from; ``total_steps`` counts steps as above.
+    """
+
+    g: Player
+    d: Player
+    ema: Ema
+    loss: Game
+    augment: nn.Module
+    data: Batches
+    rng: Rng
+    precision: Precision
+    grid_latents: Tensor
+    batch_size: int
+    d_steps: int
+    g_steps: int
+    total_steps: int
+    every: Cadence
+    step: int = 0
+    scalars: dict[str, Tensor] = field(default_factory=dict)  # of the latest turns, still on the device
+
+    STATEFUL = ("g", "d", "ema", "loss", "augment", "data", "rng")
+
+    def train(self, records: Records, checkpoints: Checkpoints, stop: Callable[[], bool] = lambda: False) -> None:
+        """Play until ``total_steps``, keeping records on the way.
+
+        Raises:
+            DivergedError: when a logged value is not finite.
+            StoppedError: when ``stop()`` turned true; the state has been saved.
+        """
+        if self.step == 0:
+            self.draw(records)
+        clock = (time.monotonic(), self.step)
+        # A terminal is redrawn several times a second, a log file gets a line only now and then.
+        with tqdm(total=self.total_steps, initial=self.step, unit="step", dynamic_ncols=True,
+                  mininterval=0.2 if sys.stderr.isatty() else 20) as bar:  # fmt: skip
+            while self.step < self.total_steps:
+                measure = self.every.due(self.every.log, self.step + 1, self.total_steps)
+                for _ in range(self.d_steps):
+                    self.d_turn(*self.data.next(), measure)
+                for _ in range(self.g_steps):
+                    self.g_turn(*self.data.next(), measure)
+                self.step += 1
+                bar.update()
+                if measure:
+                    clock = self.log(records, bar, clock)
+                self.keep(records, checkpoints, stop)
+
+    def d_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
+        """Move D once; G is not touched and no graph runs through it."""
+        with torch.no_grad():
+            fake = self.generate(len(real), labels)
+        cost = self.loss.for_d(self.turn(self.d, real, fake, labels))
+        readings = self.d.descend(cost.total, measure)
+        self.loss.after_d_step(self.d.net)
+        if measure:
+            self.scalars |= Cost({"loss": cost.total} | cost.terms, cost.readings | readings).scalars("d")
+
+    def g_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
+        """Move G once through a D whose weights get no gradients, then the average of G."""
+        with frozen(self.d.net):
+            fake = self.generate(len(real), labels)
+            cost = self.loss.for_g(self.turn(self.g, real, fake, labels))
+            readings = self.g.descend(cost.total, measure)
+        self.ema.update(self.g.net, len(real))
+        if measure:
+            self.scalars |= Cost({"loss": cost.total} | cost.terms, cost.readings | readings).scalars("g")
+
+    def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None) -> Turn:
+        """Return what ``player`` sees when it moves."""
+        critic = Critic(self.d.net, self.precision, self.precision.forward, labels, self.augment)
+        return Turn(critic, self.g.net, real, fake, player.turns)
+
+    def generate(self, n: int, labels: Tensor | None) -> Tensor:
+        """Return ``n`` samples (n, *shape) float32 from fresh latents z ~ N(0, I)."""
+        z = torch.randn(n, self.grid_latents.shape[1], device=self.precision.device)
+        with self.precision.autocast(self.precision.forward):
+            fake: Tensor = self.g.net(z, labels)
+        return fake.float()
+
+    def log(self, records: Records, bar: tqdm[Any], clock: tuple[float, int]) -> tuple[float, int]:
+        """Write the latest scalars; refuse to go on if one is not finite. Returns the time and step of this call."""
+        then, step_then = clock
+        now = time.monotonic()
+        # One transfer for all: .item() on each would make the device wait as many times.
+        values = dict(zip(self.scalars, torch.stack(list(self.scalars.values())).tolist(), strict=True))
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if self.g.scaler.is_enabled():  # in float16 an infinite gradient is a step the scaler skips, not an end
+            bad = [name for name in bad if not name.endswith("gradient_norm")]
+        if bad:
+            raise DivergedError(
+                f"{bad[0]} is {values[bad[0]]} at step {self.step}. "
+                "A smaller learning rate, gradient_clip_norm=1, or precision=fp32 may help"
+            )
+        steps_per_s = (self.step - step_then) / max(now - then, 1e-9)
+        images_per_s = steps_per_s * self.d_steps * self.batch_size
+        values |= {"d/learning_rate": self.d.learning_rate, "g/learning_rate": self.g.learning_rate}
+        values |= {"speed/steps_per_s": steps_per_s, "speed/images_per_s": images_per_s}
+        records.scalars(self.step, values)
+        bar.set_postfix_str(
+            f"d={values['d/loss']:.3f} g={values['g/loss']:.3f} {images_per_s:,.0f} images/s", refresh=False
+        )
+        return now, self.step
+
+    def keep(self, records: Records, checkpoints: Checkpoints, stop: Callable[[], bool]) -> None:
+        """Draw and save if it is time, and stop if asked to; always between steps, so nothing half-done is kept."""
+        if self.every.due(self.every.samples, self.step, self.total_steps):
+            self.draw(records)
+        stopping = stop()
+        if stopping or self.every.due(self.every.checkpoint, self.step, self.total_steps):
+            records.flush()
+            checkpoints.save(self.step, self.state_dict())
+        if stopping and self.step < self.total_steps:
+            raise StoppedError(f"stopped at step {self.step:,}, state saved; run the same command again to go on")
+
+    def draw(self, records: Records) -> None:
+        """Draw the grid latents through the averaged G and through G as it is."""
+        records.picture("samples/ema", self.step, self.sample(self.ema.net), f"step-{self.step:09d}.png")
+        records.picture("samples/raw", self.step, self.sample(self.g.net))
+
+    @torch.no_grad()
+    def sample(self, net: nn.Module) -> Tensor:
+        """Return ``net``'s samples of the grid latents, in evaluation mode (running batch-norm statistics)."""
+        training = net.training
+        samples: Tensor = net.eval()(self.grid_latents)
+        net.train(training)
+        return samples
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything the rest of the run depends on."""
+        parts = {name: getattr(self, name).state_dict() for name in self.STATEFUL}
+        return {name: dict(part) for name, part in parts.items()} | {"step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned; the random numbers last, because restoring may draw some."""
+        for name in self.STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
+        self.step = state["step"]

@@ -1,0 +1,66 @@
+"""Nested Python state as plain JSON plus named tensors, exactly, without pickle.
+
+Leaves are None, bool, int, float, str and tensors; containers are list, tuple and dict (keys: str or int). Anything
+else is refused when it is saved, not found missing when it is loaded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def flatten(value: Any, path: str = "") -> tuple[Any, dict[str, Tensor]]:
+    """Return a JSON-ready twin of ``value`` and its tensors by dotted path, on the CPU and contiguous.
+
+    Raises:
+        TypeError: for a leaf or key of any other type; the text names its path.
+    """
+    tensors: dict[str, Tensor] = {}
+    return _flatten(value, path, tensors), tensors
+
+
+def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().cpu().contiguous()
+        return {"tensor": path}
+    if type(value) in (list, tuple):
+        return {type(value).__name__: [_flatten(item, f"{path}.{k}", tensors) for k, item in enumerate(value)]}
+    if isinstance(value, dict):
+        for key in value:
+            if type(key) not in (str, int):
+                raise TypeError(f"cannot save {path}: key {key!r} is neither str nor int")
+        pairs = [[key, _flatten(item, f"{path}.{key}" if path else str(key), tensors)] for key, item in value.items()]
+        return {"dict": pairs}
+    raise TypeError(f"cannot save {path}: {type(value).__name__} is not plain data")
+
+
+def unflatten(twin: Any, tensors: dict[str, Tensor]) -> Any:
+    """Return the value that ``flatten`` took apart.
+
+    Raises:
+        KeyError, TypeError, ValueError: if ``twin`` is not of its making, or a tensor is missing.
+    """
+    if not isinstance(twin, dict):
+        if twin is None or type(twin) in (bool, int, float, str):
+            return twin
+        raise TypeError(f"unexpected {type(twin).__name__}")
+    ((kind, content),) = twin.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: unflatten(item, tensors) for key, item in content}
+    items = [unflatten(item, tensors) for item in content]
+    return {"list": list, "tuple": tuple}[kind](items)
+
+
+def first_nonfinite(tensors: dict[str, Tensor]) -> str | None:
+    """Return the path of a floating-point tensor that holds NaN or infinity, or None."""
+    for path, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            return path
+    return None

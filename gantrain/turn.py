@@ -1,0 +1,91 @@
+"""What a loss may see of one player's turn: the numerics, the critic, and the two batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Where and in which number formats the networks run.
+
+    Parameters, losses and optimizer state are float32 always; only the networks' inner arithmetic changes.
+    """
+
+    device: torch.device
+    forward: torch.dtype = torch.float32  # both networks, in both turns
+    penalty: torch.dtype = torch.float32  # D under a gradient penalty (twice differentiated)
+
+    def autocast(self, dtype: torch.dtype) -> torch.autocast:
+        """Return a context that runs networks in ``dtype``; float32 switches an outer autocast off."""
+        mixed = dtype != torch.float32
+        return torch.autocast(self.device.type, dtype=dtype if mixed else None, enabled=mixed)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Return a gradient scaler: only float16 underflows without one, else it is disabled (a no-op)."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.forward == torch.float16)
+
+
+def unchanged(x: Tensor) -> Tensor:
+    """Return ``x``: the augmentation that does nothing."""
+    return x
+
+
+@dataclass(frozen=True)
+class Critic:
+    """The discriminator as a loss sees it: images or points in, raw scores out.
+
+    Augmentation, labels and number format are bound in, so that both players and every penalty see D the same way.
+    """
+
+    net: nn.Module
+    precision: Precision
+    dtype: torch.dtype
+    labels: Tensor | None = None  # (N,) int64
+    augment: Callable[[Tensor], Tensor] = unchanged
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Score ``x`` (N, *shape). Returns (N,) or, for a patch discriminator, (N, patches); never half precision."""
+        with self.precision.autocast(self.dtype):
+            scores: Tensor = self.net(self.augment(x), self.labels)
+        if scores.dtype in (torch.bfloat16, torch.float16):
+            scores = scores.float()
+        return scores.reshape(len(x), -1).squeeze(1)
+
+    @property
+    def exact(self) -> Critic:
+        """The same critic in the number format of penalties."""
+        return replace(self, dtype=self.precision.penalty)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one player sees when it moves."""
+
+    critic: Critic
+    generator: nn.Module
+    real: Tensor  # (N, *shape); images lie in [-1, 1]
+    fake: Tensor  # (N, *shape); carries G's graph on G's turn only
+    index: int  # turns this player took before; lazy regularizers count with it
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a turn costs: named terms that are summed and minimised, and readings that are only logged."""
+
+    terms: dict[str, Tensor]
+    readings: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Tensor:
+        """The scalar to descend."""
+        return reduce(torch.add, self.terms.values())
+
+    def scalars(self, player: str) -> dict[str, Tensor]:
+        """Return every term and reading, detached, under the tag ``<player>/<name>``."""
+        return {f"{player}/{name}": value.detach() for name, value in (self.terms | self.readings).items()}
