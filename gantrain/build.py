@@ -133,9 +133,7 @@ def pick_device(name: str) -> torch.device:
     allowed = ["cpu"] + ["cuda"] * bool(gpus) + [f"cuda:{k}" for k in range(gpus)]
     if name not in allowed:
         have = f"{gpus} GPU(s)" if gpus else "no usable GPU"
-        raise ConfigError(
-            f"device={name}: PyTorch sees {have} here; use device=auto{'' if gpus else ' or device=cpu'}"
-        )
+        raise ConfigError(f"device={name}: PyTorch sees {have} here; use device=auto{'' if gpus else ' or device=cpu'}")
     return torch.device("cuda:0" if name == "cuda" else name)
 
 
@@ -145,7 +143,7 @@ def build_player(cfg: DictConfig, name: str, data: Data, precision: Precision) -
     key = f"architecture.{role}"
     net: nn.Module = make(cfg.architecture[role], key, shape=data.shape, classes=data.classes)
     # Convolutions are faster with channels last in memory; for other networks the call changes nothing.
-    net = net.to(precision.device, memory_format=torch.channels_last)
+    net = net.to(precision.device).to(memory_format=torch.channels_last)
     optimizer = make(cfg.optimizer[name], f"optimizer.{name}", params=list(net.parameters()))
     return Player(net, optimizer, precision.scaler(), cfg.gradient_clip_norm)
 
@@ -169,4 +167,3 @@ def grid_latents(cfg: DictConfig, latent_dim: int, data: Data) -> Tensor:
     """Return the fixed latents of the sample grids (n, latent_dim), a function of the seed; points need many more."""
     n = cfg.samples.count * (32 if len(data.shape) == 1 else 1)
     return torch.randn(n, latent_dim, generator=torch.Generator().manual_seed(cfg.seed))
-

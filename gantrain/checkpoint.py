@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import random
 import re
@@ -106,6 +105,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         CheckpointError: if it is missing, damaged, incomplete, or of another format.
     """
+    if not (folder / MANIFEST).is_file():
+        raise CheckpointError(f"{folder} is no checkpoint: it has no {MANIFEST}")
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         if manifest["sha256"] != own_digest(manifest):
@@ -150,9 +151,7 @@ class Checkpoints:
         return self.folder / f"step-{step:09d}"
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Save durably, then remove what ``keep_last`` no longer covers. A step already saved is left alone."""
-        if self.path(step).exists():
-            return
+        """Save durably, then remove what ``keep_last`` no longer covers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".tmp-step-{step:09d}"
         shutil.rmtree(temporary, ignore_errors=True)
@@ -186,12 +185,12 @@ class Checkpoints:
             )
         return None
 
-    def refuse_if_any(self) -> None:
-        """Raise ConfigError if this run has checkpoints: a new start would mix with them."""
-        if steps := self.steps():
+    def refuse_beyond(self, step: int) -> None:
+        """Raise ConfigError if there are checkpoints after ``step`` (-1: any): another course would mix with them."""
+        if (steps := self.steps()) and steps[-1] > step:
             raise ConfigError(
-                f"resume=never, but {self.folder} holds checkpoints up to step {steps[-1]}; "
-                f"remove {self.folder.parent} or choose another run.dir"
+                f"{self.folder} already holds checkpoints up to step {steps[-1]}; "
+                "use resume=auto, remove them, or choose another run.dir"
             )
 
     def _entries(self) -> list[Path]:
@@ -206,4 +205,4 @@ class Checkpoints:
         damaged = self.folder / "damaged"
         damaged.mkdir(exist_ok=True)
         shutil.rmtree(damaged / checkpoint.name, ignore_errors=True)
-        os.rename(checkpoint, damaged / checkpoint.name)
+        checkpoint.rename(damaged / checkpoint.name)

@@ -48,7 +48,7 @@ class Records:
             self._tensorboard.add_scalar(tag, value, step)
 
     def picture(self, tag: str, step: int, samples: Tensor, file: str | None = None) -> None:
-        """Draw samples, images (N, C, H, W) in [-1, 1] or points (N, 2), to TensorBoard and, if named, to a PNG file."""
+        """Draw images (N, C, H, W) in [-1, 1] or points (N, 2) to TensorBoard and, if ``file`` is given, to a PNG."""
         drawn = draw_images(samples) if samples.ndim == 4 else draw_points(samples, self.limits)
         self._tensorboard.add_image(tag, drawn, step)
         if file is not None:
@@ -65,8 +65,11 @@ class Records:
         """Hand everything written so far to the operating system."""
         self._tensorboard.flush()
 
-    def close(self) -> None:
-        """Finish the event file."""
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Finish the files."""
         if self._session_end is not None:
             self._tensorboard._get_file_writer().add_summary(self._session_end)
         self._tensorboard.close()
@@ -89,7 +92,8 @@ def draw_images(images: Tensor) -> Tensor:
     images = images.detach().float().cpu().clamp(-1, 1).add(1).div(2)
     if side < 32:
         images = images.repeat_interleave(32 // side, -1).repeat_interleave(32 // side, -2)
-    return make_grid(images, nrow=max(1, round(len(images) ** 0.5)), padding=2, pad_value=0.5)
+    grid: Tensor = make_grid(images, nrow=max(1, round(len(images) ** 0.5)), padding=2, pad_value=0.5)
+    return grid
 
 
 def draw_points(points: Tensor, limits: float, side: int = 512) -> Tensor:

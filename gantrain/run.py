@@ -8,14 +8,14 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from gantrain import storage
-from gantrain.errors import ConfigError, GantrainError, RunInUseError
+from gantrain.errors import ConfigError, DivergedError, GantrainError, RunInUseError, StoppedError
 
 
 class RunDirectory:
@@ -30,7 +30,7 @@ class RunDirectory:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Make and lock the directory, and record in status.json how the work inside ends.
+        """Make the directory and hold its lock inside the block.
 
         Raises:
             RunInUseError: if another process trains here.
@@ -66,10 +66,18 @@ class RunDirectory:
         content = {"state": state, "step": step, "exit_code": exit_code, "reason": reason}
         storage.write_durably(self.path / "status.json", json.dumps(content) + "\n")
 
-    def write_error(self, error: GantrainError, step: int) -> None:
-        """Record how a run ended that did not finish."""
-        state = {4: "diverged", 75: "stopped"}.get(error.exit_code, "failed")
-        self.write_status(state, step, error.exit_code, str(error))
+    @contextmanager
+    def recording(self, step: Callable[[], int]) -> Iterator[None]:
+        """Record in status.json that the work inside runs, and how it ended; ``step()`` tells how far it came."""
+        self.write_status("running", step())
+        try:
+            yield
+        except Exception as error:
+            code = error.exit_code if isinstance(error, GantrainError) else 1
+            state = {DivergedError.exit_code: "diverged", StoppedError.exit_code: "stopped"}.get(code, "failed")
+            self.write_status(state, step(), code, str(error))
+            raise
+        self.write_status("finished", step(), 0)
 
     def write_config(self, text: str) -> None:
         """Store the resolved configuration (YAML)."""
@@ -87,7 +95,7 @@ def digest(text: str) -> str:
 
 
 class StopSignal:
-    """Ctrl-C, SIGTERM and SIGUSR1 set a flag that the training loop reads between steps; a second Ctrl-C exits at once."""
+    """Ctrl-C, SIGTERM and SIGUSR1 set a flag that training reads between steps; a second Ctrl-C exits at once."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,19 +17,10 @@ from gantrain.checkpoint import Checkpoints, Rng
 from gantrain.data import Batches
 from gantrain.ema import Ema
 from gantrain.errors import DivergedError, StoppedError
+from gantrain.losses import Loss
 from gantrain.player import Player, frozen
 from gantrain.records import Records
 from gantrain.turn import Cost, Critic, Precision, Turn
-
-
-class Game(Protocol):
-    """What the trainer asks of a loss (``gantrain.losses.Loss`` is one)."""
-
-    def for_d(self, turn: Turn) -> Cost: ...
-    def for_g(self, turn: Turn) -> Cost: ...
-    def after_d_step(self, d: nn.Module) -> None: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +46,7 @@ class Trainer:
     g: Player
     d: Player
     ema: Ema
-    loss: Game
+    loss: Loss
     augment: nn.Module
     data: Batches
     rng: Rng

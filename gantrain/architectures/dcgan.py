@@ -5,6 +5,8 @@ Any square power-of-two size from 8 to 256 and any number of channels. The discr
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from gantrain.architectures.layers import norm_2d, normal_init, require_norm, require_positive, weighted
@@ -56,7 +58,7 @@ class Generator(nn.Module):
             norm_2d(norm, channels[0]),
             nn.ReLU(),
         ]
-        for wide, narrow in zip(channels, channels[1:], strict=False):
+        for wide, narrow in pairwise(channels):
             layers += [
                 weighted(nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), norm),
                 norm_2d(norm, narrow),
@@ -84,7 +86,7 @@ class Discriminator(nn.Module):
             weighted(nn.Conv2d(shape[0], channels[0], 4, stride=2, padding=1), norm),
             nn.LeakyReLU(0.2),
         ]
-        for narrow, wide in zip(channels, channels[1:], strict=False):
+        for narrow, wide in pairwise(channels):
             layers += [
                 weighted(nn.Conv2d(narrow, wide, 4, stride=2, padding=1), norm),
                 norm_2d(norm, wide),

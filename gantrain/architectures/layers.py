@@ -29,23 +29,29 @@ def weighted(layer: nn.Module, norm: str) -> nn.Module:
 
 def norm_2d(norm: str, channels: int) -> nn.Module:
     """Return the layer that normalises (N, C, H, W): ``layer`` is over C, H, W of each sample."""
-    layers = {
-        "batch": lambda: nn.BatchNorm2d(channels),
-        "layer": lambda: nn.GroupNorm(1, channels),
-        "instance": lambda: nn.InstanceNorm2d(channels, affine=True),
-    }
-    return layers[norm]() if norm in layers else nn.Identity()
+    match norm:
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "layer":
+            return nn.GroupNorm(1, channels)
+        case "instance":
+            return nn.InstanceNorm2d(channels, affine=True)
+    return nn.Identity()
 
 
 def norm_1d(norm: str, features: int) -> nn.Module:
     """Return the layer that normalises (N, features)."""
-    layers = {"batch": lambda: nn.BatchNorm1d(features), "layer": lambda: nn.LayerNorm(features)}
-    return layers[norm]() if norm in layers else nn.Identity()
+    match norm:
+        case "batch":
+            return nn.BatchNorm1d(features)
+        case "layer":
+            return nn.LayerNorm(features)
+    return nn.Identity()
 
 
 @torch.no_grad()
 def normal_init(net: nn.Module, std: float = 0.02) -> None:
-    """Draw convolution and linear weights from N(0, std²), biases 0. Radford et al. 2016, arXiv:1511.06434, Section 4."""
+    """Draw weights from N(0, std²), set biases to 0. Radford et al. 2016, arXiv:1511.06434, Section 4."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             module.weight.copy_(torch.randn_like(module.weight) * std)

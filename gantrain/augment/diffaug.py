@@ -1,4 +1,4 @@
-"""DiffAugment: random colour, shift and cutout of every image D sees. Zhao et al. 2020, arXiv:2006.10738, Section 3.2."""
+"""DiffAugment: random colour, shift and cutout of every image D sees. Zhao et al. 2020, arXiv:2006.10738."""
 
 from __future__ import annotations
 

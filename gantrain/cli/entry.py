@@ -8,8 +8,10 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
-from hydra.errors import HydraException, MissingConfigException
+from hydra import initialize_config_module
+from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.cli import overrides
@@ -40,52 +42,31 @@ def start(command: Callable[[], None], config_name: str) -> None:
     Hydra would print its own composition errors over several lines and exit with 1, so it is asked to raise them.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.path.insert(0, os.getcwd())  # so that _target_ may name a module of the user's own, beside the command
+    sys.path.insert(0, str(Path.cwd()))  # so that _target_ may name a module of the user's own, beside the command
     try:
         command()
     except Reported as done:
         sys.exit(done.exit_code)
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(fail(ConfigError(explain(error, sys.argv[1:], config_name))))
+        with initialize_config_module("gantrain.configs", version_base="1.3"):
+            sys.exit(fail(ConfigError(explained(error, sys.argv[1:], config_name))))
     except KeyboardInterrupt:
         print("gantrain: interrupted", file=sys.stderr)
         sys.exit(130)
 
 
-def explain(error: Exception, arguments: list[str], config_name: str) -> str:
+def explained(error: Exception, arguments: list[str], config_name: str) -> str:
     """Return hydra's complaint about the command line in one sentence, with what was probably meant."""
-    reasons = [line for e in (error, error.__cause__) if e is not None for line in str(e).splitlines() if line]
-    reason = reasons[0] if reasons else type(error).__name__
-    if isinstance(error, MissingConfigException) and (match := re.match(r"Could not find '(.+)/(.+)'", reason)):
-        return unknown_option(*match.groups())
-    if match := re.match(r"In '.*': Could not find '(.+)/(.+)'", reason):
-        return unknown_option(*match.groups())
-    if match := re.match(r"Could not override '([^']+)'", reason):
-        return f"{match[1]} is not a setting{nearest(match[1], arguments, config_name)}"
-    if match := re.match(r"Error merging override (.+)", reason):
-        return f"{match[1]}: {reasons[1]}" if len(reasons) > 1 else reason
-    return " ".join(reasons[:2])
-
-
-def unknown_option(group: str, option: str) -> str:
-    """Return the sentence for a group option that does not exist."""
-    with_loader = hydra_loader(group)
-    near = difflib.get_close_matches(option, with_loader, n=1)
-    hint = f"; did you mean {group}={near[0]}?" if near else ""
-    return f"{group}={option} does not exist{hint} There is: {', '.join(with_loader)}".replace("exist There", "exist. There")
-
-
-def hydra_loader(group: str) -> list[str]:
-    """Return the options of a group, after hydra has gone."""
-    from hydra import initialize_config_module
-
-    with initialize_config_module("gantrain.configs", version_base="1.3"):
-        return overrides.options(group)
-
-
-def nearest(key: str, arguments: list[str], config_name: str) -> str:
-    """Return the suggestion for an unknown key, after hydra has gone."""
-    from hydra import initialize_config_module
-
-    with initialize_config_module("gantrain.configs", version_base="1.3"):
-        return overrides.nearest(key, arguments, config_name)
+    lines = [line for e in (error, error.__cause__) if e is not None for line in str(e).splitlines() if line]
+    first = lines[0] if lines else type(error).__name__
+    if match := re.search(r"Could not find '(.+)/(.+)'", first):
+        group, option = match.groups()
+        known = overrides.options(group)
+        near = difflib.get_close_matches(option, known, n=1)
+        hint = f"did you mean {group}={near[0]}? " if near else ""
+        return f"{group}={option} does not exist; {hint}There is {', '.join(known)}"
+    if match := re.match(r"Could not override '([^'@]+)", first):
+        return f"{match[1]} is not a setting; {overrides.suggestion(match[1], arguments, config_name)}"
+    if match := re.match(r"Error merging override (.+)", first):
+        return f"{match[1]}: {lines[1]}" if len(lines) > 1 else first
+    return first if len(lines) < 2 else f"{first} ({lines[1]})"

@@ -8,40 +8,31 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore  # noqa: F401  (loads hydra's core in the order it expects)
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain.errors import ConfigError
 
 IN_THE_PATH = ("data", "architecture", "loss", "seed")
-NOT_THE_RUN = ("run.", "hydra.", "resume", "device", "trusted_modules", "log.", "checkpoint.")
+NOT_THE_RUN = ("run.", "hydra", "resume", "device", "trusted_modules", "log.", "checkpoint.")
 """Overrides that change where or how a run is carried out, not which run it is."""
 
 
-def parse(lines: Iterable[str]) -> list[Override]:
-    """Return the parsed overrides, those left out that cannot be parsed (hydra itself reports them)."""
-    return [override for line in lines if (override := _parse_one(line)) is not None]
-
-
-def _parse_one(line: str) -> Override | None:
-    from hydra.errors import HydraException
-
-    try:
-        return OverridesParser.create().parse_override(line)
-    except HydraException:
-        return None
-
-
-def groups() -> list[str]:
-    """Return the names of the config groups."""
-    loader = GlobalHydra.instance().config_loader()
-    return [name for name in loader.list_groups("") if name != "hydra"]
+def parsed(lines: Iterable[str]) -> list[Override]:
+    """Return the overrides among command-line arguments; what cannot be parsed is left for hydra to refuse."""
+    overrides = []
+    for line in lines:
+        try:
+            overrides.append(OverridesParser.create().parse_override(line))
+        except HydraException:
+            continue
+    return overrides
 
 
 def options(group: str) -> list[str]:
@@ -49,28 +40,40 @@ def options(group: str) -> list[str]:
     return GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG)
 
 
-def reference(overrides: list[Override], config_name: str) -> DictConfig:
-    """Return the configuration that the chosen groups alone compose: what each value was before it was overridden."""
-    known = groups()
-    lines = [o.input_line for o in overrides if o.key_or_group in known and "," not in (o.input_line or "")]
+def before_overrides(overrides: Iterable[Override], config_name: str) -> dict[str, Any]:
+    """Return, as plain data, what the chosen groups alone compose: each value before it was overridden."""
     loader = GlobalHydra.instance().config_loader()
-    return loader.load_configuration(config_name, [line for line in lines if line], RunMode.RUN)
+    groups = loader.list_groups("")
+    chosen = [o.input_line for o in overrides if o.key_or_group in groups and not o.is_sweep_override()]
+    cfg = loader.load_configuration(config_name, [line for line in chosen if line], RunMode.RUN)
+    return plain(cfg)
 
 
-def leaves(node: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted key of every node of a configuration, inner ones too."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield f"{prefix}{key}"
-            yield from leaves(value, f"{prefix}{key}.")
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return a configuration, hydra's own part left out, as nested dicts with what interpolates resolved."""
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    OmegaConf.resolve(cfg)
+    content = OmegaConf.to_container(cfg)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
 
 
-def nearest(key: str, lines: Iterable[str], config_name: str) -> str:
-    """Return ``; did you mean …?`` for a key that does not exist, as far as something comes near it."""
-    cfg = reference(parse(lines), config_name)
-    keys = [k for k in leaves(OmegaConf.to_container(cfg)) if not k.startswith("hydra")]
-    found = difflib.get_close_matches(key, keys, n=1) or [k for k in keys if k.split(".")[-1] == key.split(".")[-1]]
-    return f"; did you mean {found[0]}?" if found else ""
+def flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of every leaf; a list is one leaf."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def suggestion(key: str, lines: Iterable[str], config_name: str) -> str:
+    """Return ``did you mean …?`` for a key that does not exist, "" if nothing comes near it."""
+    known = dict.fromkeys(dict(flat(before_overrides(parsed(lines), config_name))))
+    groups = GlobalHydra.instance().config_loader().list_groups("")
+    near = difflib.get_close_matches(key, [*known, *groups], n=1)
+    same_end = [k for k in known if k.split(".")[-1] == key.split(".")[-1]]
+    return f"did you mean {(near or same_end)[0]}?" if near or same_end else "--cfg job lists all"
 
 
 def check_kinds(lines: Iterable[str], cfg: DictConfig, config_name: str) -> None:
@@ -79,35 +82,28 @@ def check_kinds(lines: Iterable[str], cfg: DictConfig, config_name: str) -> None
     The schema does this for the keys it knows. Here the value in the YAML file is the example of what is meant, so
     that the open parts (data, architecture, loss, optimizer) are held to the same rule.
     """
-    if not GlobalHydra.instance().is_initialized():
-        return
-    overrides = [o for o in parse(lines) if "." in o.key_or_group and o.is_delete() is False and not o.is_add()]
-    before = reference(parse(lines), config_name)
-    for override in overrides:
-        key = override.key_or_group
-        example, value = OmegaConf.select(before, key), OmegaConf.select(cfg, key)
-        wanted = wrong_kind(example, value)
-        if wanted and not key.startswith("hydra"):
-            raise ConfigError(f"{key} must be {wanted}, like {example}; got {value}")
+    overrides = parsed(lines)
+    before, after = dict(flat(before_overrides(overrides, config_name))), dict(flat(plain(cfg)))
+    for key in (o.key_or_group for o in overrides):
+        if key in before and key in after and (wanted := wrong_kind(before[key], after[key])):
+            raise ConfigError(f"{key} must be {wanted}, like {before[key]}; got {after[key]}")
 
 
 def wrong_kind(example: Any, value: Any) -> str:
     """Return in words what ``value`` should have been, "" if it is of ``example``'s kind or that is unknown."""
-    if example is None or value is None:
+    if example is None or value is None or example == "???":
         return ""
-    if isinstance(example, bool):
-        return "" if isinstance(value, bool) else "true or false"
-    if isinstance(example, int):
-        return "" if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
-    if isinstance(example, float):
-        return "" if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
-    for kind, name in ((list, "a list"), (dict, "a mapping"), (str, "a word")):
-        plain = OmegaConf.to_container(example) if OmegaConf.is_config(example) else example
-        given = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-        if isinstance(plain, kind):
-            same_length = kind is not list or len(plain) == len(given)
-            return "" if isinstance(given, kind) and same_length else f"{name} of {len(plain)}" if kind is list else name
-    return ""
+    if isinstance(example, bool) or isinstance(value, bool):
+        return "" if type(example) is type(value) else KINDS[type(example)]
+    if isinstance(example, float) and isinstance(value, int):
+        return ""
+    if isinstance(example, list) and isinstance(value, list):
+        numbers = all(isinstance(item, int | float) for item in example)
+        return f"a list of {len(example)} numbers" if numbers and len(example) != len(value) else ""
+    return "" if isinstance(value, type(example)) else KINDS[type(example)]
+
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", list: "a list"}
 
 
 def run_directory(cfg: DictConfig, lines: Iterable[str]) -> Path:
@@ -121,14 +117,13 @@ def run_directory(cfg: DictConfig, lines: Iterable[str]) -> Path:
         return Path(cfg.run.dir)
     if hydra.mode == RunMode.RUN and hydra.run.dir != ".":
         return Path(hydra.run.dir)
-    chosen = hydra.runtime.choices
-    others = [
-        line
-        for override, line in ((_parse_one(line), line) for line in lines)
-        if override is None
-        or not (override.key_or_group in IN_THE_PATH or override.key_or_group.startswith(NOT_THE_RUN))
-    ]
+    others = sorted(
+        str(o.input_line)
+        for o in parsed(lines)
+        if o.key_or_group not in IN_THE_PATH and not o.key_or_group.startswith(NOT_THE_RUN)
+    )
     name = f"seed{cfg.seed}"
     if others:
-        name += "-" + hashlib.sha256("\n".join(sorted(others)).encode()).hexdigest()[:8]
-    return Path(hydra.sweep.dir) / chosen.data / chosen.architecture / chosen.loss / name
+        name += "-" + hashlib.sha256("\n".join(others).encode()).hexdigest()[:8]
+    choices: dict[str, str] = dict(hydra.runtime.choices)
+    return Path(hydra.sweep.dir, choices["data"], choices["architecture"], choices["loss"], name)

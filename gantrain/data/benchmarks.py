@@ -43,14 +43,13 @@ class MNIST(Images):
     """
 
     def __init__(self, root: str, split: str, size: int, download: bool, flip: bool) -> None:
-        from torchvision.datasets import MNIST as Files
+        from torchvision import datasets
 
         if size < 28:
             raise ConfigError(f"data.size must be 28 or more for data=mnist, got {size}")
-        names = [url for url, _ in Files.resources]
-        raw = fetch(
-            Files, root, split, download, f"{root}/MNIST/raw", [f"{m}{n}" for m in Files.mirrors[-1:] for n in names]
-        )
+        mirror, names = datasets.MNIST.mirrors[-1], [name for name, _ in datasets.MNIST.resources]
+        sources = [f"{mirror}{name}" for name in names]
+        raw = fetch(datasets.MNIST, root, split, download, f"{root}/MNIST/raw", sources)
         before = (size - 28) // 2
         pixels = torch.nn.functional.pad(raw.data, (before, size - 28 - before) * 2)
         super().__init__(pixels[:, None], raw.targets, classes=10, flip=flip)
@@ -67,9 +66,9 @@ class CIFAR10(Images):
     """
 
     def __init__(self, root: str, split: str, download: bool, flip: bool) -> None:
-        from torchvision.datasets import CIFAR10 as Files
+        from torchvision import datasets
 
-        raw = fetch(Files, root, split, download, root, [Files.url])
+        raw = fetch(datasets.CIFAR10, root, split, download, root, [datasets.CIFAR10.url])
         super().__init__(channels_first(raw.data), torch.tensor(raw.targets), classes=10, flip=flip)
 
 

@@ -56,8 +56,9 @@ class InputGradient(Regularizer):
         """Return the penalty; its graph reaches D's parameters, not the points."""
         if turn.index % self.every:
             return None
-        x = self.points(turn).detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(turn.critic.exact(x).sum(), x, create_graph=True)
+        x, critic = self.points(turn).detach().requires_grad_(), turn.critic.exact
+        with critic.precision.autocast(torch.float32):  # an outer autocast would seize the gradient's own operations
+            (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
         return self.weight * self.every * self.cost(gradient.flatten(1).square().sum(1)).mean()
 
     def check(self, d: nn.Module) -> None:

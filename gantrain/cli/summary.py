@@ -1,0 +1,65 @@
+"""What a run says about itself before and after."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from gantrain.build import Built
+    from gantrain.player import Player
+
+GROUPS = ("data", "architecture", "loss", "optimizer", "ratio", "precision", "augment")
+
+
+def chosen() -> dict[str, str]:
+    """Return the option of each config group."""
+    choices: dict[str, str] = dict(HydraConfig.get().runtime.choices)
+    return {group: choices[group] for group in GROUPS}
+
+
+def hyperparameters(cfg: DictConfig) -> dict[str, str | int | float | bool]:
+    """Return what distinguishes this run from others, for TensorBoard's HParams tab."""
+    settings = {"seed": cfg.seed, "batch_size": cfg.batch_size, "total_steps": cfg.total_steps}
+    rates = {f"{name}/learning_rate": float(cfg.optimizer[name].lr) for name in ("g", "d")}
+    return chosen() | settings | rates
+
+
+def table(cfg: DictConfig, path: Path, built: Built) -> str:
+    """Return the run directory and the resolved choices, a line each."""
+    choice, trainer = chosen(), built.trainer
+    terms = " + ".join([type(trainer.loss.objective).__name__, *trainer.loss.regularizers])
+    rows = {
+        "run": str(path),
+        "data": f"{choice['data']}: {built.data}",
+        "architecture": choice["architecture"],
+        "G": player(trainer.g, cfg.architecture.generator),
+        "D": player(trainer.d, cfg.architecture.discriminator),
+        "loss": f"{choice['loss']}: {terms}",
+        "optimizer": choice["optimizer"],
+        "ratio": f"{cfg.ratio.d_steps} D : {cfg.ratio.g_steps} G",
+        "precision": f"{choice['precision']} on {trainer.precision.device}, augment {choice['augment']}",
+        "steps": f"{cfg.total_steps:,} of batch {cfg.batch_size}, seed {cfg.seed}; "
+        f"samples every {cfg.samples.every:,}, checkpoint every {cfg.checkpoint.every:,}",
+    }
+    return "\n".join(f"{name:<13} {row}" for name, row in rows.items())
+
+
+def player(player: Player, architecture: DictConfig) -> str:
+    """Describe a player: size, normalization, and how it moves."""
+    group = player.optimizer.param_groups[0]
+    betas = f", betas {tuple(group['betas'])}" if "betas" in group else ""
+    return (
+        f"{sum(p.numel() for p in player.net.parameters()):,} parameters, norm {architecture.get('norm')}; "
+        f"{type(player.optimizer).__name__} lr {group['lr']:g}{betas}"
+    )
+
+
+def where(path: Path) -> str:
+    """Return where to look."""
+    last = max((path / "samples").glob("step-*.png"), default=path / "samples")
+    return f"samples       {last}\nTensorBoard   tensorboard --logdir {shlex.quote(str(path))}"

@@ -1,0 +1,1 @@
+"""Tests: a file per module, a sentence per test."""

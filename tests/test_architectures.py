@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from gantrain.architectures import dcgan, mlp
+from gantrain.architectures.layers import norm_2d
+from gantrain.errors import ConfigError
+
+SIZES = (8, 16, 32, 64, 128, 256)
+
+
+@pytest.mark.parametrize(("side", "channels"), [*itertools.product(SIZES, (1, 3)), (16, 7)])
+def test_dcgan_makes_and_scores_images_of_every_size(side: int, channels: int) -> None:
+    shape = (channels, side, side)
+    g = dcgan.Generator(shape, 0, latent_dim=5, width=4, max_width=16, norm="batch")
+    d = dcgan.Discriminator(shape, 0, width=4, max_width=16, norm="layer")
+    images = g(torch.randn(2, 5))
+    assert images.shape == (2, *shape)
+    assert images.abs().max() <= 1
+    assert d(images).shape == (2, 1)
+
+
+@pytest.mark.parametrize("norm", dcgan.NORMS)
+def test_dcgan_norms_are_what_they_are_called(norm: str) -> None:
+    g = dcgan.Generator((3, 32, 32), 0, latent_dim=5, width=8, max_width=16, norm=norm)
+    d = dcgan.Discriminator((3, 32, 32), 0, width=8, max_width=16, norm=norm)
+    kinds = {"batch": nn.BatchNorm2d, "layer": nn.GroupNorm, "instance": nn.InstanceNorm2d}
+    for net in (g, d):
+        found = {type(m) for m in net.modules()} & set(kinds.values())
+        assert found == ({kinds[norm]} if norm in kinds else set())
+        spectral = [m for m in net.modules() if isinstance(m, nn.utils.parametrizations._SpectralNorm)]
+        convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+        assert len(spectral) == (len(convolutions) if norm == "spectral" else 0)
+    assert d(g(torch.randn(2, 5))).shape == (2, 1)
+
+
+def test_dcgan_doubles_its_channels_up_to_the_maximum() -> None:
+    d = dcgan.Discriminator((3, 128, 128), 0, width=64, max_width=256, norm="none")
+    assert [m.out_channels for m in d.modules() if isinstance(m, nn.Conv2d)] == [64, 128, 256, 256, 256, 1]
+    g = dcgan.Generator((3, 64, 64), 0, latent_dim=100, width=64, max_width=512, norm="batch")
+    widths = [m.out_channels for m in g.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert widths == [512, 256, 128, 64, 3]  # Radford et al. 2016, Figure 1, halved
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 64), (3, 4, 4), (3, 512, 512), (2,)])
+def test_dcgan_refuses_other_shapes_with_the_remedy(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"data\.size.*architecture=mlp"):
+        dcgan.Discriminator(shape, 0, width=8, max_width=8, norm="none")
+
+
+def test_layer_norm_of_images_is_per_sample() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 6, 5, 5) * torch.tensor([1.0, 2, 3, 4])[:, None, None, None]
+    y = norm_2d("layer", 6)(x).flatten(1)
+    torch.testing.assert_close(y.mean(1), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(y.std(1, unbiased=False), torch.ones(4), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("norm", mlp.NORMS)
+def test_mlp_makes_points_without_bounds_and_images_within(norm: str) -> None:
+    for shape in ((2,), (1, 8, 8)):
+        g = mlp.Generator(shape, 0, latent_dim=4, width=16, depth=2, norm=norm)
+        d = mlp.Discriminator(shape, 0, width=16, depth=2, norm=norm)
+        with torch.no_grad():
+            g.net[-1].bias.fill_(9.0)
+        samples = g(torch.randn(3, 4))
+        assert samples.shape == (3, *shape)
+        assert (samples.abs().max() <= 1) == (len(shape) == 3)
+        assert d(samples).shape == (3, 1)
+
+
+@pytest.mark.parametrize("bad", [{"width": -3}, {"width": 0}, {"depth": 2.5}, {"norm": "instance"}, {"latent_dim": 0}])
+def test_mlp_refuses_senseless_arguments(bad: dict) -> None:
+    with pytest.raises(ConfigError):
+        mlp.Generator(**{"shape": (2,), "classes": 0, "latent_dim": 4, "width": 16, "depth": 2, "norm": "none"} | bad)
+
+
+def test_layer_norm_discriminators_score_each_sample_alone() -> None:
+    torch.manual_seed(0)
+    for d in (
+        dcgan.Discriminator((3, 16, 16), 0, width=8, max_width=16, norm="layer"),
+        mlp.Discriminator((3, 16, 16), 0, width=8, depth=2, norm="layer"),
+    ):
+        x = torch.randn(5, 3, 16, 16)
+        torch.testing.assert_close(d(x)[:2], d(x[:2]))

@@ -1,0 +1,350 @@
+"""The command as users meet it: what it prints, what it refuses, and that it goes on where it was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gantrain.checkpoint import Checkpoints
+from tests.conftest import Outcome, run_files
+
+Command = Callable[..., Outcome]
+TINY = ("total_steps=3", "batch_size=16", "device=cpu")
+PROGRAM = [sys.executable, "-c", "from gantrain.cli.train import main; main()"]
+
+
+def only_run(root: Path) -> Path:
+    (status,) = root.rglob("status.json")
+    return status.parent
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    from gantrain import tree
+
+    _, state = Checkpoints(run / "checkpoints", 2, {}).latest(print)
+    return tree.flatten({k: v for k, v in state.items() if k != "data"})[1]
+
+
+# ---- a run ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_prints_its_choices_and_leaves_everything_where_it_says(gantrain: Command, tmp_path: Path) -> None:
+    outcome = gantrain(*TINY, "run.dir=here", "samples.every=1")
+    assert outcome.exit_code == 0
+    for word in ("run           here", "digits", "dcgan", "vanilla", "adam", "1 D : 1 G", "fp32 on cpu", "seed 0"):
+        assert word in outcome.out
+    assert "tensorboard --logdir here" in outcome.out and "here/samples/step-000000003.png" in outcome.out
+    assert "images/s" in outcome.err and "3/3" in outcome.err
+    run = tmp_path / "here"
+    grids = sorted(p.name for p in (run / "samples").iterdir())
+    assert grids == ["real.png", *(f"step-00000000{k}.png" for k in range(4))]
+    assert json.loads((run / "status.json").read_text())["state"] == "finished"
+    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in metrics] == [3]
+    assert {"d/adversarial", "g/adversarial", "d/score_real", "d/score_fake", "d/gradient_norm", "g/gradient_norm",
+            "d/learning_rate", "g/learning_rate", "speed/images_per_s"} <= set(metrics[0])  # fmt: skip
+    assert "seed: 0" in (run / "config.yaml").read_text()
+    assert list((run / "tb").glob("events*")) and (run / "checkpoints" / "step-000000003").is_dir()
+
+
+def test_run_directories_are_named_by_the_choices(gantrain: Command, tmp_path: Path) -> None:
+    def directory(*overrides: str) -> str:
+        before = set(tmp_path.rglob("status.json"))
+        assert gantrain(*TINY, "total_steps=1", *overrides).exit_code == 0
+        (new,) = set(tmp_path.rglob("status.json")) - before
+        return str(new.parent.relative_to(tmp_path))
+
+    assert directory("seed=3").startswith("outputs/digits/dcgan/vanilla/seed3-")
+    first = directory("loss=lsgan", "data=ring", "architecture=mlp")
+    assert first.startswith("outputs/ring/mlp/lsgan/seed0-")
+    again = gantrain(
+        "loss=lsgan", *TINY, "data=ring", "total_steps=1", "log.every=7", "architecture=mlp", "resume=auto"
+    )
+    assert (
+        "is finished" in again.out and first in again.out
+    )  # neither order nor how it is carried out makes another run
+    assert directory("loss=lsgan", "data=ring", "architecture=mlp", "optimizer.g.lr=1e-3") != first
+    assert directory("hydra.run.dir=chosen/by_hydra") == "chosen/by_hydra"
+    assert directory("run.dir=chosen/by_us", "hydra.run.dir=.") == "chosen/by_us"
+
+
+def test_without_overrides_the_directory_has_no_hash(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gantrain.cli.train as cli
+
+    seen = []
+    monkeypatch.setattr(
+        cli.RunDirectory, "status", lambda run: seen.append(run.path) or {"state": "finished", "step": 5000}
+    )
+    assert gantrain("seed=2", "device=cpu").exit_code == 0
+    assert seen == [Path("outputs/digits/dcgan/vanilla/seed2")]
+
+
+def test_a_sweep_runs_every_combination_into_its_own_directory(gantrain: Command, tmp_path: Path) -> None:
+    arguments = ("-m", "loss=vanilla,lsgan", "seed=0,1", *TINY, "data=ring", "total_steps=1")
+    assert gantrain(*arguments).exit_code == 0
+    runs = sorted(str(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("status.json"))
+    assert [r.rsplit("-", 1)[0] for r in runs] == [
+        f"outputs/ring/mlp/{loss}/seed{seed}" for loss in ("lsgan", "vanilla") for seed in (0, 1)
+    ]
+    again = gantrain(*arguments)
+    assert again.exit_code == 0 and again.out.count("is finished") == 4
+
+
+def test_a_failing_job_is_reported_and_the_sweep_goes_on(gantrain: Command, tmp_path: Path) -> None:
+    outcome = gantrain("-m", "loss=wgan_gp,vanilla", *TINY, "data=ring", "architecture.discriminator.norm=batch")
+    assert outcome.exit_code == 2
+    assert outcome.err.count("gantrain: error:") == 1 and "norm=layer" in outcome.err and "Traceback" not in outcome.err
+    assert only_run(tmp_path).parent.name == "vanilla"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--help"], ["loss: hinge, lsgan", "gantrain -m loss=", "total_steps"]),
+        (["--cfg", "job", "loss=wgan_gp", "data=cifar10"], ["d_steps: 5", "lr: 0.0001", "GradientPenalty"]),
+        (["--info", "defaults-tree", "loss=wgan_gp"], ["ratio: 5to1", "optimizer: adam_wgan_gp"]),
+    ],
+)
+def test_help_and_configuration_are_printed_without_torch_and_without_files(
+    arguments: list[str], expected: list[str], tmp_path: Path
+) -> None:
+    program = [sys.executable, "-c", "import sys; from gantrain.cli.train import main\ntry: main()\n"
+               "finally: print('TORCH' if 'torch' in sys.modules else 'LIGHT')"]  # fmt: skip
+    done = subprocess.run([*program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for text in [*expected, "LIGHT"]:
+        assert text in done.stdout
+    assert run_files(tmp_path) == []
+
+
+def test_shell_completion_offers_groups_and_keys(tmp_path: Path) -> None:
+    def completions(line: str) -> str:
+        environment = os.environ | {"COMP_LINE": line, "COMP_POINT": str(len(line))}
+        done = subprocess.run(
+            [*PROGRAM, "-sc", "query=bash"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout
+
+    assert {"loss=wgan", "loss=wgan_gp"} <= set(completions("gantrain loss=w").split())
+    assert "optimizer.g.lr=" in completions("gantrain optimizer.g.").split()
+
+
+# ---- refusals ---------------------------------------------------------------------------------------------------
+
+REFUSED = [
+    # an option, key or value that does not exist
+    (["loss=wgan_pg"], 2, ["loss=wgan_pg", "did you mean loss=wgan_gp", "vanilla"]),
+    (["data=imagenet"], 2, ["data=imagenet", "cifar10", "image_folder"]),
+    (["architecture=dcgn"], 2, ["did you mean architecture=dcgan"]),
+    (["los=hinge"], 2, ["los is not a setting", "did you mean loss"]),
+    (["optimizer.lr=1"], 2, ["optimizer.lr", "did you mean optimizer.g.lr"]),
+    (["total_step=5"], 2, ["total_step", "did you mean total_steps"]),
+    (["optimizer.g.lrr=1"], 2, ["optimizer.g.lrr", "did you mean optimizer.g.lr"]),
+    (["data.rooot=x", "data=image_folder"], 2, ["data.rooot", "did you mean data.root"]),
+    (["precision=fp8"], 2, ["precision=fp8", "bf16"]),
+    (["+unknown=1"], 2, ["unknown"]),
+    (["hello"], 2, ["hello"]),
+    (["data.nothing=1"], 2, ["data.nothing"]),
+    (["loss.objective.a=1"], 2, ["loss.objective.a"]),
+    # the wrong type
+    (["total_steps=abc"], 2, ["total_steps", "abc"]),
+    (["total_steps=1e3"], 2, ["total_steps", "1000"]),
+    (["batch_size=1.5"], 2, ["batch_size", "1.5"]),
+    (["optimizer.g.lr=fast"], 2, ["optimizer.g.lr", "number", "fast"]),
+    (["optimizer.g.betas=[0.5]"], 2, ["optimizer.g.betas", "2 numbers"]),
+    (["architecture.generator.width=wide"], 2, ["architecture.generator.width", "whole number"]),
+    (["seed=one"], 2, ["seed", "one"]),
+    (["gradient_clip_norm=small"], 2, ["gradient_clip_norm", "small"]),
+    # out of range
+    (["total_steps=0"], 2, ["total_steps must be 1 or more, got 0"]),
+    (["total_steps=-1"], 2, ["total_steps must be 1 or more"]),
+    (["batch_size=0"], 2, ["batch_size must be 1 or more"]),
+    (["seed=-1"], 2, ["seed must be 0 or more"]),
+    (["ratio.d_steps=0"], 2, ["ratio.d_steps must be 1 or more"]),
+    (["log.every=0"], 2, ["log.every"]),
+    (["checkpoint.keep_last=1"], 2, ["checkpoint.keep_last must be 2 or more"]),
+    (["gradient_clip_norm=0"], 2, ["gradient_clip_norm"]),
+    (["architecture.generator.width=0"], 2, ["width", "0"]),
+    (["architecture.latent_dim=-4"], 2, ["latent_dim", "-4"]),
+    (["architecture.discriminator.norm=group"], 2, ["norm", "group", "layer"]),
+    (["optimizer.g.lr=-1"], 2, ["optimizer.g", "-1"]),
+    (["precision.forward=float8"], 2, ["precision.forward", "bfloat16"]),
+    (["data=ring", "data.std=-1"], 2, ["data.std"]),
+    (["data=ring", "data.modes=0"], 2, ["data.modes"]),
+    (["loss=wgan", "loss.regularizers.clip.bound=0.0"], 2, ["bound"]),
+    # what does not go together
+    (["loss=wgan_gp", "architecture.discriminator.norm=batch"], 2, ["norm=batch", "GradientPenalty", "norm=layer"]),
+    (["architecture=dcgan", "data=ring"], 2, ["architecture=mlp"]),
+    (["data=ring", "augment=diffaug"], 2, ["augment=none"]),
+    (["data._target_=os.system"], 2, ["os.system", "trusted"]),
+    # the machine
+    (["device=gpu"], 2, ["device=gpu", "auto"]),
+    (["device=cuda:7"], 2, ["device=cuda:7", "device=auto"]),
+    # the data
+    (["data=image_folder"], 2, ["data.root is not set"]),
+    (["data=image_folder", "data.root=missing"], 3, ["data.root=missing is not a folder"]),
+    (["data=image_folder", "data.root=empty"], 3, ["no images"]),
+    (["data=image_folder", "data.root=corrupt", "batch_size=2"], 3, ["bad.png"]),
+    (["data=image_folder", "data.root=few"], 3, ["3 samples", "batch_size=64"]),
+    (["data=digits", "batch_size=2000"], 3, ["1797 samples", "batch_size=2000"]),
+    (["data=cifar10", "data.download=false", "data.root=empty"], 3, ["cifar-10-python.tar.gz", "empty"]),
+    # runs
+    (["resume=nowhere/step-000000001"], 5, ["nowhere/step-000000001"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"), REFUSED, ids=lambda a: " ".join(a) if isinstance(a, list) else ""
+)
+def test_bad_input_gets_one_clear_line_and_leaves_nothing(
+    arguments: list[str], exit_code: int, words: list[str], gantrain: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder, names in {"corrupt": ["a.png", "b.png"], "few": ["a.png", "b.png", "c.png"]}.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            Image.fromarray(np.zeros((32, 32, 3), dtype=np.uint8)).save(tmp_path / folder / name)
+    (tmp_path / "corrupt" / "bad.png").write_bytes((tmp_path / "few" / "a.png").read_bytes()[:60])
+    before = sorted(tmp_path.rglob("*"))
+    outcome = gantrain(*arguments)
+    lines = [line for line in outcome.err.splitlines() if "gantrain: error:" in line]
+    assert outcome.exit_code == exit_code, outcome.err
+    assert len(lines) == 1 and "Traceback" not in outcome.err and len(outcome.err.splitlines()) == 1, outcome.err
+    for word in words:
+        assert word in lines[0]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(gantrain: Command, tmp_path: Path) -> None:
+    outcome = gantrain("device=cuda")
+    assert outcome.exit_code == 2 and "no usable GPU" in outcome.err and "device=cpu" in outcome.err
+    assert run_files(tmp_path) == []
+
+
+def test_a_bug_shows_its_traceback_and_its_exit_code(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gantrain.trainer import Trainer
+
+    def broken(self: Trainer, *rest: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Trainer, "g_turn", broken)
+    outcome = gantrain(*TINY)
+    assert outcome.exit_code == 1 and "Traceback" in outcome.err and "ZeroDivisionError: a bug" in outcome.err
+
+
+# ---- going on ---------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_can_be_prolonged_bit_for_bit(gantrain: Command, tmp_path: Path) -> None:
+    tiny = ("batch_size=16", "device=cpu", "data=ring")
+    gantrain(*tiny, "total_steps=6", "run.dir=whole")
+    gantrain(*tiny, "total_steps=4", "run.dir=parts")
+    assert "is finished" in gantrain(*tiny, "total_steps=4", "run.dir=parts").out
+    longer = gantrain(*tiny, "total_steps=6", "run.dir=parts")
+    assert "resumed       from step 4 (same torch, threads and device)" in longer.out
+    whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_resume_never_refuses_and_a_path_continues_exactly_that(gantrain: Command, tmp_path: Path) -> None:
+    tiny = ("batch_size=16", "device=cpu", "data=ring", "checkpoint.every=2")
+    gantrain(*tiny, "total_steps=4", "run.dir=first")
+    refused = gantrain(*tiny, "total_steps=6", "run.dir=first", "resume=never")
+    assert refused.exit_code == 2 and "up to step 4" in refused.err
+    other = gantrain(*tiny, "total_steps=4", "run.dir=second", "resume=first/checkpoints/step-000000002")
+    assert "from step 2" in other.out and other.exit_code == 0
+    first, second = weights_of(tmp_path / "first"), weights_of(tmp_path / "second")
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    beyond = gantrain(*tiny, "total_steps=3", "run.dir=first")
+    assert beyond.exit_code == 2 and "beyond total_steps=3" in beyond.err
+
+
+def test_another_configuration_in_the_same_directory_is_refused_with_the_differences(gantrain: Command) -> None:
+    gantrain(*TINY, "data=ring", "run.dir=here")
+    outcome = gantrain(*TINY, "data=ring", "run.dir=here", "optimizer.g.lr=0.01", "log.every=1")
+    assert outcome.exit_code == 2 and "optimizer.g.lr: 0.0002 → 0.01" in outcome.err and "log.every" not in outcome.err
+
+
+def test_changed_circumstances_are_said(gantrain: Command) -> None:
+    gantrain(*TINY, "data=ring", "run.dir=here")
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        outcome = gantrain(*TINY, "data=ring", "run.dir=here", "total_steps=4")
+    finally:
+        torch.set_num_threads(before)
+    assert f"not bit-exact: threads {before} → {before + 1}" in outcome.out
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*PROGRAM, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+LONG = ("data=ring", "device=cpu", "batch_size=16", "total_steps=600", "checkpoint.every=40")
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_very_same_weights(tmp_path: Path) -> None:
+    whole = start(tmp_path, *LONG, "run.dir=whole")
+    killed = start(tmp_path, *LONG, "run.dir=killed")
+    wait_for(lambda: list(tmp_path.glob("killed/checkpoints/step-*")), killed)
+    killed.kill()
+    killed.wait()
+    assert json.loads((tmp_path / "killed" / "status.json").read_text())["state"] == "running"
+    out, _ = (again := start(tmp_path, *LONG, "run.dir=killed")).communicate(timeout=120)
+    assert again.returncode == 0 and "resumed       from step" in out
+    assert whole.wait(timeout=120) == 0
+    a, b = weights_of(tmp_path / "whole"), weights_of(tmp_path / "killed")
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+    def curve(run: str) -> list[dict]:
+        lines = [json.loads(line) for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
+
+    assert curve("whole") == curve("killed") and len(curve("whole")) == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_between_steps_saves_and_exits_75(tmp_path: Path, number: signal.Signals) -> None:
+    process = start(tmp_path, *LONG, "total_steps=100000", "run.dir=here")
+    wait_for(
+        lambda: list(tmp_path.glob("here/metrics.jsonl")) and (tmp_path / "here/metrics.jsonl").read_text(), process
+    )
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 75 and "state saved" in err and "Traceback" not in err
+    status = json.loads((tmp_path / "here" / "status.json").read_text())
+    assert status["state"] == "stopped" and status["exit_code"] == 75
+    assert max(Checkpoints(tmp_path / "here" / "checkpoints", 2, {}).steps()) == status["step"]
+
+
+def test_a_second_process_in_the_same_directory_is_refused(tmp_path: Path) -> None:
+    first = start(tmp_path, *LONG, "total_steps=100000", "run.dir=here")
+    wait_for(lambda: list(tmp_path.glob("here/metrics.jsonl")), first)
+    second = start(tmp_path, *LONG, "total_steps=100000", "run.dir=here")
+    _, err = second.communicate(timeout=60)
+    assert second.returncode == 6 and f"process {first.pid}" in err and "Traceback" not in err
+    first.kill()
+    first.wait()

@@ -1,0 +1,253 @@
+"""The game: who moves when, who does not, and that a run continues bit for bit."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gantrain.checkpoint import Checkpoints
+from gantrain.errors import DivergedError, StoppedError
+from gantrain.player import Player, frozen
+from gantrain.records import Records
+from gantrain.trainer import Cadence, Trainer
+from gantrain.turn import Precision
+from tests.conftest import built, option_names
+
+LOSSES = option_names("loss")
+RING = ("data=ring", "architecture.generator.width=16", "architecture.discriminator.width=16")
+
+
+def weights(net: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in net.parameters()]
+
+
+def same(before: list[Tensor], net: nn.Module) -> bool:
+    return all(torch.equal(b, p) for b, p in zip(before, net.parameters(), strict=True))
+
+
+def play(trainer: Trainer, folder: Path, **options) -> None:
+    with Records(folder, trainer.step) as records:
+        trainer.train(records, Checkpoints(folder / "checkpoints", 2, {}), **options)
+
+
+def leaves(tree: object, path: str = "") -> list[tuple[str, object]]:
+    if isinstance(tree, dict):
+        return [leaf for k, v in tree.items() for leaf in leaves(v, f"{path}.{k}")]
+    if isinstance(tree, list | tuple):
+        return [leaf for k, v in enumerate(tree) for leaf in leaves(v, f"{path}.{k}")]
+    return [(path, tree)]
+
+
+def assert_identical(a: object, b: object) -> None:
+    for (path, x), (path_b, y) in zip(leaves(a), leaves(b), strict=True):
+        assert path == path_b
+        assert torch.equal(x, y) if isinstance(x, Tensor) else x == y, path
+
+
+# ---- turns ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_each_turn_moves_its_own_player_and_leaves_the_other_untouched(loss: str) -> None:
+    trainer = built(f"loss={loss}").trainer
+    g, d, ema = trainer.g.net, trainer.d.net, trainer.ema.net
+    g_before, d_before, ema_before = weights(g), weights(d), weights(ema)
+    trainer.d_turn(*trainer.data.next())
+    assert same(g_before, g) and same(ema_before, ema) and not same(d_before, d)
+    assert all(p.grad is None for p in g.parameters())
+    d_before = weights(d)
+    d_gradients = [p.grad.clone() for p in d.parameters()]
+    trainer.g_turn(*trainer.data.next())
+    assert same(d_before, d) and not same(g_before, g) and not same(ema_before, ema)
+    assert all(torch.equal(a, p.grad) for a, p in zip(d_gradients, d.parameters(), strict=True))
+    assert all(p.requires_grad for p in d.parameters())
+
+
+@pytest.mark.parametrize(("d_steps", "g_steps"), [(1, 1), (5, 1), (1, 3)])
+def test_a_step_is_the_configured_number_of_turns_each_on_a_fresh_batch(
+    d_steps: int, g_steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = built(*RING, f"ratio.d_steps={d_steps}", f"ratio.g_steps={g_steps}", "total_steps=2").trainer
+    order, batches = [], []
+    for name in ("d_turn", "g_turn"):
+        turn = getattr(trainer, name)
+
+        def spy(real: Tensor, *rest: object, name: str = name, turn=turn) -> None:
+            order.append(name[0])
+            batches.append(real)
+            turn(real, *rest)
+
+        monkeypatch.setattr(trainer, name, spy)
+    play(trainer, tmp_path)
+    assert "".join(order) == ("d" * d_steps + "g" * g_steps) * 2
+    assert (trainer.d.turns, trainer.g.turns) == (2 * d_steps, 2 * g_steps)
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(batches, 2))
+
+
+def test_generated_samples_are_float32_and_carry_g_graph_in_its_turn_only() -> None:
+    trainer = built("precision=bf16").trainer
+    fake = trainer.generate(3, None)
+    assert fake.dtype == torch.float32 and fake.requires_grad and fake.shape == (3, 1, 8, 8)
+    with torch.no_grad():
+        assert not trainer.generate(3, None).requires_grad
+
+
+def test_frozen_restores_what_was_trainable_even_after_an_error() -> None:
+    net = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    net[0].weight.requires_grad_(False)
+    with pytest.raises(RuntimeError), frozen(net):
+        assert not any(p.requires_grad for p in net.parameters())
+        raise RuntimeError
+    assert [p.requires_grad for p in net.parameters()] == [False, True, True, True]
+
+
+def test_gradient_clipping_scales_to_the_norm_and_reports_the_one_before() -> None:
+    net = nn.Linear(2, 1, bias=False)
+    player = Player(net, torch.optim.SGD(net.parameters(), lr=1.0), Precision(torch.device("cpu")).scaler(), 1.0)
+    before = net.weight.detach().clone()
+    readings = player.descend(net(torch.tensor([3.0, 4.0])).sum())
+    assert readings["gradient_norm"].item() == pytest.approx(5.0)
+    torch.testing.assert_close(before - net.weight.detach(), torch.tensor([[0.6, 0.8]]))
+    assert "gradient_norm" not in Player(net, player.optimizer, player.scaler).descend(net.weight.sum())
+
+
+def test_a_float16_overflow_skips_the_step_of_that_player_alone() -> None:
+    trainer = built(*RING, "precision=fp16").trainer
+    assert trainer.d.scaler.is_enabled() and trainer.d.scaler is not trainer.g.scaler
+    trainer.d.scaler._lazy_init_scale_growth_tracker(torch.device("cpu"))
+    trainer.d.scaler._scale.fill_(2.0**60)
+    before, scale_of_g = weights(trainer.d.net), trainer.g.scaler.get_scale()
+    trainer.d_turn(*trainer.data.next())
+    assert same(before, trainer.d.net)
+    assert trainer.d.scaler.get_scale() == 2.0**59 and trainer.g.scaler.get_scale() == scale_of_g
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_losses_are_near_the_float32_ones(loss: str, precision: str) -> None:
+    for turn in ("d_turn", "g_turn"):  # each from the start: float16's first steps may be skipped to find a scale
+        costs = {}
+        for name in ("fp32", precision):
+            trainer = built(f"loss={loss}", f"precision={name}").trainer
+            trainer.rng.seed(1)
+            getattr(trainer, turn)(*trainer.data.next(), True)
+            costs[name] = {k: v.item() for k, v in trainer.scalars.items() if "gradient" not in k}
+        assert costs[precision] == pytest.approx(costs["fp32"], abs=0.02, rel=0.02)
+        assert costs[precision] != costs["fp32"]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
+    ends = []
+    for seed in (0, 0, 1):
+        trainer = built(*RING, f"seed={seed}").trainer
+        trainer.d_turn(*trainer.data.next())
+        trainer.g_turn(*trainer.data.next())
+        ends.append(trainer.state_dict())
+    assert_identical(ends[0], ends[1])
+    with pytest.raises(AssertionError):
+        assert_identical(ends[0], ends[2])
+
+
+def test_sampling_does_not_disturb_training() -> None:
+    trainer = built().trainer
+    before = copy.deepcopy(trainer.state_dict())
+    images = trainer.sample(trainer.g.net)
+    assert images.shape == (64, 1, 8, 8) and trainer.g.net.training
+    assert_identical(before, trainer.state_dict())
+
+
+# ---- the loop ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ("loss=vanilla",),
+        ("loss=wgan_gp", "ratio.d_steps=2"),
+        ("loss=wgan", "ratio.d_steps=2"),
+        ("loss=hinge", "ratio.d_steps=2", "architecture.discriminator.norm=spectral", "augment=diffaug"),
+        ("precision=bf16",),
+        ("precision=fp16", "gradient_clip_norm=1"),
+        RING,
+    ],
+    ids=" ".join,
+)
+def test_resume_is_bitwise(choices: tuple[str, ...], tmp_path: Path) -> None:
+    overrides = (*choices, "total_steps=6", "checkpoint.every=2", "data=digits" if choices is not RING else "seed=0")
+    whole = built(*overrides).trainer
+    play(whole, tmp_path / "whole")
+    first = built(*overrides).trainer
+    with pytest.raises(StoppedError):
+        play(first, tmp_path / "parts", stop=lambda: first.step == 3)
+    torch.manual_seed(99)  # the new process would not know the old one's random numbers
+    second = built(*overrides).trainer
+    _, state = Checkpoints(tmp_path / "parts" / "checkpoints", 2, {}).latest(print)
+    second.load_state_dict(state)
+    assert second.step == 3
+    play(second, tmp_path / "parts")
+    assert_identical(whole.state_dict(), second.state_dict())
+
+
+@pytest.mark.parametrize("part", Trainer.STATEFUL)
+def test_every_stored_part_is_needed_for_a_bitwise_resume(part: str, tmp_path: Path) -> None:
+    # A part whose restoring could be left out would make the test above toothless.
+    overrides = ("total_steps=4", "augment=diffaug")
+    whole = built(*overrides).trainer
+    play(whole, tmp_path / "whole")
+    first = built(*overrides).trainer
+    with pytest.raises(StoppedError):
+        play(first, tmp_path / "parts", stop=lambda: first.step == 2)
+    second = built(*overrides).trainer
+    second.rng.seed(99)
+    _, state = Checkpoints(tmp_path / "parts" / "checkpoints", 2, {}).latest(print)
+    second.STATEFUL = tuple(name for name in Trainer.STATEFUL if name != part)
+    second.load_state_dict(state)
+    second.STATEFUL = Trainer.STATEFUL
+    play(second, tmp_path / "parts")
+    has_state = bool(leaves(state[part]))
+    if has_state:
+        with pytest.raises(AssertionError):
+            assert_identical(whole.state_dict(), second.state_dict())
+    else:
+        assert part in ("loss", "augment")  # these two have state only in objectives and augmentations that adapt
+
+
+@pytest.mark.parametrize("poison", ["d.net", "g.net"])
+def test_a_value_that_is_not_finite_stops_the_run_and_is_never_saved(poison: str, tmp_path: Path) -> None:
+    trainer = built("total_steps=20", "log.every=5", "checkpoint.every=2").trainer
+    player = getattr(trainer, poison[0])
+
+    def stop() -> bool:
+        if trainer.step == 4:
+            with torch.no_grad():
+                next(player.net.parameters()).fill_(float("nan"))
+        return False
+
+    with pytest.raises(DivergedError, match=r"not finite|nan"):
+        play(trainer, tmp_path, stop=stop)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", 5, {})
+    assert max(checkpoints.steps()) <= 4
+    state = checkpoints.latest(print)[1]
+    assert all(torch.isfinite(x).all() for _, x in leaves(state) if isinstance(x, Tensor) and x.is_floating_point())
+
+
+def test_things_happen_at_their_cadence_and_at_the_end() -> None:
+    every = Cadence(log=4, samples=0, checkpoint=3)
+    assert [s for s in range(1, 11) if every.due(every.log, s, 10)] == [4, 8, 10]
+    assert [s for s in range(1, 11) if every.due(every.samples, s, 10)] == [10]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("choices", [(), RING, ("architecture=mlp",)], ids=["digits", "ring", "mlp digits"])
+def test_every_loss_trains_on_images_and_points(loss: str, choices: tuple[str, ...], tmp_path: Path) -> None:
+    trainer = built(f"loss={loss}", *choices, "total_steps=2").trainer
+    play(trainer, tmp_path)
+    assert trainer.step == 2
+    assert all(torch.isfinite(v) for v in trainer.scalars.values())
+    assert {"d/loss", "d/adversarial", "d/score_real", "d/score_fake", "d/gradient_norm"} <= set(trainer.scalars)
+    assert {"g/loss", "g/adversarial", "g/score_fake", "g/gradient_norm"} <= set(trainer.scalars)
