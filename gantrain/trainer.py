@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from gantrain.ema import Ema
 from gantrain.errors import DivergedError, StoppedError
 from gantrain.losses import Loss
 from gantrain.player import Player, frozen
+from gantrain.progress import bar
 from gantrain.records import Records
 from gantrain.turn import Cost, Critic, Precision, Turn
 
@@ -72,9 +72,7 @@ class Trainer:
         if self.step == 0:
             self.draw(records)
         clock = (time.monotonic(), self.step)
-        # A terminal is redrawn several times a second, a log file gets a line only now and then.
-        with tqdm(total=self.total_steps, initial=self.step, unit="step", dynamic_ncols=True,
-                  mininterval=0.2 if sys.stderr.isatty() else 20) as bar:  # fmt: skip
+        with bar(total=self.total_steps, initial=self.step, unit="step") as progress:
             while self.step < self.total_steps:
                 measure = self.every.due(self.every.log, self.step + 1, self.total_steps)
                 for _ in range(self.d_steps):
@@ -82,9 +80,9 @@ class Trainer:
                 for _ in range(self.g_steps):
                     self.g_turn(*self.data.next(), measure)
                 self.step += 1
-                bar.update()
+                progress.update()
                 if measure:
-                    clock = self.log(records, bar, clock)
+                    clock = self.log(records, progress, clock)
                 self.keep(records, checkpoints, stop)
 
     def d_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
@@ -119,7 +117,7 @@ class Trainer:
             fake: Tensor = self.g.net(z, labels)
         return fake.float()
 
-    def log(self, records: Records, bar: tqdm[Any], clock: tuple[float, int]) -> tuple[float, int]:
+    def log(self, records: Records, progress: tqdm[Any], clock: tuple[float, int]) -> tuple[float, int]:
         """Write the latest scalars; refuse to go on if one is not finite. Returns the time and step of this call."""
         then, step_then = clock
         now = time.monotonic()
@@ -138,7 +136,7 @@ class Trainer:
         values |= {"d/learning_rate": self.d.learning_rate, "g/learning_rate": self.g.learning_rate}
         values |= {"speed/steps_per_s": steps_per_s, "speed/images_per_s": images_per_s}
         records.scalars(self.step, values)
-        bar.set_postfix_str(
+        progress.set_postfix_str(
             f"d={values['d/loss']:.3f} g={values['g/loss']:.3f} {images_per_s:,.0f} images/s", refresh=False
         )
         return now, self.step

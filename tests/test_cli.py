@@ -21,7 +21,7 @@ from tests.conftest import Outcome, run_files
 
 Command = Callable[..., Outcome]
 TINY = ("total_steps=3", "batch_size=16", "device=cpu")
-PROGRAM = [sys.executable, "-c", "from gantrain.cli.train import main; main()"]
+PROGRAM = [sys.executable, "-m", "gantrain"]
 
 
 def only_run(root: Path) -> Path:
@@ -231,6 +231,22 @@ def test_a_gpu_that_is_not_there_is_refused(gantrain: Command, tmp_path: Path) -
     outcome = gantrain("device=cuda")
     assert outcome.exit_code == 2 and "no usable GPU" in outcome.err and "device=cpu" in outcome.err
     assert run_files(tmp_path) == []
+
+
+def test_two_mistakes_at_once_still_give_one_line(gantrain: Command) -> None:
+    outcome = gantrain("los=hinge", "data=imagenet")
+    assert outcome.exit_code == 2 and len(outcome.err.splitlines()) == 1
+
+
+def test_your_own_yaml_and_class_need_no_change_to_the_package(gantrain: Command, tmp_path: Path) -> None:
+    (tmp_path / "my_losses.py").write_text("from gantrain.losses import Hinge\nclass Mine(Hinge): pass\n")
+    (tmp_path / "mine" / "loss").mkdir(parents=True)
+    (tmp_path / "mine" / "loss" / "mine.yaml").write_text(
+        "_target_: gantrain.losses.Loss\nobjective: {_target_: my_losses.Mine}\n"
+    )
+    outcome = gantrain("--config-dir", "mine", "loss=mine", "trusted_modules=[my_losses]", *TINY, "data=ring")
+    assert outcome.exit_code == 0, outcome.err
+    assert "mine: Mine" in outcome.out and list(tmp_path.glob("outputs/ring/mlp/mine/seed0-*"))
 
 
 def test_a_bug_shows_its_traceback_and_its_exit_code(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> None:

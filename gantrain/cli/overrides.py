@@ -20,8 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from gantrain.errors import ConfigError
 
 IN_THE_PATH = ("data", "architecture", "loss", "seed")
-NOT_THE_RUN = ("run.", "hydra", "resume", "device", "trusted_modules", "log.", "checkpoint.")
-"""Overrides that change where or how a run is carried out, not which run it is."""
+CARRYING_OUT = ("run.", "hydra", "resume", "device", "trusted_modules", "log.", "samples.", "checkpoint.")
+"""Settings of where and how a run is carried out and recorded, not of which run it is."""
 
 
 def parsed(lines: Iterable[str]) -> list[Override]:
@@ -45,8 +45,10 @@ def before_overrides(overrides: Iterable[Override], config_name: str) -> dict[st
     loader = GlobalHydra.instance().config_loader()
     groups = loader.list_groups("")
     chosen = [o.input_line for o in overrides if o.key_or_group in groups and not o.is_sweep_override()]
-    cfg = loader.load_configuration(config_name, [line for line in chosen if line], RunMode.RUN)
-    return plain(cfg)
+    try:
+        return plain(loader.load_configuration(config_name, [line for line in chosen if line], RunMode.RUN))
+    except HydraException:  # one of the choices does not exist; the error in hand is about another
+        return plain(loader.load_configuration(config_name, [], RunMode.RUN))
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def wrong_kind(example: Any, value: Any) -> str:
     if isinstance(example, float) and isinstance(value, int):
         return ""
     if isinstance(example, list) and isinstance(value, list):
-        numbers = all(isinstance(item, int | float) for item in example)
+        numbers = any(isinstance(item, int | float) for item in example)  # their count has a meaning, as in betas
         return f"a list of {len(example)} numbers" if numbers and len(example) != len(value) else ""
     return "" if isinstance(value, type(example)) else KINDS[type(example)]
 
@@ -120,7 +122,7 @@ def run_directory(cfg: DictConfig, lines: Iterable[str]) -> Path:
     others = sorted(
         str(o.input_line)
         for o in parsed(lines)
-        if o.key_or_group not in IN_THE_PATH and not o.key_or_group.startswith(NOT_THE_RUN)
+        if o.key_or_group not in IN_THE_PATH and not o.key_or_group.startswith(CARRYING_OUT)
     )
     name = f"seed{cfg.seed}"
     if others:

@@ -12,16 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from gantrain.cli import summary
 from gantrain.cli.entry import Reported, fail, start
-from gantrain.cli.overrides import check_kinds, flat, plain, run_directory
+from gantrain.cli.overrides import CARRYING_OUT, check_kinds, flat, plain, run_directory
 from gantrain.errors import ConfigError, StoppedError
 from gantrain.run import RunDirectory, StopSignal, digest
 from gantrain.schema import validated
 
 if TYPE_CHECKING:
     from gantrain.trainer import Trainer
-
-MAY_CHANGE = ("total_steps", "device", "resume", "trusted_modules", "run.", "log.", "samples.", "checkpoint.")
-"""Settings that may differ when a run is continued."""
 
 
 @hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="train")
@@ -106,7 +103,7 @@ def check_same_run(cfg: DictConfig, run: RunDirectory) -> None:
     differing = [
         f"{key}: {before.get(key)} → {after.get(key)}"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and not key.startswith(MAY_CHANGE)
+        if before.get(key) != after.get(key) and not key.startswith(("total_steps", *CARRYING_OUT))
     ]
     if differing:
         raise ConfigError(f"{run.path} holds another run ({'; '.join(differing)}); choose another run.dir")

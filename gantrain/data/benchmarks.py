@@ -26,7 +26,7 @@ def fetch(dataset: Any, root: str, split: str, download: bool, where: str, files
     except (OSError, RuntimeError, EOFError) as error:  # URLError is an OSError; torchvision's own are RuntimeErrors
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".: ")
         raise DataError(
-            f"{dataset.__name__} is not in {root} and could not be had ({reason}). "
+            f"{dataset.__name__} is not in {root} and could not be downloaded ({reason}). "
             f"Put {', '.join(files)} into {where} and run the same command again, or set data.root"
         ) from error
 
@@ -47,7 +47,7 @@ class MNIST(Images):
 
         if size < 28:
             raise ConfigError(f"data.size must be 28 or more for data=mnist, got {size}")
-        mirror, names = datasets.MNIST.mirrors[-1], [name for name, _ in datasets.MNIST.resources]
+        mirror, names = datasets.MNIST.mirrors[0], [name for name, _ in datasets.MNIST.resources]
         sources = [f"{mirror}{name}" for name in names]
         raw = fetch(datasets.MNIST, root, split, download, f"{root}/MNIST/raw", sources)
         before = (size - 28) // 2

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm import tqdm
 
 from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, flip_some
 from gantrain.errors import ConfigError, DataError
+from gantrain.progress import bar
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 GRAY = {"1", "L", "LA"}
@@ -143,7 +143,9 @@ class ImageFolder(Data):
         pixels = np.empty((len(self.paths), side, side, channels), dtype=np.uint8)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             images = pool.map(self.read, self.paths)
-            for k, image in enumerate(tqdm(images, "reading images", len(self.paths), leave=False, delay=1)):
+            for k, image in enumerate(
+                bar(iterable=images, desc="reading images", total=len(self.paths), leave=False, delay=1)
+            ):
                 pixels[k] = image
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 

@@ -1,0 +1,60 @@
+# Two commands are enough on a new machine: make train, make test. Both make .venv first, once.
+#   make train ARGS="loss=wgan_gp data=ring"      make test ARGS="-k ema"
+#   make PYTHON=python3.12 VENV=~/venvs/gan train  uses another Python, or keeps an environment you have
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-slow lint format smoke bench clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev  ## install gantrain editable with everything developers need
+
+train: $(VENV)/.run  ## train on the digits (ARGS="loss=… data=…" for anything else)
+	@$(BIN)/gantrain $(ARGS)
+
+test: $(VENV)/.test  ## run the tests (ARGS="-k word" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(VENV)/.test  ## run the longer proofs: trainings that must reach a target
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(VENV)/.dev  ## check format, style and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev  ## rewrite files in the house style
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+smoke: $(VENV)/.run  ## train every loss for 20 steps through the real command
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	$(BIN)/gantrain -m 'loss=glob(*)' data=digits,ring total_steps=20 hydra.sweep.dir="$$folder" $(ARGS)
+
+bench: $(VENV)/.run  ## measure the trainer against a bare loop
+	@$(BIN)/python scripts/bench/train_step.py $(ARGS)
+
+clean:  ## remove caches and builds; runs and .venv stay
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# Stamps: an environment is installed once, and again when pyproject.toml changes.
+$(VENV)/.run: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"gantrain needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing gantrain into $(VENV) (torch is large: minutes, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@

@@ -1,0 +1,5 @@
+"""``python -m gantrain``, the same as ``gantrain``."""
+
+from gantrain.cli.train import main
+
+main()

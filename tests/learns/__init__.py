@@ -1,0 +1,1 @@
+"""Trainings that must reach a target; make test-slow."""

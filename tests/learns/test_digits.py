@@ -1,0 +1,54 @@
+"""The run that newcomers start first ends with digits a person can read."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.svm import SVC
+
+from gantrain.checkpoint import Checkpoints
+from gantrain.data import Digits
+from tests.conftest import built, option_names
+
+
+def classifier() -> SVC:
+    """Reads unseen real digits to about 99%."""
+    digits = Digits()
+    pixels, labels = digits.pixels.flatten(1).double().numpy() / 255, digits.labels.numpy()
+    svc = SVC(gamma="scale", C=10, probability=True, random_state=0).fit(pixels[::2], labels[::2])
+    assert svc.score(pixels[1::2], labels[1::2]) > 0.98
+    return svc
+
+
+def readability(images: torch.Tensor) -> tuple[float, np.ndarray]:
+    """Share of images that the classifier is sure of (> 0.5), and how many of each digit."""
+    pixels = ((images + 1) / 2).flatten(1).double().numpy()
+    svc = classifier()
+    sure = svc.predict_proba(pixels).max(1) > 0.5
+    return sure.mean(), np.bincount(svc.predict(pixels)[sure], minlength=10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", option_names("loss"))
+def test_every_loss_ends_with_digits_that_a_classifier_reads(loss: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gantrain"]
+    start = time.monotonic()
+    arguments = [f"loss={loss}", "device=cpu", "run.dir=run"]
+    subprocess.run([*command, *arguments], cwd=tmp_path, check=True, capture_output=True)
+    seconds = time.monotonic() - start
+    run = built(f"loss={loss}")
+    noise = torch.rand(1000, 1, 8, 8) * 2 - 1
+    run.trainer.load_state_dict(Checkpoints(tmp_path / "run" / "checkpoints", 2, {}).latest(print)[1])
+    torch.manual_seed(0)
+    with torch.no_grad():
+        images = run.trainer.ema.net(torch.randn(1000, run.trainer.grid_latents.shape[1]))
+    share, counts = readability(images)
+    print(f"{loss}: {share:.1%} read, {counts.tolist()}, {seconds:.0f} s; noise {readability(noise)[0]:.1%}")
+    assert share > 0.7 and (counts > 10).all()
+    assert seconds < 120 or loss != "vanilla"  # the default run is promised in two minutes
