@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+UNMEASURED = torch.tensor(float("nan"))
+
 
 @contextmanager
 def frozen(net: nn.Module) -> Iterator[None]:
@@ -44,24 +46,24 @@ class Player:
         self.net, self.optimizer, self.scaler, self.clip_norm = net, optimizer, scaler, clip_norm
         self.turns = 0
 
-    def descend(self, loss: Tensor, measure: bool = False) -> dict[str, Tensor]:
+    def descend(self, loss: Tensor, measure: bool = False) -> Tensor:
         """Take one optimizer step down the scalar ``loss``.
 
-        Returns the total gradient norm before clipping, as ``gradient_norm``, if it is clipped or ``measure`` asks.
+        Returns the total gradient norm before clipping, a scalar; NaN unless it is clipped or ``measure`` asks, because
+        the norm costs a pass over all gradients.
         """
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
-        readings = {}
+        norm = UNMEASURED
         if measure or self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
-            parameters = [p for p in self.net.parameters() if p.grad is not None]
-            readings["gradient_norm"] = norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+            norm = get_total_norm([p.grad for p in self.net.parameters() if p.grad is not None])
             if self.clip_norm is not None:
-                clip_grads_with_norm_(parameters, self.clip_norm, norm)
+                clip_grads_with_norm_(self.net.parameters(), self.clip_norm, norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.turns += 1
-        return readings
+        return norm
 
     @property
     def learning_rate(self) -> float:

@@ -20,7 +20,7 @@ from gantrain.losses import Loss
 from gantrain.player import Player, frozen
 from gantrain.progress import bar
 from gantrain.records import Records
-from gantrain.turn import Cost, Critic, Precision, Turn
+from gantrain.turn import Critic, Precision, Turn
 
 
 @dataclass(frozen=True)
@@ -90,20 +90,20 @@ class Trainer:
         with torch.no_grad():
             fake = self.generate(len(real), labels)
         cost = self.loss.for_d(self.turn(self.d, real, fake, labels))
-        readings = self.d.descend(cost.total, measure)
+        norm = self.d.descend(cost.total, measure)
         self.loss.after_d_step(self.d.net)
         if measure:
-            self.scalars |= Cost({"loss": cost.total} | cost.terms, cost.readings | readings).scalars("d")
+            self.scalars |= cost.scalars("d") | {"d/gradient_norm": norm}
 
     def g_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
         """Move G once through a D whose weights get no gradients, then the average of G."""
         with frozen(self.d.net):
             fake = self.generate(len(real), labels)
             cost = self.loss.for_g(self.turn(self.g, real, fake, labels))
-            readings = self.g.descend(cost.total, measure)
+            norm = self.g.descend(cost.total, measure)
         self.ema.update(self.g.net, len(real))
         if measure:
-            self.scalars |= Cost({"loss": cost.total} | cost.terms, cost.readings | readings).scalars("g")
+            self.scalars |= cost.scalars("g") | {"g/gradient_norm": norm}
 
     def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None) -> Turn:
         """Return what ``player`` sees when it moves."""

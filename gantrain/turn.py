@@ -87,5 +87,6 @@ class Cost:
         return reduce(torch.add, self.terms.values())
 
     def scalars(self, player: str) -> dict[str, Tensor]:
-        """Return every term and reading, detached, under the tag ``<player>/<name>``."""
-        return {f"{player}/{name}": value.detach() for name, value in (self.terms | self.readings).items()}
+        """Return the total (as ``loss``), every term and every reading, detached, tagged ``<player>/<name>``."""
+        named = {"loss": self.total} | self.terms | self.readings
+        return {f"{player}/{name}": value.detach() for name, value in named.items()}

@@ -50,6 +50,8 @@ def start(command: Callable[[], None], config_name: str) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         with initialize_config_module("gantrain.configs", version_base="1.3"):
             sys.exit(fail(ConfigError(explained(error, sys.argv[1:], config_name))))
+    except BrokenPipeError:  # gantrain --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("gantrain: interrupted", file=sys.stderr)
         sys.exit(130)
