@@ -45,7 +45,7 @@ clean:  ## remove caches and builds; runs and .venv stay
 
 # Stamps: an environment is installed once, and again when pyproject.toml changes.
 $(VENV)/.run: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"gantrain needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11 …")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and f"gantrain needs Python 3.11, 3.12 or 3.13; {sys.executable} is {sys.version.split()[0]}. Name another: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing gantrain into $(VENV) (torch is large: minutes, once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .

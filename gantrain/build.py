@@ -11,11 +11,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gantrain.checkpoint import Rng
 from gantrain.data import Data
 from gantrain.ema import Ema
-from gantrain.errors import ConfigError, GantrainError
+from gantrain.errors import ConfigError, GantrainError, first_line
 from gantrain.player import Player
 from gantrain.trainer import Cadence, Trainer
 from gantrain.turn import Precision
@@ -52,6 +53,7 @@ def build(cfg: DictConfig) -> Built:
     loss.check(d.net)
     latent_dim = cfg.architecture.latent_dim
     check_shapes(g.net, d.net, latent_dim, data.shape, precision.device)
+    check_batch_norm(g.net, d.net, cfg.batch_size)
     batches = data.stream(cfg.batch_size, cfg.seed, precision.device)
     trainer = Trainer(
         g=g,
@@ -84,8 +86,8 @@ def make(node: DictConfig, key: str, **facts: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, GantrainError):
             raise error.__cause__ from None
-        cause = error.__cause__ or error
-        raise ConfigError(f"{key}: {node.get('_target_')} cannot be built: {str(cause).splitlines()[0]}") from error
+        reason = first_line(error.__cause__ or error)
+        raise ConfigError(f"{key}: {node.get('_target_')} cannot be built: {reason}") from error
 
 
 def check_targets(cfg: DictConfig) -> None:
@@ -105,9 +107,12 @@ def check_targets(cfg: DictConfig) -> None:
         try:
             found = get_object(target)
         except Exception as error:  # importing a user's module may raise anything
-            raise ConfigError(f"_target_={target} cannot be found: {str(error).splitlines()[0]}") from error
-        if not is_trusted(found.__module__):
-            raise ConfigError(f"_target_={target} leads to {found.__module__}, which is not trusted")
+            raise ConfigError(f"_target_={target} cannot be found: {first_line(error)}") from error
+        home = getattr(found, "__module__", None)
+        if home is None or not is_trusted(home):
+            raise ConfigError(
+                f"_target_={target} leads to {home or 'a module'}, which is not a trusted class or function"
+            )
 
 
 def targets(node: Any) -> Iterator[str]:
@@ -155,12 +160,18 @@ def check_shapes(g: nn.Module, d: nn.Module, latent_dim: int, shape: tuple[int, 
         fake = g.eval()(torch.zeros(2, latent_dim, device=device), None)
         scores = d.eval()(fake, None)
     except RuntimeError as error:
-        raise ConfigError(f"architecture: the networks do not fit together: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"architecture: the networks do not fit together: {first_line(error)}") from error
     g.train(), d.train()
     if tuple(fake.shape[1:]) != tuple(shape):
         raise ConfigError(f"architecture.generator makes samples of {tuple(fake.shape[1:])}, data has {tuple(shape)}")
     if len(scores) != 2:
         raise ConfigError(f"architecture.discriminator gives scores of {tuple(scores.shape)} for 2 samples")
+
+
+def check_batch_norm(g: nn.Module, d: nn.Module, batch_size: int) -> None:
+    """Raise ConfigError where batch norm would have a single sample to take its statistics from."""
+    if batch_size == 1 and any(isinstance(m, _BatchNorm) for net in (g, d) for m in net.modules()):
+        raise ConfigError("batch_size=1 cannot be used with norm=batch; use batch_size=2 or more, or norm=layer")
 
 
 def grid_latents(cfg: DictConfig, latent_dim: int, data: Data) -> Tensor:

@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import gantrain
 from gantrain import storage, tree
-from gantrain.errors import CheckpointError, ConfigError, DivergedError
+from gantrain.errors import CheckpointError, ConfigError, DamagedError, DivergedError, first_line
 
 FORMAT = 1
 TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
@@ -103,24 +104,27 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (manifest, state) of a checkpoint of which every byte has been verified.
 
     Raises:
-        CheckpointError: if it is missing, damaged, incomplete, or of another format.
+        DamagedError: if it is incomplete or has changed since it was written.
+        CheckpointError: if it is of another format, or the disk cannot read it.
     """
     if not (folder / MANIFEST).is_file():
-        raise CheckpointError(f"{folder} is no checkpoint: it has no {MANIFEST}")
+        raise DamagedError(f"{folder} is no checkpoint: it has no {MANIFEST}")
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         if manifest["sha256"] != own_digest(manifest):
-            raise CheckpointError(f"{folder} is damaged: its manifest has changed")
+            raise DamagedError(f"{folder} is damaged: its manifest has changed")
         if manifest["format"] != FORMAT:
             raise CheckpointError(
                 f"{folder} has format {manifest['format']}, this gantrain {gantrain.__version__} reads format {FORMAT}"
             )
         for name in (TENSORS, STATE):
             if describe(folder / name) != manifest["files"][name]:
-                raise CheckpointError(f"{folder} is damaged: {name} differs from its manifest")
+                raise DamagedError(f"{folder} is damaged: {name} differs from its manifest")
         state = tree.unflatten(json.loads((folder / STATE).read_text()), load_file(folder / TENSORS))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{folder} cannot be read: {type(error).__name__} {error}") from error
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+        raise DamagedError(f"{folder} is damaged: {type(error).__name__} {first_line(error)}") from error
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be read: {first_line(error)}") from error
     return manifest, state
 
 
@@ -176,7 +180,7 @@ class Checkpoints:
         for step in reversed(found):
             try:
                 return read(self.path(step))
-            except CheckpointError as error:
+            except DamagedError as error:
                 self._set_aside(self.path(step))
                 warn(f"{error}; moved to {self.folder / 'damaged'}")
         if found or any((self.folder / "damaged").glob("*")):

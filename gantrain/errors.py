@@ -4,6 +4,11 @@ Only the standard library is imported here, so every floor may raise these.
 """
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error says in its first line, or its kind if it says nothing."""
+    return (str(error).splitlines() or [""])[0].rstrip(" .:") or type(error).__name__
+
+
 class GantrainError(Exception):
     """An error the user can act on: its text is one sentence that names where and what to do."""
 
@@ -29,9 +34,13 @@ class DivergedError(GantrainError):
 
 
 class CheckpointError(GantrainError):
-    """A checkpoint that is missing, damaged or of another format."""
+    """A checkpoint that is missing, damaged, of another format, or does not fit."""
 
     exit_code = 5
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint whose bytes are not what its manifest says: another one may do."""
 
 
 class RunInUseError(GantrainError):

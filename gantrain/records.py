@@ -33,7 +33,9 @@ class Records:
         self.metrics = folder / "metrics.jsonl"
         drop_lines_after(self.metrics, step)
         self._lines = self.metrics.open("a")
-        self._tensorboard = SummaryWriter(str(folder / "tb"), purge_step=step + 1 if step else None)
+        # Also a run that was killed before its first checkpoint starts again with old events in the folder.
+        purge = (step + 1 if step else 0) if (folder / "tb").exists() else None
+        self._tensorboard = SummaryWriter(str(folder / "tb"), purge_step=purge)
         self._session_end: Any = None
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

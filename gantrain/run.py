@@ -109,6 +109,7 @@ class StopSignal:
         if number == signal.SIGINT and self:
             os._exit(130)
         self.name = signal.Signals(number).name
+        os.write(2, f"\n{self.name}: stopping after this step; Ctrl-C again leaves at once\n".encode())
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -31,6 +31,7 @@ class EmaSettings:
 
 @dataclass
 class RunSettings:
+    root: str = MISSING
     dir: str | None = MISSING
 
 
@@ -122,6 +123,8 @@ def check_ranges(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and not value >= minimum:
             raise ConfigError(f"{key} must be {minimum} or more, got {value}")
+    if cfg.seed >= 2**63:
+        raise ConfigError(f"seed must be below 2^63, got {cfg.seed}")
     clip = cfg.gradient_clip_norm
     if clip is not None and not clip > 0:
         raise ConfigError(f"gradient_clip_norm must be above 0, or null, got {clip}")

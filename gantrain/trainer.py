@@ -40,7 +40,7 @@ class Cadence:
 class Trainer:
     """Per step: ``d_steps`` turns of D, then ``g_steps`` turns of G, every turn on a fresh batch.
 
-    ``grid_latents`` (n, latent_dim) are what every sample grid is drawn from; ``total_steps`` counts steps as above.
+    ``total_steps`` counts such steps; ``grid_latents`` (n, latent_dim) are what every sample grid is drawn from.
     """
 
     g: Player
@@ -58,7 +58,7 @@ class Trainer:
     total_steps: int
     every: Cadence
     step: int = 0
-    scalars: dict[str, Tensor] = field(default_factory=dict)  # of the latest turns, still on the device
+    scalars: dict[str, Tensor] = field(default_factory=dict)  # the latest of each, still on the device
 
     STATEFUL = ("g", "d", "ema", "loss", "augment", "data", "rng")
 
@@ -86,14 +86,13 @@ class Trainer:
                 self.keep(records, checkpoints, stop)
 
     def d_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
-        """Move D once; G is not touched and no graph runs through it."""
+        """Move D once. G's weights stay and no graph runs through it; its batch-norm statistics see one more batch."""
         with torch.no_grad():
             fake = self.generate(len(real), labels)
         cost = self.loss.for_d(self.turn(self.d, real, fake, labels))
         norm = self.d.descend(cost.total, measure)
         self.loss.after_d_step(self.d.net)
-        if measure:
-            self.scalars |= cost.scalars("d") | {"d/gradient_norm": norm}
+        self.scalars |= cost.scalars("d") | {"d/gradient_norm": norm}
 
     def g_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
         """Move G once through a D whose weights get no gradients, then the average of G."""
@@ -102,8 +101,7 @@ class Trainer:
             cost = self.loss.for_g(self.turn(self.g, real, fake, labels))
             norm = self.g.descend(cost.total, measure)
         self.ema.update(self.g.net, len(real))
-        if measure:
-            self.scalars |= cost.scalars("g") | {"g/gradient_norm": norm}
+        self.scalars |= cost.scalars("g") | {"g/gradient_norm": norm}
 
     def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None) -> Turn:
         """Return what ``player`` sees when it moves."""
@@ -168,10 +166,13 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Return everything the rest of the run depends on."""
         parts = {name: getattr(self, name).state_dict() for name in self.STATEFUL}
-        return {name: dict(part) for name, part in parts.items()} | {"step": self.step}
+        # The scalars too: a lazy term is logged as it last was, and that may have been before the checkpoint.
+        scalars = {name: value for name, value in self.scalars.items() if "gradient_norm" not in name}
+        return {name: dict(part) for name, part in parts.items()} | {"scalars": scalars, "step": self.step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned; the random numbers last, because restoring may draw some."""
         for name in self.STATEFUL:
             getattr(self, name).load_state_dict(state[name])
+        self.scalars = {name: value.to(self.precision.device) for name, value in state["scalars"].items()}
         self.step = state["step"]

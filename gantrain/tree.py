@@ -26,7 +26,10 @@ def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Tensor):
-        tensors[path] = value.detach().cpu().contiguous()
+        tensor = value.detach().cpu().contiguous()
+        stored = {t.data_ptr() for t in tensors.values() if t.numel()}
+        # Tied weights are stored twice: safetensors has no way to say that two names are one tensor.
+        tensors[path] = tensor.clone() if tensor.data_ptr() in stored else tensor
         return {"tensor": path}
     if type(value) in (list, tuple):
         return {type(value).__name__: [_flatten(item, f"{path}.{k}", tensors) for k, item in enumerate(value)]}

@@ -38,6 +38,19 @@ def test_dcgan_norms_are_what_they_are_called(norm: str) -> None:
     assert d(g(torch.randn(2, 5))).shape == (2, 1)
 
 
+@pytest.mark.parametrize("norm", dcgan.NORMS)
+def test_dcgan_weights_start_with_the_papers_spread(norm: str) -> None:
+    torch.manual_seed(0)
+    for net in (
+        dcgan.Generator((3, 64, 64), 0, latent_dim=100, width=32, max_width=256, norm=norm),
+        dcgan.Discriminator((3, 64, 64), 0, width=32, max_width=256, norm=norm),
+    ):
+        raw = [p for name, p in net.named_parameters() if p.ndim == 4]
+        assert len(raw) == 5
+        for weight in raw:
+            assert weight.std().item() == pytest.approx(0.02, rel=0.1)
+
+
 def test_dcgan_doubles_its_channels_up_to_the_maximum() -> None:
     d = dcgan.Discriminator((3, 128, 128), 0, width=64, max_width=256, norm="none")
     assert [m.out_channels for m in d.modules() if isinstance(m, nn.Conv2d)] == [64, 128, 256, 256, 256, 1]

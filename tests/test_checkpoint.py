@@ -149,13 +149,34 @@ def test_if_every_checkpoint_is_damaged_it_never_starts_again_silently(tmp_path:
             checkpoints.latest(lambda text: None)
 
 
-def test_another_format_is_refused_by_its_number(tmp_path: Path) -> None:
+def test_tied_weights_are_saved_under_both_names(tmp_path: Path) -> None:
+    weight = torch.randn(3)
+    checkpoints = Checkpoints(tmp_path, 2, {})
+    checkpoints.save(1, {"a": weight, "b": weight})
+    state = checkpoints.latest(print)[1]
+    assert torch.equal(state["a"], weight) and torch.equal(state["b"], weight)
+
+
+def test_a_foreign_tensor_file_with_a_fitting_manifest_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path, 1).path(1)
+    (folder / "state.safetensors").write_bytes(b"\x80\x04not tensors at all, but a pickle perhaps")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["state.safetensors"] = checkpoint.describe(folder / "state.safetensors")
+    manifest["sha256"] = checkpoint.own_digest(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.read(folder)
+
+
+def test_another_format_is_refused_by_its_number_and_stays_where_it_is(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1)
+    folder = checkpoints.path(1)
     manifest = json.loads((folder / "manifest.json").read_text()) | {"format": 99}
     manifest["sha256"] = checkpoint.own_digest(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match="format 99"):
-        checkpoint.read(folder)
+        checkpoints.latest(print)
+    assert folder.is_dir() and not (tmp_path / "damaged").exists()
 
 
 def test_nothing_is_ever_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

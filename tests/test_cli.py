@@ -76,7 +76,8 @@ def test_run_directories_are_named_by_the_choices(gantrain: Command, tmp_path: P
     )  # neither order nor how it is carried out makes another run
     assert directory("loss=lsgan", "data=ring", "architecture=mlp", "optimizer.g.lr=1e-3") != first
     assert directory("hydra.run.dir=chosen/by_hydra") == "chosen/by_hydra"
-    assert directory("run.dir=chosen/by_us", "hydra.run.dir=.") == "chosen/by_us"
+    assert directory("run.dir=chosen/by_us") == "chosen/by_us"
+    assert directory("hydra.sweep.dir=elsewhere", "-m").startswith("elsewhere/digits/dcgan/vanilla/seed0-")
 
 
 def test_without_overrides_the_directory_has_no_hash(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +156,16 @@ REFUSED = [
     (["precision=fp8"], 2, ["precision=fp8", "bf16"]),
     (["+unknown=1"], 2, ["unknown"]),
     (["hello"], 2, ["hello"]),
+    (["data.root=~/photos", "data=image_folder"], 2, ["quote the value"]),
+    (["loss=null"], 2, ["loss takes the name of one option"]),
+    (["~loss"], 2, ["loss takes the name of one option"]),
+    (["loss=[vanilla,hinge]"], 2, ["loss takes the name of one option"]),
+    (["ratio=3"], 2, ["ratio takes the name of one option"]),
+    (["loss.objective=Hinge"], 2, ["loss.objective holds several settings"]),
+    (["architecture.generator=5"], 2, ["architecture.generator holds several settings"]),
+    (["total_steps=${nothing}"], 2, ["nothing"]),
+    (["-m", "loss=vanilla,wgan_pg"], 2, ["did you mean loss=wgan_gp"]),
+    (["hydra.run.dir=foo", "total_steps=0"], 2, ["total_steps"]),
     (["data.nothing=1"], 2, ["data.nothing"]),
     (["loss.objective.a=1"], 2, ["loss.objective.a"]),
     # the wrong type
@@ -171,6 +182,8 @@ REFUSED = [
     (["total_steps=-1"], 2, ["total_steps must be 1 or more"]),
     (["batch_size=0"], 2, ["batch_size must be 1 or more"]),
     (["seed=-1"], 2, ["seed must be 0 or more"]),
+    (["seed=99999999999999999999"], 2, ["seed must be below 2^63"]),
+    (["batch_size=1"], 2, ["batch_size=2 or more"]),
     (["ratio.d_steps=0"], 2, ["ratio.d_steps must be 1 or more"]),
     (["log.every=0"], 2, ["log.every"]),
     (["checkpoint.keep_last=1"], 2, ["checkpoint.keep_last must be 2 or more"]),
@@ -188,6 +201,7 @@ REFUSED = [
     (["architecture=dcgan", "data=ring"], 2, ["architecture=mlp"]),
     (["data=ring", "augment=diffaug"], 2, ["augment=none"]),
     (["data._target_=os.system"], 2, ["os.system", "trusted"]),
+    (["data._target_=gantrain.data"], 2, ["gantrain.data", "not a trusted class"]),
     # the machine
     (["device=gpu"], 2, ["device=gpu", "auto"]),
     (["device=cuda:7"], 2, ["device=cuda:7", "device=auto"]),
@@ -195,6 +209,7 @@ REFUSED = [
     (["data=image_folder"], 2, ["data.root is not set"]),
     (["data=image_folder", "data.root=missing"], 3, ["data.root=missing is not a folder"]),
     (["data=image_folder", "data.root=empty"], 3, ["no images"]),
+    (["data=image_folder", "data.root=few", "data.in_memory=maybe"], 2, ["data.in_memory", "maybe"]),
     (["data=image_folder", "data.root=corrupt", "batch_size=2"], 3, ["bad.png"]),
     (["data=image_folder", "data.root=few"], 3, ["3 samples", "batch_size=64"]),
     (["data=digits", "batch_size=2000"], 3, ["1797 samples", "batch_size=2000"]),
@@ -285,6 +300,35 @@ def test_resume_never_refuses_and_a_path_continues_exactly_that(gantrain: Comman
     assert all(torch.equal(first[k], second[k]) for k in first)
     beyond = gantrain(*tiny, "total_steps=3", "run.dir=first")
     assert beyond.exit_code == 2 and "beyond total_steps=3" in beyond.err
+
+
+def test_a_checkpoint_of_another_configuration_is_refused_before_anything_is_written(
+    gantrain: Command, tmp_path: Path
+) -> None:
+    gantrain(*TINY, "data=ring", "run.dir=first")
+    resume = "resume=first/checkpoints/step-000000003"
+    for change in ("optimizer.g.lr=1e-6", "architecture.generator.width=32", "precision=fp16"):
+        outcome = gantrain(*TINY, "data=ring", "run.dir=second", resume, change)
+        assert outcome.exit_code == 2 and "holds another run" in outcome.err and "Traceback" not in outcome.err
+    beyond = gantrain("data=ring", "batch_size=16", "device=cpu", "run.dir=second", resume, "total_steps=1")
+    assert beyond.exit_code == 2 and "beyond total_steps=1" in beyond.err
+    assert not (tmp_path / "second").exists()
+    # Without the configuration beside it, what does not fit is still said in one line.
+    (tmp_path / "first" / "config.yaml").unlink()
+    misfit = gantrain(*TINY, "data=ring", "run.dir=second", resume, "architecture.generator.width=32")
+    assert misfit.exit_code == 5 and "does not fit" in misfit.err and "Traceback" not in misfit.err
+
+
+def test_a_refusal_leaves_a_finished_run_finished(gantrain: Command, tmp_path: Path) -> None:
+    gantrain(*TINY, "data=ring", "run.dir=here")
+    status = (tmp_path / "here" / "status.json").read_text()
+    for change in ("resume=never", "total_steps=2", "optimizer.g.lr=0.1"):
+        assert gantrain(*TINY, "data=ring", "run.dir=here", change).exit_code == 2
+        assert (tmp_path / "here" / "status.json").read_text() == status
+
+
+def test_choosing_no_experiment_is_no_mistake(gantrain: Command) -> None:
+    assert gantrain("experiment=null", "total_steps=0").err.startswith("gantrain: error: total_steps must be 1")
 
 
 def test_another_configuration_in_the_same_directory_is_refused_with_the_differences(gantrain: Command) -> None:

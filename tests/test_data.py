@@ -207,9 +207,18 @@ def test_an_unreachable_download_says_which_file_to_put_where(
 
     monkeypatch.setattr(urllib.request, "urlopen", offline)
     with pytest.raises(DataError) as caught:
-        data(str(tmp_path))
+        data(str(tmp_path / "data"))
     text = str(caught.value)
-    assert files in text and str(tmp_path / place) in text and "\n" not in text
+    assert files in text and str(tmp_path / "data" / place) in text and "\n" not in text
+    assert list(tmp_path.iterdir()) == []  # torchvision's empty folders are gone again
+
+
+def test_a_web_page_saved_under_the_name_of_an_mnist_file_is_refused(tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    write_mnist(raw)
+    (raw / "train-images-idx3-ubyte").write_bytes(b"<html>404 not found</html>" * 10)
+    with pytest.raises(DataError, match="MNIST is not in"):
+        MNIST(str(tmp_path), "train", size=32, download=False, flip=False)
 
 
 @pytest.mark.parametrize("bad", [{"split": "valid"}, {"size": 20}])
@@ -222,14 +231,15 @@ def test_senseless_settings_of_benchmarks_are_refused(bad: dict, tmp_path: Path)
 
 
 def test_class_folders_give_labels_and_flat_ones_none(tmp_path: Path) -> None:
-    for k, name in enumerate(["b/1.png", "a/2.PNG", "a/deep/3.jpg", "b/notes.txt", ".hidden/x.txt"]):
+    names = ["b/1.png", "a/2.PNG", "a/deep/3.jpg", "b/notes.txt", ".ipynb/x.png", "__MACOSX/y.png", "a/.cache/z.png"]
+    for k, name in enumerate(names):
         (save if "txt" not in name else lambda p, seed: (p.parent.mkdir(exist_ok=True), p.touch()))(
             tmp_path / "classes" / name, seed=k
         )
     data = ImageFolder(str(tmp_path / "classes"), **FOLDER)
     assert data.classes == 2 and data.labels == [0, 0, 1]
     assert [p.name for p in data.paths] == ["2.PNG", "3.jpg", "1.png"]
-    save(tmp_path / "flat" / "1.png"), save(tmp_path / "flat" / "2.png")
+    save(tmp_path / "flat" / "1.png"), save(tmp_path / "flat" / "2.png"), save(tmp_path / "flat" / ".ipynb" / "3.png")
     flat = ImageFolder(str(tmp_path / "flat"), **FOLDER)
     assert flat.classes == 0 and flat.stream(2, 0, CPU).next()[1] is None
 

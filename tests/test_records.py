@@ -44,6 +44,14 @@ def test_after_a_kill_metrics_continue_without_torn_or_repeated_lines(tmp_path: 
     assert [(e.step, e.value) for e in events] == [(1, 1.0), (2, 2.0), (3, 33.0)]
 
 
+def test_a_run_killed_before_its_first_checkpoint_starts_its_curves_again(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        with Records(tmp_path, 0) as records:
+            records.scalars(5, {"d/loss": value})
+    assert [e.value for e in EventAccumulator(str(tmp_path / "tb")).Reload().Scalars("d/loss")] == [2.0]
+    assert [line["d/loss"] for line in lines(tmp_path)] == [2.0]
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """A real TensorBoard over two finished runs."""

@@ -34,6 +34,11 @@ def plan(shape: tuple[int, ...], width: int, max_width: int) -> tuple[int, list[
     return smallest, [min(width * 2**k, max_width) for k in reversed(range(steps))]
 
 
+def convolution(layer: nn.Conv2d | nn.ConvTranspose2d, norm: str) -> nn.Module:
+    """Return the layer with the paper's initial weights, spectrally normalised if ``norm`` asks for it."""
+    return weighted(normal_init(layer), norm)
+
+
 class Generator(nn.Module):
     """z (N, latent_dim) -> images (N, C, H, W) in [-1, 1].
 
@@ -54,19 +59,18 @@ class Generator(nn.Module):
         require_norm(norm, NORMS)
         smallest, channels = plan(shape, width, max_width)
         layers: list[nn.Module] = [
-            weighted(nn.ConvTranspose2d(latent_dim, channels[0], smallest), norm),
+            convolution(nn.ConvTranspose2d(latent_dim, channels[0], smallest), norm),
             norm_2d(norm, channels[0]),
             nn.ReLU(),
         ]
         for wide, narrow in pairwise(channels):
             layers += [
-                weighted(nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), norm),
+                convolution(nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), norm),
                 norm_2d(norm, narrow),
                 nn.ReLU(),
             ]
-        layers += [weighted(nn.ConvTranspose2d(channels[-1], shape[0], 4, stride=2, padding=1), norm), nn.Tanh()]
+        layers += [convolution(nn.ConvTranspose2d(channels[-1], shape[0], 4, stride=2, padding=1), norm), nn.Tanh()]
         self.net = nn.Sequential(*layers)
-        normal_init(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map latents to images."""
@@ -83,18 +87,17 @@ class Discriminator(nn.Module):
         smallest, channels = plan(shape, width, max_width)
         channels = channels[::-1]
         layers: list[nn.Module] = [
-            weighted(nn.Conv2d(shape[0], channels[0], 4, stride=2, padding=1), norm),
+            convolution(nn.Conv2d(shape[0], channels[0], 4, stride=2, padding=1), norm),
             nn.LeakyReLU(0.2),
         ]
         for narrow, wide in pairwise(channels):
             layers += [
-                weighted(nn.Conv2d(narrow, wide, 4, stride=2, padding=1), norm),
+                convolution(nn.Conv2d(narrow, wide, 4, stride=2, padding=1), norm),
                 norm_2d(norm, wide),
                 nn.LeakyReLU(0.2),
             ]
-        layers += [weighted(nn.Conv2d(channels[-1], 1, smallest), norm)]
+        layers += [convolution(nn.Conv2d(channels[-1], 1, smallest), norm)]
         self.net = nn.Sequential(*layers)
-        normal_init(self)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Score images."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -49,11 +48,12 @@ def norm_1d(norm: str, features: int) -> nn.Module:
     return nn.Identity()
 
 
-@torch.no_grad()
-def normal_init(net: nn.Module, std: float = 0.02) -> None:
-    """Draw weights from N(0, std²), set biases to 0. Radford et al. 2016, arXiv:1511.06434, Section 4."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            module.weight.copy_(torch.randn_like(module.weight) * std)
-            if module.bias is not None:
-                module.bias.zero_()
+def normal_init(layer: nn.Conv2d | nn.ConvTranspose2d, std: float = 0.02) -> nn.Module:
+    """Draw the weight from N(0, std²), set the bias to 0, return the layer. Radford et al. 2016, arXiv:1511.06434, §4.
+
+    To be called before spectral norm, which hides the weight it normalises.
+    """
+    nn.init.normal_(layer.weight, std=std)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

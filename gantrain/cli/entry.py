@@ -6,16 +6,21 @@ import difflib
 import os
 import re
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from hydra import initialize_config_module
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.cli import overrides
 from gantrain.errors import ConfigError, GantrainError
+from gantrain.schema import one_line
+
+GROUPS = ("data", "architecture", "loss", "optimizer", "ratio", "precision", "augment", "experiment")
+OPTIONAL = ("experiment",)
 
 
 class Reported(Exception):  # noqa: N818  (no error of its own: what failed has been printed already)
@@ -28,6 +33,8 @@ class Reported(Exception):  # noqa: N818  (no error of its own: what failed has 
 
 def fail(error: Exception) -> int:
     """Print an error, the traceback too if it is not one the user can act on, and return the exit code."""
+    if isinstance(error, OmegaConfBaseException):
+        error = ConfigError(one_line(error))
     if isinstance(error, GantrainError):
         print(f"gantrain: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -42,19 +49,49 @@ def start(command: Callable[[], None], config_name: str) -> None:
     Hydra would print its own composition errors over several lines and exit with 1, so it is asked to raise them.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.path.insert(0, str(Path.cwd()))  # so that _target_ may name a module of the user's own, beside the command
-    try:
-        command()
-    except Reported as done:
-        sys.exit(done.exit_code)
-    except (HydraException, OmegaConfBaseException) as error:
-        with initialize_config_module("gantrain.configs", version_base="1.3"):
-            sys.exit(fail(ConfigError(explained(error, sys.argv[1:], config_name))))
-    except BrokenPipeError:  # gantrain --help | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print("gantrain: interrupted", file=sys.stderr)
-        sys.exit(130)
+    sys.path.append(str(Path.cwd()))  # so that _target_ may name a module of the user's own, beside the command
+    with tempfile.TemporaryDirectory(prefix="gantrain-") as scratch:
+        try:
+            sys.argv[1:] = prepared(sys.argv[1:], scratch)
+            command()
+        except Reported as done:
+            sys.exit(done.exit_code)
+        except GantrainError as error:
+            sys.exit(fail(error))
+        except (HydraException, OmegaConfBaseException) as error:
+            with initialize_config_module("gantrain.configs", version_base="1.3"):
+                sys.exit(fail(ConfigError(explained(error, sys.argv[1:], config_name))))
+        except BrokenPipeError:  # gantrain --help | head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt:
+            print("gantrain: interrupted", file=sys.stderr)
+            sys.exit(130)
+
+
+def prepared(arguments: list[str], scratch: str) -> list[str]:
+    """Return the arguments for hydra, so that it writes only into ``scratch`` and meets no group without an option.
+
+    Hydra makes its run and sweep directories before any check of ours; so ``hydra.run.dir`` and ``hydra.sweep.dir`` are
+    passed on as ``run.dir`` and ``run.root``, and hydra gets an empty folder of its own.
+
+    Raises:
+        ConfigError: for a group that is given something else than the name of an option.
+    """
+    ours = {"hydra.run.dir": "run.dir", "hydra.sweep.dir": "run.root"}
+    result = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if key.lstrip("+~") in GROUPS:
+            if argument in (f"{key}=null", f"~{key.lstrip('~')}") and key.lstrip("~") in OPTIONAL:
+                continue
+            if not equals or key.startswith("~") or not re.match(r"[A-Za-z_]|\dto\d", value) or value == "null":
+                raise ConfigError(f"{argument}: {key.lstrip('+~')} takes the name of one option, as --help lists them")
+        result.append(f"{ours[key]}={value}" if key in ours else argument)
+    sweeps = any(a in ("-m", "--multirun") or a.startswith("hydra.mode=") for a in arguments)
+    if sweeps:  # beside the other overrides: argparse takes them in one row only
+        first = next((k for k, a in enumerate(result) if "=" in a and not a.startswith("-")), len(result))
+        result.insert(first, f"hydra.sweep.dir={scratch}")
+    return result
 
 
 def explained(error: Exception, arguments: list[str], config_name: str) -> str:
@@ -69,6 +106,10 @@ def explained(error: Exception, arguments: list[str], config_name: str) -> str:
         return f"{group}={option} does not exist; {hint}There is {', '.join(known)}"
     if match := re.match(r"Could not override '([^'@]+)", first):
         return f"{match[1]} is not a setting; {overrides.suggestion(match[1], arguments, config_name)}"
+    if isinstance(error, OverrideParseException):
+        key, _, value = error.override.partition("=")
+        quoted = f"quote the value: '{key}=\"{value}\"'" if value else "write key=value"
+        return f"{error.override} cannot be read; {quoted}"
     if match := re.match(r"Error merging override (.+)", first):
         return f"{match[1]}: {lines[1]}" if len(lines) > 1 else first
     return first if len(lines) < 2 else f"{first} ({lines[1]})"

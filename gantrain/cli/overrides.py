@@ -86,7 +86,9 @@ def check_kinds(lines: Iterable[str], cfg: DictConfig, config_name: str) -> None
     """
     overrides = parsed(lines)
     before, after = dict(flat(before_overrides(overrides, config_name))), dict(flat(plain(cfg)))
-    for key in (o.key_or_group for o in overrides):
+    for key in (o.key_or_group for o in overrides if not o.is_delete()):
+        if any(known.startswith(f"{key}.") for known in before) and not any(k.startswith(f"{key}.") for k in after):
+            raise ConfigError(f"{key} holds several settings, not one value; --cfg job lists them")
         if key in before and key in after and (wanted := wrong_kind(before[key], after[key])):
             raise ConfigError(f"{key} must be {wanted}, like {before[key]}; got {after[key]}")
 
@@ -95,6 +97,8 @@ def wrong_kind(example: Any, value: Any) -> str:
     """Return in words what ``value`` should have been, "" if it is of ``example``'s kind or that is unknown."""
     if example is None or value is None or example == "???":
         return ""
+    if isinstance(example, str) and isinstance(value, int | float):
+        return ""  # a folder may be named 2024
     if isinstance(example, bool) or isinstance(value, bool):
         return "" if type(example) is type(value) else KINDS[type(example)]
     if isinstance(example, float) and isinstance(value, int):
@@ -111,14 +115,11 @@ KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "
 def run_directory(cfg: DictConfig, lines: Iterable[str]) -> Path:
     """Return the run's directory: named by its choices, never by a counter, so the same command finds it again.
 
-    ``run.dir`` wins, then ``hydra.run.dir``; else ``<sweep dir or outputs>/<data>/<architecture>/<loss>/seed<k>``,
-    plus a short hash of the other overrides, whose order does not matter.
+    ``run.dir`` if that is set, else ``<run.root>/<data>/<architecture>/<loss>/seed<k>``, plus a short hash of the other
+    overrides, whose order does not matter.
     """
-    hydra = HydraConfig.get()
     if cfg.run.dir is not None:
         return Path(cfg.run.dir)
-    if hydra.mode == RunMode.RUN and hydra.run.dir != ".":
-        return Path(hydra.run.dir)
     others = sorted(
         str(o.input_line)
         for o in parsed(lines)
@@ -127,5 +128,5 @@ def run_directory(cfg: DictConfig, lines: Iterable[str]) -> Path:
     name = f"seed{cfg.seed}"
     if others:
         name += "-" + hashlib.sha256("\n".join(others).encode()).hexdigest()[:8]
-    choices: dict[str, str] = dict(hydra.runtime.choices)
-    return Path(hydra.sweep.dir, choices["data"], choices["architecture"], choices["loss"], name)
+    choices: dict[str, str] = dict(HydraConfig.get().runtime.choices)
+    return Path(cfg.run.root, choices["data"], choices["architecture"], choices["loss"], name)

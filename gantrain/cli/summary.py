@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +24,10 @@ def chosen() -> dict[str, str]:
     return {group: choices[group] for group in GROUPS}
 
 
-def hyperparameters(cfg: DictConfig) -> dict[str, str | int | float | bool]:
+def hyperparameters(cfg: DictConfig, g: Player, d: Player) -> dict[str, str | int | float | bool]:
     """Return what distinguishes this run from others, for TensorBoard's HParams tab."""
     settings = {"seed": cfg.seed, "batch_size": cfg.batch_size, "total_steps": cfg.total_steps}
-    rates = {f"{name}/learning_rate": float(cfg.optimizer[name].lr) for name in ("g", "d")}
-    return chosen() | settings | rates
+    return chosen() | settings | {"g/learning_rate": g.learning_rate, "d/learning_rate": d.learning_rate}
 
 
 def table(cfg: DictConfig, path: Path, built: Built) -> str:
@@ -62,4 +63,6 @@ def player(player: Player, architecture: DictConfig) -> str:
 def where(path: Path) -> str:
     """Return where to look."""
     last = max((path / "samples").glob("step-*.png"), default=path / "samples")
-    return f"samples       {last}\nTensorBoard   tensorboard --logdir {shlex.quote(str(path))}"
+    # After `make train` the environment's programs are not on the PATH; then the command needs their folder.
+    program = "tensorboard" if shutil.which("tensorboard") else str(Path(sys.executable).with_name("tensorboard"))
+    return f"samples       {last}\nTensorBoard   {shlex.quote(program)} --logdir {shlex.quote(str(path))}"

@@ -13,11 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from gantrain.cli import summary
 from gantrain.cli.entry import Reported, fail, start
 from gantrain.cli.overrides import CARRYING_OUT, check_kinds, flat, plain, run_directory
-from gantrain.errors import ConfigError, StoppedError
+from gantrain.errors import CheckpointError, ConfigError, StoppedError, first_line
 from gantrain.run import RunDirectory, StopSignal, digest
 from gantrain.schema import validated
 
+Found = tuple[dict[str, Any], dict[str, Any]]
+"""A checkpoint's manifest and state."""
+
 if TYPE_CHECKING:
+    from gantrain.checkpoint import Checkpoints
     from gantrain.trainer import Trainer
 
 
@@ -28,8 +32,7 @@ def job(cfg: DictConfig) -> None:
         run_one(cfg)
     except Exception as error:
         code = fail(error)
-        in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-        if in_sweep and code != StoppedError.exit_code:  # a signal means the whole sweep
+        if in_sweep() and code != StoppedError.exit_code:  # a signal means the whole sweep
             raise Reported(code) from error
         raise SystemExit(code) from None
 
@@ -37,6 +40,11 @@ def job(cfg: DictConfig) -> None:
 def main() -> None:
     """Start the ``gantrain`` command."""
     start(job, "train")
+
+
+def in_sweep() -> bool:
+    """Tell whether this is one job of many."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def run_one(cfg: DictConfig) -> None:
@@ -53,40 +61,71 @@ def run_one(cfg: DictConfig) -> None:
         return
 
     from gantrain.build import build  # imports torch, which takes seconds: not before it is needed
-    from gantrain.checkpoint import Checkpoints, environment, read
+    from gantrain.checkpoint import Checkpoints, environment
     from gantrain.records import Records
 
+    built = build(cfg)
+    trainer = built.trainer
+    text = OmegaConf.to_yaml(cfg)
+    now = environment(trainer.precision.device)
+    checkpoints = Checkpoints(path / "checkpoints", cfg.checkpoint.keep_last, {"config": digest(text)} | now)
+    given = named_checkpoint(cfg, checkpoints)
+    print(summary.table(cfg, path, built))
     stop = StopSignal()
-    with stop.listening():
-        built = build(cfg)
-        trainer = built.trainer
-        given = None if cfg.resume in ("auto", "never") else read(Path(cfg.resume))
-        print(summary.table(cfg, path, built))
-        text = OmegaConf.to_yaml(cfg)
-        now = environment(trainer.precision.device)
-        with run.open(), run.recording(lambda: trainer.step):
-            checkpoints = Checkpoints(path / "checkpoints", cfg.checkpoint.keep_last, {"config": digest(text)} | now)
-            if cfg.resume == "auto":
-                restore(trainer, checkpoints.latest(print), now)
-            else:
-                checkpoints.refuse_beyond(given[1]["step"] if given else -1)
-                restore(trainer, given, now)
-            run.write_config(text)
-            with Records(path, trainer.step, built.limits) as records:
-                records.hyperparameters(summary.hyperparameters(cfg), ["d/loss", "g/loss"])
-                records.picture("samples/real", trainer.step, built.preview, "real.png")
+    with run.open():
+        restore(trainer, checkpoints.latest(print) if cfg.resume == "auto" else given, now)
+        run.write_config(text)
+        with run.recording(lambda: trainer.step), Records(path, trainer.step, built.limits) as records:
+            records.hyperparameters(summary.hyperparameters(cfg, trainer.g, trainer.d), ["d/loss", "g/loss"])
+            records.picture("samples/real", trainer.step, built.preview, "real.png")
+            with stop.listening():
                 trainer.train(records, checkpoints, stop.__bool__)
     print(summary.where(path))
+    if stop and in_sweep():
+        raise StoppedError(f"{path} is finished, the rest of the sweep was stopped by {stop.name}")
 
 
-def restore(trainer: Trainer, found: tuple[dict[str, Any], dict[str, Any]] | None, now: dict[str, Any]) -> None:
-    """Put a checkpoint's state, if there is one, into the trainer, and say whether the rest will be bit-exact."""
+def named_checkpoint(cfg: DictConfig, checkpoints: Checkpoints) -> Found | None:
+    """Return the checkpoint that ``resume=PATH`` names, None for auto and never; nothing has been written yet.
+
+    Raises:
+        ConfigError: if it is of another configuration, or this run already has checkpoints beyond it.
+    """
+    from gantrain.checkpoint import read
+
+    if cfg.resume == "auto":
+        return None
+    if cfg.resume == "never":
+        checkpoints.refuse_beyond(-1)
+        return None
+    folder = Path(cfg.resume)
+    found = read(folder)
+    check_same_run(cfg, RunDirectory(folder.absolute().parent.parent))
+    check_not_beyond(found, cfg.total_steps)
+    checkpoints.refuse_beyond(found[1]["step"])
+    return found
+
+
+def check_not_beyond(found: Found, total_steps: int) -> None:
+    """Raise ConfigError if the checkpoint is later than the run is to end."""
+    if (step := found[1]["step"]) > total_steps:
+        raise ConfigError(f"the checkpoint is at step {step}, beyond total_steps={total_steps}")
+
+
+def restore(trainer: Trainer, found: Found | None, now: dict[str, Any]) -> None:
+    """Put a checkpoint's state, if there is one, into the trainer, and say whether the rest will be bit-exact.
+
+    Raises:
+        CheckpointError: if the state is of other networks or optimizers.
+    """
     if found is None:
         return
+    check_not_beyond(found, trainer.total_steps)
     manifest, state = found
-    if state["step"] > trainer.total_steps:
-        raise ConfigError(f"the checkpoint is at step {state['step']}, beyond total_steps={trainer.total_steps}")
-    trainer.load_state_dict(state)
+    try:
+        trainer.load_state_dict(state)
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"the checkpoint does not fit this configuration: {first_line(error)}") from error
     changed = [f"{key} {manifest.get(key)} → {value}" for key, value in now.items() if manifest.get(key) != value]
     exact = f"not bit-exact: {', '.join(changed)}" if changed else "same torch, threads and device"
     print(f"resumed       from step {state['step']:,} ({exact})")

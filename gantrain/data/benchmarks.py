@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ import torch
 from torch import Tensor
 
 from gantrain.data.source import Images
-from gantrain.errors import ConfigError, DataError
+from gantrain.errors import ConfigError, DataError, first_line
+
+# URLError is an OSError; torchvision raises RuntimeError for checksums and asserts the magic numbers of files.
+UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, TypeError, AssertionError)
 
 
 def fetch(dataset: Any, root: str, split: str, download: bool, where: str, files: Sequence[str]) -> Any:
@@ -21,14 +25,22 @@ def fetch(dataset: Any, root: str, split: str, download: bool, where: str, files
     """
     if split not in ("train", "test"):
         raise ConfigError(f"data.split must be train or test, got {split!r}")
+    before = folders(root)
     try:
         return dataset(root, train=split == "train", download=download)
-    except (OSError, RuntimeError, EOFError) as error:  # URLError is an OSError; torchvision's own are RuntimeErrors
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".: ")
+    except UNREADABLE as error:
+        for folder in sorted(folders(root) - before, reverse=True):  # torchvision makes them before it downloads
+            if not any(folder.iterdir()):
+                folder.rmdir()
         raise DataError(
-            f"{dataset.__name__} is not in {root} and could not be downloaded ({reason}). "
+            f"{dataset.__name__} is not in {root}, or damaged, and could not be downloaded ({first_line(error)}). "
             f"Put {', '.join(files)} into {where} and run the same command again, or set data.root"
         ) from error
+
+
+def folders(root: str) -> set[Path]:
+    """Return the folders that exist at and under ``root``."""
+    return {path for path in (Path(root), *Path(root).rglob("*")) if path.is_dir()}
 
 
 class MNIST(Images):
@@ -45,6 +57,7 @@ class MNIST(Images):
     def __init__(self, root: str, split: str, size: int, download: bool, flip: bool) -> None:
         from torchvision import datasets
 
+        root = str(root)
         if size < 28:
             raise ConfigError(f"data.size must be 28 or more for data=mnist, got {size}")
         mirror, names = datasets.MNIST.mirrors[0], [name for name, _ in datasets.MNIST.resources]
@@ -68,6 +81,7 @@ class CIFAR10(Images):
     def __init__(self, root: str, split: str, download: bool, flip: bool) -> None:
         from torchvision import datasets
 
+        root = str(root)
         raw = fetch(datasets.CIFAR10, root, split, download, root, [datasets.CIFAR10.url])
         super().__init__(channels_first(raw.data), torch.tensor(raw.targets), classes=10, flip=flip)
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, flip_some
-from gantrain.errors import ConfigError, DataError
+from gantrain.errors import ConfigError, DataError, first_line
 from gantrain.progress import bar
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -36,11 +36,11 @@ def find_images(root: str) -> tuple[list[Path], list[int] | None, int]:
     Raises:
         DataError: if the folder is missing, holds no image, or mixes loose images with class folders.
     """
-    top = Path(root).expanduser()
+    top = Path(str(root)).expanduser()
     if not top.is_dir():
         raise DataError(f"data.root={root} is not a folder")
-    flat = images_in(top.iterdir())
-    by_class = [images_in(folder.rglob("*")) for folder in sorted(top.iterdir()) if folder.is_dir()]
+    flat = images_in(top, top.iterdir())
+    by_class = [images_in(top, folder.rglob("*")) for folder in sorted(top.iterdir()) if folder.is_dir()]
     by_class = [files for files in by_class if files]
     if flat and by_class:
         raise DataError(
@@ -55,11 +55,13 @@ def find_images(root: str) -> tuple[list[Path], list[int] | None, int]:
     return [path for files in by_class for path in files], labels, len(by_class)
 
 
-def images_in(paths: Iterable[Path]) -> list[Path]:
-    """Return the image files among ``paths``, sorted, hidden ones left out."""
-    return sorted(
-        p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith((".", "._")) and p.is_file()
-    )
+def images_in(top: Path, paths: Iterable[Path]) -> list[Path]:
+    """Return the image files among ``paths``, sorted; what is hidden, or left by an archiver, is passed over."""
+
+    def hidden(path: Path) -> bool:
+        return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(top).parts)
+
+    return sorted(p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file() and not hidden(p))
 
 
 def read_mode(path: Path) -> str:
@@ -80,7 +82,7 @@ def read_mode(path: Path) -> str:
 
 def unreadable(path: Path, error: BaseException) -> DataError:
     """Return the error that names the file, which Pillow's own text does not."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0].replace(f" {str(path)!r}", "")
+    reason = first_line(error).replace(f" {str(path)!r}", "")
     return DataError(f"{path} cannot be read as an image ({reason}); remove or replace it")
 
 
@@ -108,6 +110,8 @@ class ImageFolder(Data):
             raise ConfigError(f"data.channels must be 1, 3 or null, got {channels}")
         if not isinstance(size, int) or size < 1:
             raise ConfigError(f"data.size must be a whole number above 0, got {size!r}")
+        if in_memory not in (None, True, False):
+            raise ConfigError(f"data.in_memory must be true, false or null, got {in_memory!r}")
         self.paths, self.labels, self.classes = find_images(root)
         self.size, self.fit, self.flip = size, fit, flip
         with ThreadPoolExecutor(os.cpu_count()) as pool:
