@@ -253,7 +253,9 @@ def test_two_mistakes_at_once_still_give_one_line(gantrain: Command) -> None:
     assert outcome.exit_code == 2 and len(outcome.err.splitlines()) == 1
 
 
-def test_your_own_yaml_and_class_need_no_change_to_the_package(gantrain: Command, tmp_path: Path) -> None:
+def test_your_own_yaml_and_class_need_no_change_to_the_package(
+    gantrain: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "my_losses.py").write_text("from gantrain.losses import Hinge\nclass Mine(Hinge): pass\n")
     (tmp_path / "mine" / "loss").mkdir(parents=True)
     (tmp_path / "mine" / "loss" / "mine.yaml").write_text(
@@ -262,6 +264,9 @@ def test_your_own_yaml_and_class_need_no_change_to_the_package(gantrain: Command
     outcome = gantrain("--config-dir", "mine", "loss=mine", "trusted_modules=[my_losses]", *TINY, "data=ring")
     assert outcome.exit_code == 0, outcome.err
     assert "mine: Mine" in outcome.out and list(tmp_path.glob("outputs/ring/mlp/mine/seed0-*"))
+    monkeypatch.setenv("GANTRAIN_CONFIGS", f'["file://{tmp_path}/mine"]')
+    outcome = gantrain("loss=mine", "trusted_modules=[my_losses]", *TINY, "data=ring", "run.dir=for_good")
+    assert outcome.exit_code == 0 and "mine: Mine" in outcome.out, outcome.err
 
 
 def test_a_bug_shows_its_traceback_and_its_exit_code(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,3 +66,17 @@ def test_the_installed_wheel_trains_from_an_empty_folder(wheel: Path, tmp_path: 
     )
     assert done.returncode == 0, done.stderr
     assert list(empty.glob("outputs/ring/mlp/wgan_gp/seed0-*/checkpoints/step-000000002/manifest.json"))
+
+
+def test_the_documents_name_only_files_and_options_that_exist() -> None:
+    import re
+
+    for document in [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").glob("*.md")]:
+        text = document.read_text()
+        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+        for group, option in re.findall(r"\b(data|architecture|loss|optimizer|ratio|precision|experiment)=(\w+)", text):
+            assert (CONFIGS / group / f"{option}.yaml").exists() or option == "my_loss", (
+                f"{document.name}: {group}={option}"
+            )
+        assert not re.search(r"\b[A-Z]{3,}_[A-Z]{3,}\b(?!`|=)", text.replace("GANTRAIN_CONFIGS", "")), document.name

@@ -15,12 +15,12 @@ from hydra import initialize_config_module
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain.cli import overrides
+from gantrain.cli import overrides, summary
 from gantrain.errors import ConfigError, GantrainError
 from gantrain.schema import one_line
 
-GROUPS = ("data", "architecture", "loss", "optimizer", "ratio", "precision", "augment", "experiment")
-OPTIONAL = ("experiment",)
+GROUPS = (*summary.GROUPS, "experiment")
+NO_OPTION = re.compile(r"null|[\d.]*|[\[{].*")  # what hydra answers with a traceback when it should name an option
 
 
 class Reported(Exception):  # noqa: N818  (no error of its own: what failed has been printed already)
@@ -81,11 +81,11 @@ def prepared(arguments: list[str], scratch: str) -> list[str]:
     result = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if key.lstrip("+~") in GROUPS:
-            if argument in (f"{key}=null", f"~{key.lstrip('~')}") and key.lstrip("~") in OPTIONAL:
-                continue
-            if not equals or key.startswith("~") or not re.match(r"[A-Za-z_]|\dto\d", value) or value == "null":
-                raise ConfigError(f"{argument}: {key.lstrip('+~')} takes the name of one option, as --help lists them")
+        group = key.lstrip("+~")
+        if group in GROUPS and (not equals or key.startswith("~") or NO_OPTION.fullmatch(value)):
+            if group == "experiment":
+                continue  # none is chosen by default
+            raise ConfigError(f"{argument}: {group} takes the name of one option, as --help lists them")
         result.append(f"{ours[key]}={value}" if key in ours else argument)
     sweeps = any(a in ("-m", "--multirun") or a.startswith("hydra.mode=") for a in arguments)
     if sweeps:  # beside the other overrides: argparse takes them in one row only
