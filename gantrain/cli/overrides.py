@@ -70,8 +70,8 @@ def flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def suggestion(key: str, lines: Iterable[str], config_name: str) -> str:
-    """Return ``did you mean …?`` for a key that does not exist, "" if nothing comes near it."""
-    known = dict.fromkeys(dict(flat(before_overrides(parsed(lines), config_name))))
+    """Return ``did you mean …?`` for a key that does not exist, or where to find all keys if none comes near it."""
+    known = [key for key, _ in flat(before_overrides(parsed(lines), config_name))]
     groups = GlobalHydra.instance().config_loader().list_groups("")
     near = difflib.get_close_matches(key, [*known, *groups], n=1)
     same_end = [k for k in known if k.split(".")[-1] == key.split(".")[-1]]
