@@ -17,6 +17,7 @@ from gantrain.checkpoint import Rng
 from gantrain.data import Data
 from gantrain.ema import Ema
 from gantrain.errors import ConfigError, GantrainError, first_line
+from gantrain.losses import Loss
 from gantrain.player import Player
 from gantrain.trainer import Cadence, Trainer
 from gantrain.turn import Precision
@@ -41,6 +42,8 @@ def build(cfg: DictConfig) -> Built:
         ConfigError, DataError: for choices that cannot work together, and data that cannot be read.
     """
     check_targets(cfg)
+    # Gradients of sure scores fall below 1e-38, where a CPU computes many times slower; a GPU flushes them anyway.
+    torch.set_flush_denormal(True)
     precision = Precision(
         pick_device(cfg.device), getattr(torch, cfg.precision.forward), getattr(torch, cfg.precision.penalty)
     )
@@ -48,8 +51,10 @@ def build(cfg: DictConfig) -> Built:
     data: Data = make(cfg.data, "data")
     augment: nn.Module = make(cfg.augment, "augment", shape=data.shape)
     rng.seed(cfg.seed)
+    loss: Loss = make(cfg.loss, "loss").to(precision.device)
+    if isinstance(kind := get_object(cfg.architecture.discriminator._target_), type):
+        loss.objective.check(kind)  # before it is built: arguments meant for the right kind would hide the reason
     g, d = (build_player(cfg, name, data, precision) for name in ("g", "d"))
-    loss = make(cfg.loss, "loss").to(precision.device)
     loss.check(d.net)
     latent_dim = cfg.architecture.latent_dim
     check_shapes(g.net, d.net, latent_dim, data.shape, precision.device)

@@ -89,24 +89,24 @@ class Trainer:
         """Move D once. G's weights stay and no graph runs through it; its batch-norm statistics see one more batch."""
         with torch.no_grad():
             fake = self.generate(len(real), labels)
-        cost = self.loss.for_d(self.turn(self.d, real, fake, labels))
+        cost = self.loss.for_d(self.turn(self.d, real, fake, labels, measure))
         norm = self.d.descend(cost.total, measure)
-        self.loss.after_d_step(self.d.net)
+        self.loss.after_d_step(cost.turn)
         self.scalars |= cost.scalars("d") | {"d/gradient_norm": norm}
 
     def g_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
         """Move G once through a D whose weights get no gradients, then the average of G."""
         with frozen(self.d.net):
             fake = self.generate(len(real), labels)
-            cost = self.loss.for_g(self.turn(self.g, real, fake, labels))
+            cost = self.loss.for_g(self.turn(self.g, real, fake, labels, measure))
             norm = self.g.descend(cost.total, measure)
         self.ema.update(self.g.net, len(real))
         self.scalars |= cost.scalars("g") | {"g/gradient_norm": norm}
 
-    def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None) -> Turn:
+    def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None, measure: bool) -> Turn:
         """Return what ``player`` sees when it moves."""
         critic = Critic(self.d.net, self.precision, self.precision.forward, labels, self.augment)
-        return Turn(critic, self.g.net, real, fake, player.turns)
+        return Turn(critic, self.g.net, real, fake, player.turns, measure)
 
     def generate(self, n: int, labels: Tensor | None) -> Tensor:
         """Return ``n`` samples (n, *shape) float32 from fresh latents z ~ N(0, I)."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Critic:
     augment: Callable[[Tensor], Tensor] = unchanged
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Score ``x`` (N, *shape). Returns (N,) or, for a patch discriminator, (N, patches); never half precision."""
+        """Score ``x`` (N, *shape). Returns (N,), or (N, k) for k outputs or patches; never half precision."""
         with self.precision.autocast(self.dtype):
             scores: Tensor = self.net(self.augment(x), self.labels)
         if scores.dtype in (torch.bfloat16, torch.float16):
@@ -62,6 +64,30 @@ class Critic:
         """The same critic in the number format of penalties."""
         return replace(self, dtype=self.precision.penalty)
 
+    def at(self, tensors: dict[str, Tensor]) -> Critic:
+        """Return the same critic with other parameters and buffers, which take gradients of their own."""
+        return replace(self, net=WithTensors(self.net, tensors))
+
+
+class WithTensors(nn.Module):
+    """A network called with other tensors than its own, by the names of ``state_dict``; its own stay as they are."""
+
+    def __init__(self, net: nn.Module, tensors: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.call, self.tensors = partial(functional_call, net), tensors  # in a partial, so it is no submodule
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Score ``x`` as the network would with these tensors."""
+        scores: Tensor = self.call(self.tensors, (x, labels))
+        return scores
+
+
+class Scores(NamedTuple):
+    """D's raw scores of the two batches, (N,), or (N, k) for a D with k outputs."""
+
+    real: Tensor
+    fake: Tensor
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -72,6 +98,9 @@ class Turn:
     real: Tensor  # (N, *shape); images lie in [-1, 1]
     fake: Tensor  # (N, *shape); carries G's graph on G's turn only
     index: int  # turns this player took before; lazy regularizers count with it
+    measure: bool = True  # whether readings of this turn are wanted
+    scores: Scores | None = None  # on D's turn, once D has scored both batches
+    witness: Callable[[Tensor], Tensor] = unchanged  # what D's raw outputs (N, …) for other points amount to, (N,)
 
 
 @dataclass(frozen=True)
@@ -79,6 +108,7 @@ class Cost:
     """What a turn costs: named terms that are summed and minimised, and readings that are only logged."""
 
     terms: dict[str, Tensor]
+    turn: Turn  # with D's scores of it
     readings: dict[str, Tensor] = field(default_factory=dict)
 
     @property

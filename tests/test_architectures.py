@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from gantrain.architectures import dcgan, mlp
-from gantrain.architectures.layers import norm_2d
+from gantrain.architectures import autoencoder, dcgan, mlp
+from gantrain.architectures.layers import MinibatchDiscrimination, norm_2d
 from gantrain.errors import ConfigError
+from tests.conftest import built
 
 SIZES = (8, 16, 32, 64, 128, 256)
 
@@ -33,8 +34,8 @@ def test_dcgan_norms_are_what_they_are_called(norm: str) -> None:
         found = {type(m) for m in net.modules()} & set(kinds.values())
         assert found == ({kinds[norm]} if norm in kinds else set())
         spectral = [m for m in net.modules() if isinstance(m, nn.utils.parametrizations._SpectralNorm)]
-        convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
-        assert len(spectral) == (len(convolutions) if norm == "spectral" else 0)
+        weighted = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
+        assert len(spectral) == (len(weighted) if norm == "spectral" else 0)
     assert d(g(torch.randn(2, 5))).shape == (2, 1)
 
 
@@ -45,7 +46,7 @@ def test_dcgan_weights_start_with_the_papers_spread(norm: str) -> None:
         dcgan.Generator((3, 64, 64), 0, latent_dim=100, width=32, max_width=256, norm=norm),
         dcgan.Discriminator((3, 64, 64), 0, width=32, max_width=256, norm=norm),
     ):
-        raw = [p for name, p in net.named_parameters() if p.ndim == 4]
+        raw = [p for p in net.parameters() if p.ndim > 1]
         assert len(raw) == 5
         for weight in raw:
             assert weight.std().item() == pytest.approx(0.02, rel=0.1)
@@ -53,7 +54,7 @@ def test_dcgan_weights_start_with_the_papers_spread(norm: str) -> None:
 
 def test_dcgan_doubles_its_channels_up_to_the_maximum() -> None:
     d = dcgan.Discriminator((3, 128, 128), 0, width=64, max_width=256, norm="none")
-    assert [m.out_channels for m in d.modules() if isinstance(m, nn.Conv2d)] == [64, 128, 256, 256, 256, 1]
+    assert [m.out_channels for m in d.modules() if isinstance(m, nn.Conv2d)] == [64, 128, 256, 256, 256]
     g = dcgan.Generator((3, 64, 64), 0, latent_dim=100, width=64, max_width=512, norm="batch")
     widths = [m.out_channels for m in g.modules() if isinstance(m, nn.ConvTranspose2d)]
     assert widths == [512, 256, 128, 64, 3]  # Radford et al. 2016, Figure 1, halved
@@ -100,3 +101,53 @@ def test_layer_norm_discriminators_score_each_sample_alone() -> None:
     ):
         x = torch.randn(5, 3, 16, 16)
         torch.testing.assert_close(d(x)[:2], d(x[:2]))
+
+
+@pytest.mark.parametrize("shape", [(2,), (5,), (1, 8, 8), (3, 16, 16), (3, 32, 32)])
+@pytest.mark.parametrize("error", ["l1", "l2"])
+def test_an_autoencoders_score_is_minus_its_mean_reconstruction_error(shape: tuple[int, ...], error: str) -> None:
+    torch.manual_seed(0)
+    g = autoencoder.Generator(shape, 0, latent_dim=6, width=8, depth=2)
+    d = autoencoder.Discriminator(shape, 0, code_dim=3, width=8, depth=2, error=error)
+    x = g(torch.randn(4, 6))
+    assert x.shape == (4, *shape) and d.encoder(x).shape == (4, 3) and d.decoder(d.encoder(x)).shape == x.shape
+    difference = (d.decoder(d.encoder(x)) - x).flatten(1)
+    expected = difference.abs().mean(1) if error == "l1" else difference.square().mean(1)
+    torch.testing.assert_close(d(x), -expected[:, None])
+    assert d.reconstructs
+
+
+@pytest.mark.parametrize(("shape", "code"), [((2,), 1), ((1,), 1), ((1, 8, 8), 32), ((3, 32, 32), 64)])
+def test_an_autoencoders_code_is_shorter_than_the_sample_unless_told_otherwise(shape: tuple, code: int) -> None:
+    d = autoencoder.Discriminator(shape, 0, code_dim=None, width=4, depth=1, error="l1")
+    assert d.encoder(torch.zeros(2, *shape)).shape == (2, code)
+
+
+def test_the_autoencoder_refuses_images_it_cannot_halve_and_unknown_errors() -> None:
+    with pytest.raises(ConfigError, match="28×28"):
+        autoencoder.Generator((1, 28, 28), 0, latent_dim=6, width=8, depth=2)
+    with pytest.raises(ConfigError, match="l1, l2"):
+        autoencoder.Discriminator((2,), 0, code_dim=1, width=8, depth=2, error="l3")
+
+
+def test_minibatch_discrimination_by_hand() -> None:
+    layer = MinibatchDiscrimination(2, features=1, size=1)
+    layer.project.weight.data = torch.tensor([[1.0, 0.0]])
+    x = torch.tensor([[0.0, 5.0], [1.0, 6.0], [3.0, 7.0]])  # distances 1, 3 and 2
+    e = torch.exp(-torch.tensor([1.0, 3.0, 2.0]))
+    expected = torch.stack([e[0] + e[1], e[0] + e[2], e[1] + e[2]])[:, None]
+    torch.testing.assert_close(layer(x), torch.cat([x, expected], 1))
+    same = layer(torch.zeros(4, 2))
+    assert (same[:, 2] == 3).all()  # a collapsed batch is as close as can be
+
+
+@pytest.mark.parametrize("data", ["ring", "digits"])
+def test_d_takes_minibatch_discrimination_and_several_outputs(data: str) -> None:
+    options = ("architecture.discriminator.minibatch_features=8", "architecture.discriminator.outputs=3")
+    trainer = built(f"data={data}", *options).trainer
+    assert trainer.d.net(trainer.data.peek(4)).shape == (4, 3)
+    trainer.d_turn(*trainer.data.next())
+    with pytest.raises(ConfigError, match="minibatch_features must be"):
+        built(f"data={data}", "architecture.discriminator.minibatch_features=-1")
+    with pytest.raises(ConfigError, match="outputs must be"):
+        built(f"data={data}", "architecture.discriminator.outputs=0")

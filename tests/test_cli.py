@@ -112,7 +112,7 @@ def test_a_failing_job_is_reported_and_the_sweep_goes_on(gantrain: Command, tmp_
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--help"], ["loss: hinge, lsgan", "gantrain -m loss=", "total_steps"]),
+        (["--help"], ["loss: began, cramer", "gantrain -m loss=", "total_steps"]),
         (["--cfg", "job", "loss=wgan_gp", "data=cifar10"], ["d_steps: 5", "lr: 0.0001", "GradientPenalty"]),
         (["--info", "defaults-tree", "loss=wgan_gp"], ["ratio: 5to1", "optimizer: adam_wgan_gp"]),
     ],

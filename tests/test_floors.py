@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module imports only from floors below its own. errors and the version stand under all of them.
 FLOORS = [
-    {"architectures", "augment", "data", "ema", "progress", "storage", "tree"},
+    {"architectures", "augment", "data", "ema", "metrics", "numerics", "optimizers", "progress", "storage", "tree"},
     {"turn", "checkpoint", "records", "run"},
     {"player", "losses", "regularizers"},
     {"trainer"},
@@ -54,18 +54,20 @@ def lines_with(text: str) -> set[str]:
     return {str(f.relative_to(PACKAGE)) for f in FILES if any(text in line.split("#")[0] for line in f.open())}
 
 
-def test_only_the_player_steps_only_input_gradient_differentiates_twice_only_build_instantiates() -> None:
+def test_only_the_player_steps_only_penalties_and_unrolling_differentiate_twice_only_build_instantiates() -> None:
     assert lines_with(".backward()") == lines_with("scaler.step(") == {"player.py"}
-    assert lines_with("create_graph=True") == {"regularizers/base.py"}
+    assert lines_with("create_graph=True") == {"regularizers/base.py", "losses/lookahead.py"}
     assert lines_with("instantiate(") == {"build.py"}
     assert lines_with("pickle") <= {"tree.py", "checkpoint.py"}  # in words only
     assert not lines_with("torch.load(") and not lines_with("import pickle")
 
 
 def test_no_code_branches_on_the_name_of_a_choice() -> None:
-    names = {n for group in ("loss", "data", "architecture", "optimizer", "augment") for n in option_names(group)} - {
-        "none"
-    }
+    names = {
+        n
+        for group in ("loss", "data", "architecture", "optimizer", "augment", "regularizer")
+        for n in option_names(group)
+    } - {"none"}
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Compare):

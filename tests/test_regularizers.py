@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
-from gantrain.losses import Hinge, Loss, Wasserstein
-from gantrain.regularizers import Clip, GradientPenalty, InputGradient
-from gantrain.regularizers.gradient import norm_from_square
-from gantrain.turn import Critic, Precision, Turn
+from gantrain.losses import BEGAN, EBGAN, MMD, Cramer, Hinge, Loss, Wasserstein
+from gantrain.numerics import norm_from_square
+from gantrain.regularizers import (
+    R1,
+    R2,
+    Clip,
+    Consistency,
+    Dragan,
+    GradientPenalty,
+    InputGradient,
+    LeCam,
+    LipschitzPenalty,
+    Orthogonal,
+)
+from gantrain.turn import Critic, Precision, Scores, Turn
+from tests.conftest import built
 
 CPU = Precision(torch.device("cpu"))
 
@@ -30,6 +44,11 @@ def turn(d: nn.Module, real: Tensor, fake: Tensor, index: int = 0, precision: Pr
     return Turn(Critic(d, precision, precision.forward), nn.Identity(), real, fake, index)
 
 
+def scored(d: nn.Module, real: Tensor, fake: Tensor, index: int = 0) -> Turn:
+    here = turn(d, real, fake, index)
+    return replace(here, scores=Scores(here.critic(real), here.critic(fake)))
+
+
 def linear(weight: Tensor) -> OfInput:
     return OfInput(lambda x: x.flatten(1) @ weight)
 
@@ -38,6 +57,48 @@ def test_gradient_penalty_of_a_linear_critic_is_norm_minus_one_squared() -> None
     weight = torch.tensor([3.0, 4.0])  # norm 5: 10 · (5 - 1)² = 160
     real, fake = torch.randn(7, 2), torch.randn(7, 2)
     torch.testing.assert_close(GradientPenalty(10.0).for_d(turn(linear(weight), real, fake)), torch.tensor(160.0))
+
+
+@pytest.mark.parametrize(
+    ("penalty", "expected"),
+    [
+        (LipschitzPenalty(10.0), 160.0),  # as the two-sided one where the slope is above 1
+        (Dragan(10.0, slope=2.0, scale=0.5), 90.0),  # 10 (5 - 2)²
+        (R1(3.0), 37.5),  # 3/2 · 25
+        (R2(4.0), 50.0),  # 4/2 · 25
+    ],
+)
+def test_every_penalty_of_a_linear_critic_is_the_value_derived_by_hand(penalty: InputGradient, expected: float) -> None:
+    weight = torch.tensor([3.0, 4.0])
+    term = penalty.for_d(turn(linear(weight), torch.randn(7, 2), torch.randn(7, 2)))
+    torch.testing.assert_close(term, torch.tensor(expected))
+
+
+def test_the_one_sided_penalty_leaves_small_slopes_alone() -> None:
+    weight = torch.tensor([0.3, 0.4])
+    real, fake = torch.randn(2, 7, 2)
+    assert LipschitzPenalty(10.0).for_d(turn(linear(weight), real, fake)).item() == 0.0
+    assert GradientPenalty(10.0).for_d(turn(linear(weight), real, fake)).item() == pytest.approx(2.5)
+
+
+def test_penalties_are_taken_where_their_papers_say() -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(400, 3), 5 + torch.randn(400, 3)
+    here = turn(linear(torch.ones(3)), real, fake)
+    assert R1(1.0).points(here) is real and R2(1.0).points(here) is fake
+    noise = Dragan(1.0, slope=1.0, scale=0.5).points(here) - real
+    reach = 0.5 * real.std()
+    assert -1e-5 <= noise.min().item() < 0.01 * reach.item()
+    assert 0.99 * reach.item() < noise.max().item() <= reach.item() + 1e-5
+    assert noise.mean().item() == pytest.approx(reach.item() / 2, rel=0.05)
+    assert (noise.std(1) > 0).all()  # one number for each entry, not for each sample
+
+
+def test_r1_of_a_quadratic_critic_is_its_mean_squared_slope() -> None:
+    real, fake = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.zeros(2, 2)
+    critic = OfInput(lambda x: x.square().sum(1) / 2)  # slope x: squared norms 5 and 9
+    assert R1(2.0).for_d(turn(critic, real, fake)).item() == pytest.approx(7)
+    assert R2(2.0).for_d(turn(critic, real, fake)).item() == 0.0
 
 
 @pytest.mark.parametrize("shape", [(4,), (1, 2, 2), (3, 4, 4)])
@@ -69,17 +130,16 @@ def test_the_points_lie_between_real_and_fake_with_one_epsilon_per_sample() -> N
     assert points[:, 0].unique().numel() > 490
 
 
-def test_the_penalty_trains_d_by_double_backward_equal_to_finite_differences() -> None:
+@pytest.mark.parametrize(
+    "kind", [GradientPenalty(10.0), LipschitzPenalty(10.0), Dragan(10.0, 1.0, 0.5), R1(10.0), R2(10.0)], ids=repr
+)
+def test_penalties_train_d_by_double_backward_equal_to_finite_differences(kind: InputGradient) -> None:
     torch.manual_seed(0)
     real, fake = torch.randn(2, 3, 2).double()
-    epsilon = torch.rand(3, 1).double()
-
-    class Fixed(GradientPenalty):
-        def points(self, turn: Turn) -> Tensor:
-            return torch.lerp(turn.fake, turn.real, epsilon)
 
     def penalty(first: Tensor, second: Tensor) -> Tensor:
-        return Fixed(10.0).for_d(turn(OfInput(lambda x: torch.tanh(x @ first) @ second), real, fake))
+        torch.manual_seed(1)  # the same points each time
+        return kind.for_d(turn(OfInput(lambda x: torch.tanh(x @ first) @ second), real, fake))
 
     weights = [torch.randn(*s, dtype=torch.float64, requires_grad=True) for s in ((2, 5), (5,))]
     assert torch.autograd.gradcheck(penalty, weights)
@@ -129,7 +189,7 @@ def test_the_penalty_stays_in_float32_under_autocast(dtype: torch.dtype) -> None
 
 def test_clip_bounds_every_parameter_after_a_d_step() -> None:
     d = nn.Linear(50, 50)
-    Loss(Wasserstein(), {"clip": Clip(0.01)}).after_d_step(d)
+    Loss(Wasserstein(), {"clip": Clip(0.01)}).after_d_step(scored(OfInput(d), torch.ones(2, 50), torch.zeros(2, 50)))
     assert all(p.abs().max() <= 0.01 for p in d.parameters())
     assert (d.weight.abs() == 0.01).any()
 
@@ -153,7 +213,11 @@ def test_loss_names_its_terms_after_its_regularizers() -> None:
     cost = Loss(Wasserstein(), {"gp": GradientPenalty(10.0)}).for_d(turn(linear(torch.tensor([3.0, 4.0])), real, fake))
     assert {k: v.item() for k, v in cost.terms.items()} == {"adversarial": -7.0, "gp": pytest.approx(160)}
     assert cost.total.item() == pytest.approx(153)
-    assert {k: v.item() for k, v in cost.readings.items()} == {"score_real": 7.0, "score_fake": 0.0}
+    assert {k: v.item() for k, v in cost.readings.items()} == {
+        "score_real": 7.0,
+        "score_fake": 0.0,
+        "wasserstein_1_data_units": 7.0,
+    }
 
 
 def test_only_objectives_that_use_real_scores_pay_for_them_in_gs_turn() -> None:
@@ -180,3 +244,143 @@ def test_the_lookahead_chooses_the_critic_of_gs_turn() -> None:
     ahead = Critic(OfInput(lambda x: x.sum(1) + 100), CPU, torch.float32)
     loss = Loss(Wasserstein(), lookahead=lambda turn, objective: ahead)
     assert loss.for_g(turn(OfInput(lambda x: x.sum(1)), torch.ones(3, 2), torch.zeros(3, 2))).total.item() == -100
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "spectral"])
+def test_clipping_is_refused_where_normalization_would_be_clipped_or_would_undo_it(norm: str) -> None:
+    with pytest.raises(ConfigError, match=r"Clip cannot be used with.*norm=none"):
+        built("data=ring", "loss=wgan", f"architecture.discriminator.norm={norm}")
+
+
+@pytest.mark.parametrize("loss", ["wgan_gp", "wgan_lp", "dragan", "r1", "r3gan", "cramer", "mmd"])
+def test_losses_with_a_gradient_penalty_refuse_a_d_that_mixes_samples(loss: str) -> None:
+    with pytest.raises(ConfigError, match=r"norm=batch.*norm=layer or =none"):
+        built("data=ring", f"loss={loss}", "architecture.discriminator.norm=batch")
+    with pytest.raises(ConfigError, match=r"MinibatchDiscrimination.*minibatch_features=0"):
+        built("data=ring", f"loss={loss}", "architecture.discriminator.minibatch_features=4")
+
+
+def test_a_compiled_d_is_refused_under_a_gradient_penalty_and_accepted_without() -> None:
+    net = nn.Linear(2, 1)
+    net.compile()
+    for d in (net, torch.compile(nn.Linear(2, 1)), nn.Sequential(net)):
+        with pytest.raises(ConfigError, match=r"torch\.compile does not differentiate twice"):
+            Loss(Wasserstein(), {"gp": GradientPenalty(10.0)}).check(d)
+        Loss(Wasserstein()).check(d)
+
+
+@pytest.mark.parametrize("objective", [BEGAN(0.5, 0.001), EBGAN(1.0)])
+def test_an_energy_needs_an_autoencoder(objective: nn.Module) -> None:
+    with pytest.raises(ConfigError, match="architecture=autoencoder"):
+        Loss(objective).check(nn.Linear(2, 1))
+
+
+def test_a_penalty_on_feature_vectors_bounds_the_slope_of_the_witness() -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(5, 2).double(), 3 + torch.randn(5, 2).double()
+    d = OfInput(lambda x: x * 2)  # h(x) = 2x, so the slope of the witness is known from its formula
+    for objective in (Cramer(), MMD([1.0])):
+        loss = Loss(objective, {"r1": R1(2.0)})
+        cost = loss.for_d(turn(d, real, fake))
+        x = real.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(objective.witness(2 * x, 2 * real, 2 * fake).sum(), x)
+        assert cost.terms["r1"].item() == pytest.approx(slope.square().sum(1).mean().item(), rel=1e-9)
+    weight = torch.eye(2, dtype=torch.float64, requires_grad=True)  # and the penalty trains D through both batches
+    penalty = Loss(Cramer(), {"gp": GradientPenalty(1.0)}).for_d(turn(OfInput(lambda x: x @ weight), real, fake))
+    assert torch.autograd.grad(penalty.terms["gp"], weight)[0].abs().sum() > 0
+
+
+def test_lecam_pulls_scores_to_the_other_sides_average() -> None:
+    lecam = LeCam(weight=2.0, decay=0.9)
+    real, fake = torch.tensor([[3.0], [1.0]]), torch.tensor([[-1.0], [-3.0]])
+    identity = linear(torch.ones(1))
+    assert lecam.for_d(scored(identity, real, fake)) is None  # no average yet
+    lecam.after_d_step(scored(identity, real, fake))
+    assert (lecam.average_real.item(), lecam.average_fake.item()) == (2.0, -2.0)
+    # E(r - α_F)² = (25 + 9)/2, E(f - α_R)² = (9 + 25)/2
+    assert lecam.for_d(scored(identity, real, fake, index=1)).item() == pytest.approx(2 * (17 + 17))
+    lecam.after_d_step(scored(identity, real + 2, fake, index=1))
+    assert lecam.average_real.item() == pytest.approx(3.0)  # the plain mean of two turns
+    lecam.after_d_step(scored(identity, real + 1, fake, index=999))
+    assert lecam.average_real.item() == pytest.approx(0.9 * 3 + 0.1 * 3)
+
+
+def test_consistency_is_the_squared_change_of_the_score() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(200, 1, 8, 8)
+    regularizer = Consistency(weight=10.0, shift=2, flip=False, jitter=0.01)
+    assert regularizer.for_d(scored(OfInput(lambda x: x.flatten(1)[:, 0] * 0 + 7), images, images)).item() == 0
+    changed = regularizer.change(images)
+    same = (changed == images).flatten(1).all(1).float().mean().item()
+    assert same == pytest.approx(1 / 25, abs=0.05)  # no shift in either of 5 × 5 ways
+    assert changed.min() >= images.min() and changed.max() <= images.max()  # what enters is the border, not zeros
+    corner = OfInput(lambda x: x.flatten(1)[:, 0])
+    torch.manual_seed(1)
+    expected = 10 * (images[:, 0, 0, 0] - regularizer.change(images)[:, 0, 0, 0]).square().mean()
+    torch.manual_seed(1)
+    torch.testing.assert_close(regularizer.for_d(scored(corner, images, images)), expected)
+
+
+def test_consistency_mirrors_half_of_the_images_if_asked_and_jitters_points() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(400, 1, 4, 4)
+    changed = Consistency(1.0, shift=0, flip=True, jitter=0.0).change(images)
+    mirrored = (changed == images.flip(-1)).flatten(1).all(1)
+    assert (mirrored | (changed == images).flatten(1).all(1)).all()
+    assert mirrored.float().mean().item() == pytest.approx(0.5, abs=0.08)
+    points = 3 * torch.randn(1000, 2)
+    noise = Consistency(1.0, shift=0, flip=False, jitter=0.1).change(points) - points
+    assert noise.std().item() == pytest.approx(0.3, rel=0.1)
+
+
+def test_orthogonal_is_zero_at_right_angles_whatever_the_lengths_and_by_hand_elsewhere() -> None:
+    layer = nn.Linear(3, 2, bias=False)
+    layer.weight.data = torch.tensor([[2.0, 0, 0], [0, 3.0, 0]])
+    here = turn(OfInput(layer), torch.randn(2, 3), torch.randn(2, 3))
+    regularizer = Orthogonal(weight=0.5, generator=False, discriminator=True)
+    assert regularizer.for_d(here).item() == 0 and regularizer.for_g(here) is None
+    layer.weight.data = torch.tensor([[2.0, 1.0, 0], [0, 3.0, 0]])  # W Wᵀ has 3 twice off its diagonal
+    assert regularizer.for_d(here).item() == pytest.approx(0.5 * 18)
+    kernel = nn.ConvTranspose2d(2, 3, 2, bias=False)  # stored as (inputs, outputs, …)
+    kernel.weight.data.zero_()
+    kernel.weight.data[:, 0, 0, 0] = 1.0
+    kernel.weight.data[:, 1, 0, 0] = 1.0  # outputs 0 and 1 share both inputs: inner product 2, twice
+    assert regularizer.term(kernel).item() == pytest.approx(0.5 * 8)
+
+
+REGULARIZERS = ["r1", "r2", "gradient_penalty", "dragan", "lecam", "consistency", "clip", "orthogonal"]
+
+
+@pytest.mark.parametrize("data", ["ring", "digits"])
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+def test_a_regularizer_can_be_added_to_a_loss_and_is_logged_by_its_name(regularizer: str, data: str) -> None:
+    trainer = built("loss=hinge", f"data={data}", f"regularizer=[{regularizer}]").trainer
+    for _ in range(2):
+        trainer.d_turn(*trainer.data.next(), True)
+        trainer.g_turn(*trainer.data.next(), True)
+    assert all(torch.isfinite(value) for value in trainer.scalars.values())
+    assert regularizer == "clip" or {f"d/{regularizer}", f"g/{regularizer}"} & set(trainer.scalars)
+    assert regularizer != "clip" or max(p.abs().max() for p in trainer.d.net.parameters()) <= 0.01
+
+
+def test_all_regularizers_together_add_to_a_loss_that_has_its_own() -> None:
+    trainer = built("loss=wgan_gp", "data=ring", f"regularizer=[{','.join(REGULARIZERS)}]").trainer
+    assert set(trainer.loss.regularizers) == {"gp", *REGULARIZERS}
+    trainer.d_turn(*trainer.data.next())
+    trainer.g_turn(*trainer.data.next())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: R1(-1.0),
+        lambda: Dragan(1.0, slope=-1.0, scale=0.5),
+        lambda: LeCam(1.0, decay=1.0),
+        lambda: Consistency(1.0, shift=-1, flip=False, jitter=0.1),
+        lambda: Orthogonal(-1.0, True, True),
+        lambda: Clip(0.0),
+    ],
+)
+def test_regularizers_refuse_senseless_settings(make) -> None:
+    with pytest.raises(ConfigError, match="needs"):
+        make()

@@ -206,7 +206,7 @@ class Drifting(Hinge):
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return super().d_loss(real + self.shift, fake)
 
-    def after_d_step(self) -> None:
+    def after_d_step(self, real: Tensor, fake: Tensor) -> None:
         self.shift += 0.3
 
 
@@ -300,6 +300,8 @@ def test_things_happen_at_their_cadence_and_at_the_end() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("choices", [(), RING, ("architecture=mlp",)], ids=["digits", "ring", "mlp digits"])
 def test_every_loss_trains_on_images_and_points(loss: str, choices: tuple[str, ...], tmp_path: Path) -> None:
+    if loss in ("began", "ebgan"):  # they bring their own architecture
+        choices = tuple(choice for choice in choices if not choice.startswith("architecture="))
     trainer = built(f"loss={loss}", *choices, "total_steps=2").trainer
     play(trainer, tmp_path)
     assert trainer.step == 2

@@ -9,7 +9,15 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from gantrain.architectures.layers import norm_2d, normal_init, require_norm, require_positive, weighted
+from gantrain.architectures.layers import (
+    last_layers,
+    norm_2d,
+    normal_init,
+    require_norm,
+    require_not_negative,
+    require_positive,
+    weighted,
+)
 from gantrain.errors import ConfigError
 
 NORMS = ("batch", "layer", "instance", "spectral", "none")
@@ -79,11 +87,27 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (N, C, H, W) -> raw scores (N, 1). Arguments as for the generator; the first layer is never normalised."""
+    """Images (N, C, H, W) -> raw scores (N, outputs). The first layer is never normalised.
 
-    def __init__(self, shape: tuple[int, ...], classes: int, width: int, max_width: int, norm: str) -> None:
+    Arguments as for the generator, and
+        outputs: scores per sample; more than one for objectives that compare features.
+        minibatch_features: numbers that minibatch discrimination adds before the last layer, 0 for none.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        classes: int,
+        width: int,
+        max_width: int,
+        norm: str,
+        outputs: int = 1,
+        minibatch_features: int = 0,
+    ) -> None:
         super().__init__()
         require_norm(norm, NORMS)
+        require_positive(outputs=outputs)
+        require_not_negative(minibatch_features=minibatch_features)
         smallest, channels = plan(shape, width, max_width)
         channels = channels[::-1]
         layers: list[nn.Module] = [
@@ -96,10 +120,11 @@ class Discriminator(nn.Module):
                 norm_2d(norm, wide),
                 nn.LeakyReLU(0.2),
             ]
-        layers += [convolution(nn.Conv2d(channels[-1], 1, smallest), norm)]
+        last = nn.Linear(channels[-1] * smallest**2 + minibatch_features, outputs)
+        layers += last_layers(normal_init(last), minibatch_features, norm)
         self.net = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Score images."""
-        scores: Tensor = self.net(x).flatten(1)
+        scores: Tensor = self.net(x)
         return scores

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gantrain.errors import ConfigError
+
+Layer = TypeVar("Layer", bound=nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
 
 
 def require_positive(**sizes: int) -> None:
@@ -13,6 +18,13 @@ def require_positive(**sizes: int) -> None:
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ConfigError(f"{name} must be a whole number above 0, got {size!r}")
+
+
+def require_not_negative(**counts: int) -> None:
+    """Raise ConfigError unless every named count is an integer, 0 or more."""
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise ConfigError(f"{name} must be a whole number, 0 or more, got {count!r}")
 
 
 def require_norm(norm: str, allowed: tuple[str, ...]) -> None:
@@ -48,7 +60,7 @@ def norm_1d(norm: str, features: int) -> nn.Module:
     return nn.Identity()
 
 
-def normal_init(layer: nn.Conv2d | nn.ConvTranspose2d, std: float = 0.02) -> nn.Module:
+def normal_init(layer: Layer, std: float = 0.02) -> Layer:
     """Draw the weight from N(0, std²), set the bias to 0, return the layer. Radford et al. 2016, arXiv:1511.06434, §4.
 
     To be called before spectral norm, which hides the weight it normalises.
@@ -57,3 +69,38 @@ def normal_init(layer: nn.Conv2d | nn.ConvTranspose2d, std: float = 0.02) -> nn.
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Append to each sample how close the batch's other samples are. Salimans et al. 2016, arXiv:1606.03498, §3.2.
+
+    (N, inputs) -> (N, inputs + features). M_i = T x_i as (features, size); o(x_i)_b = Σ_{j≠i} exp(-‖M_ib - M_jb‖₁). The
+    sum leaves out j = i, a constant 1 in the paper's.
+
+    Args:
+        inputs: length of a sample's feature vector.
+        features: B, numbers appended.
+        size: C, length of the vectors whose L1 distance is taken.
+    """
+
+    mixes_samples = True  # so per-sample gradient penalties refuse it
+
+    def __init__(self, inputs: int, features: int, size: int = 5) -> None:
+        super().__init__()
+        self.project = nn.Linear(inputs, features * size, bias=False)
+        self.features, self.size = features, size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Append the closenesses."""
+        m = self.project(x).reshape(len(x), self.features, self.size).float()
+        distance = (m[:, None] - m[None]).abs().sum(-1)
+        closeness = torch.exp(-distance).sum(1) - 1
+        return torch.cat([x, closeness.to(x.dtype)], 1)
+
+
+def last_layers(last: nn.Linear, minibatch_features: int, norm: str) -> list[nn.Module]:
+    """Return D's end for (N, …): flatten, minibatch discrimination if asked for, ``last`` (whose inputs count both)."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    if minibatch_features:
+        layers.append(MinibatchDiscrimination(last.in_features - minibatch_features, minibatch_features))
+    return [*layers, weighted(last, norm)]

@@ -7,7 +7,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gantrain.architectures.layers import norm_1d, require_norm, require_positive, weighted
+from gantrain.architectures.layers import (
+    last_layers,
+    norm_1d,
+    require_norm,
+    require_not_negative,
+    require_positive,
+    weighted,
+)
 
 NORMS = ("batch", "layer", "spectral", "none")
 
@@ -52,14 +59,30 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """x (N, *shape) -> raw scores (N, 1). Arguments as for the generator."""
+    """x (N, *shape) -> raw scores (N, outputs).
 
-    def __init__(self, shape: tuple[int, ...], classes: int, width: int, depth: int, norm: str) -> None:
+    Arguments as for the generator, and
+        outputs: scores per sample; more than one for objectives that compare features.
+        minibatch_features: numbers that minibatch discrimination adds before the last layer, 0 for none.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        classes: int,
+        width: int,
+        depth: int,
+        norm: str,
+        outputs: int = 1,
+        minibatch_features: int = 0,
+    ) -> None:
         super().__init__()
-        require_positive(width=width, depth=depth)
+        require_positive(width=width, depth=depth, outputs=outputs)
+        require_not_negative(minibatch_features=minibatch_features)
         require_norm(norm, NORMS)
         self.net = nn.Sequential(
-            *hidden_layers(math.prod(shape), width, depth, norm), weighted(nn.Linear(width, 1), norm)
+            *hidden_layers(math.prod(shape), width, depth, norm),
+            *last_layers(nn.Linear(width + minibatch_features, outputs), minibatch_features, norm),
         )
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -101,7 +101,8 @@ def explained(error: Exception, arguments: list[str], config_name: str) -> str:
     if match := re.search(r"Could not find '(.+)/(.+)'", first):
         group, option = match.groups()
         known = overrides.options(group)
-        near = difflib.get_close_matches(option, known, n=1)
+        near = difflib.get_close_matches(option, known, n=3)
+        near.sort(key=lambda name: sorted(name) != sorted(option))  # two letters swapped before one replaced
         hint = f"did you mean {group}={near[0]}? " if near else ""
         return f"{group}={option} does not exist; {hint}There is {', '.join(known)}"
     if match := re.match(r"Could not override '([^'@]+)", first):

@@ -1,9 +1,12 @@
-"""Which critic G plays against: D as it is now, or (a seam for unrolled GANs) D some steps ahead."""
+"""Which critic G plays against: D as it is now, or D some steps ahead (unrolled GAN)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
+from gantrain.errors import ConfigError
 from gantrain.losses.objective import Objective
 from gantrain.turn import Critic, Turn
 
@@ -13,3 +16,35 @@ Lookahead = Callable[[Turn, Objective], Critic]
 def present(turn: Turn, objective: Objective) -> Critic:
     """Return D as it stands: the rule of every GAN that is not unrolled."""
     return turn.critic
+
+
+class Unrolled:
+    """G plays against D after ``steps`` gradient steps of its own, and knows how they depend on G.
+
+    θ^{k+1} = θ^k - η ∇_θ d_loss(θ^k) on the turn's batch, differentiated through. Metz et al. 2017, arXiv:1611.02163,
+    Eq. 7-9. The steps are plain gradient descent as in those equations, on copies: D itself, its batch-norm statistics
+    and spectral-norm vectors included, is left as it was. Penalties are not part of the steps.
+
+    Args:
+        steps: K; 0 is D as it stands.
+        lr: η.
+    """
+
+    def __init__(self, steps: int, lr: float) -> None:
+        if steps < 0 or not lr > 0:
+            raise ConfigError(f"Unrolled needs steps >= 0 and lr > 0, got steps={steps}, lr={lr}")
+        self.steps, self.lr = steps, lr
+
+    def __call__(self, turn: Turn, objective: Objective) -> Critic:
+        """Return the critic ``steps`` ahead; its weights carry the graph to G through ``turn.fake``."""
+        if self.steps == 0:
+            return turn.critic
+        net = turn.critic.net
+        buffers = {name: buffer.clone() for name, buffer in net.named_buffers()}
+        weights = {name: p.detach().clone().requires_grad_() for name, p in net.named_parameters()}
+        for _ in range(self.steps):
+            critic = turn.critic.at(weights | buffers)
+            loss = objective.d_loss(critic(turn.real), critic(turn.fake))
+            slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+            weights = {name: w - self.lr * s for (name, w), s in zip(weights.items(), slopes, strict=True)}
+        return turn.critic.at(weights | buffers)

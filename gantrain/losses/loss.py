@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from gantrain.losses.lookahead import Lookahead, present
 from gantrain.losses.objective import Objective
-from gantrain.turn import Cost, Turn
+from gantrain.turn import Cost, Scores, Turn
 
 
 class Seams(Protocol):
@@ -17,7 +20,7 @@ class Seams(Protocol):
 
     def for_d(self, turn: Turn) -> Tensor | None: ...
     def for_g(self, turn: Turn) -> Tensor | None: ...
-    def after_d_step(self, d: nn.Module) -> None: ...
+    def after_d_step(self, turn: Turn) -> None: ...
     def check(self, d: nn.Module) -> None: ...
 
 
@@ -44,9 +47,15 @@ class Loss(nn.Module):
     def for_d(self, turn: Turn) -> Cost:
         """Return what D's turn costs; ``turn.fake`` carries no graph."""
         real, fake = turn.critic(turn.real), turn.critic(turn.fake)
+        witness = partial(self.objective.witness, real=real, fake=fake)
+        turn = replace(turn, scores=Scores(real, fake), witness=witness)
         terms = {"adversarial": self.objective.d_loss(real, fake)}
         terms |= {name: term for name, r in self._seams() if (term := r.for_d(turn)) is not None}
-        return Cost(terms, {"score_real": real.detach().mean(), "score_fake": fake.detach().mean()})
+        return Cost(terms, turn, self.readings(real.detach(), fake.detach()) if turn.measure else {})
+
+    def readings(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Return the mean scores and what the objective estimates."""
+        return {"score_real": real.mean(), "score_fake": fake.mean()} | self.objective.estimates(real, fake)
 
     def for_g(self, turn: Turn) -> Cost:
         """Return what G's turn costs; ``turn.fake`` carries G's graph."""
@@ -55,16 +64,19 @@ class Loss(nn.Module):
         real = critic(turn.real) if self.objective.g_uses_real else None
         terms = {"adversarial": self.objective.g_loss(fake, real)}
         terms |= {name: term for name, r in self._seams() if (term := r.for_g(turn)) is not None}
-        return Cost(terms, {"score_fake": fake.detach().mean()})
+        return Cost(terms, turn, {"score_fake": fake.detach().mean()} if turn.measure else {})
 
-    def after_d_step(self, d: nn.Module) -> None:
-        """Let the objective and the regularizers follow an update of D."""
-        self.objective.after_d_step()
+    @torch.no_grad()
+    def after_d_step(self, turn: Turn) -> None:
+        """Let the objective and the regularizers follow an update of D, made with the scores in ``turn``."""
+        assert turn.scores is not None
+        self.objective.after_d_step(*turn.scores)
         for _, regularizer in self._seams():
-            regularizer.after_d_step(d)
+            regularizer.after_d_step(turn)
 
     def check(self, d: nn.Module) -> None:
-        """Raise ConfigError if D has a layer under which a regularizer would be wrong."""
+        """Raise ConfigError if D has a part under which the objective or a regularizer would be wrong."""
+        self.objective.check(d)
         for _, regularizer in self._seams():
             regularizer.check(d)
 

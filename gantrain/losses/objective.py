@@ -11,11 +11,12 @@ class Objective(nn.Module):
     """What each player minimises, as a function of D's raw scores.
 
     Scores are unbounded and of shape (N,) or (N, patches), float32 or float64; a mean runs over all of them. Nothing
-    is assumed of D's last layer: the objective owns the link function. An objective is a Module so that state of its
-    own (a multiplier, a balance) lives in buffers, which are moved and checkpointed with the run.
+    is assumed of D's last layer: the objective owns the link function. Real samples score higher than generated ones
+    at D's optimum. An objective is a Module so that state of its own (a multiplier, a balance) lives in buffers, which
+    are moved and checkpointed with the run.
 
     Notation of the docstrings: r = C(x) are scores of real samples, f = C(G(z)) of generated ones, E is the mean,
-    sp(t) = log(1 + e^t).
+    sp(t) = log(1 + e^t), p and q are the densities of real and generated samples.
     """
 
     g_uses_real: ClassVar[bool] = False
@@ -29,5 +30,24 @@ class Objective(nn.Module):
         """Return the generator's loss, a scalar to minimise. ``real`` is given if ``g_uses_real``."""
         raise NotImplementedError
 
-    def after_d_step(self) -> None:
-        """Move own state, once per update of D. State never moves inside ``d_loss``."""
+    def after_d_step(self, real: Tensor, fake: Tensor) -> None:
+        """Move own state, once per update of D, from the scores it was made of. ``d_loss`` itself moves nothing."""
+
+    def estimates(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Return what theory says these scores measure, name with its unit -> scalar; logged with D's turn."""
+        return {}
+
+    def log_ratio(self, scores: Tensor) -> Tensor | None:
+        """Return log p(x)/q(x) as D sees it, if its optimum tells it: what D*(x) = p/(p+q) is drawn against."""
+        return None
+
+    def witness(self, outputs: Tensor, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the scalar function (N,) that tells p from q, of D's raw ``outputs`` (N, …) at other points.
+
+        A gradient penalty bounds the slope of this function. For an objective of one score a sample it is the score
+        itself; one that compares vectors of features needs D's outputs for both batches too.
+        """
+        return outputs
+
+    def check(self, d: nn.Module | type[nn.Module]) -> None:
+        """Raise ConfigError if this objective means nothing for such a D, or class of D."""

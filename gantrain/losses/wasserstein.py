@@ -10,8 +10,16 @@ from gantrain.losses.objective import Objective
 class Wasserstein(Objective):
     """D: E f - E r.  G: -E f.  Arjovsky et al. 2017, arXiv:1701.07875, Algorithm 1.
 
-    Over 1-Lipschitz critics D's minimum is minus the Wasserstein-1 distance of p and q.
+    Over critics of slope <= K, D's minimum is -K times the Wasserstein-1 distance of p and q.
+
+    Args:
+        unit_slope: whether what bounds the slope holds it at K = 1, as a gradient penalty does; then the estimate is
+            in units of the data. Under weight clipping K is unknown, and only the estimate's course tells something.
     """
+
+    def __init__(self, unit_slope: bool = True) -> None:
+        super().__init__()
+        self.unit_slope = unit_slope
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """E f - E r."""
@@ -20,3 +28,8 @@ class Wasserstein(Objective):
     def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """-E f."""
         return -fake.mean()
+
+    def estimates(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """E r - E f."""
+        name = "wasserstein_1_data_units" if self.unit_slope else "wasserstein_1_times_unknown_slope"
+        return {name: real.mean() - fake.mean()}

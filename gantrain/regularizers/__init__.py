@@ -1,7 +1,20 @@
 """Terms and projections that can be added to any objective."""
 
 from gantrain.regularizers.base import InputGradient, Regularizer
-from gantrain.regularizers.gradient import GradientPenalty
-from gantrain.regularizers.weights import Clip
+from gantrain.regularizers.gradient import R1, R2, Dragan, GradientPenalty, LipschitzPenalty
+from gantrain.regularizers.scores import Consistency, LeCam
+from gantrain.regularizers.weights import Clip, Orthogonal
 
-__all__ = ["Clip", "GradientPenalty", "InputGradient", "Regularizer"]
+__all__ = [
+    "R1",
+    "R2",
+    "Clip",
+    "Consistency",
+    "Dragan",
+    "GradientPenalty",
+    "InputGradient",
+    "LeCam",
+    "LipschitzPenalty",
+    "Orthogonal",
+    "Regularizer",
+]

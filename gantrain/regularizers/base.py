@@ -21,24 +21,32 @@ class Regularizer(nn.Module):
         """Return the weighted scalar to add to G's loss, or None when idle."""
         return None
 
-    def after_d_step(self, d: nn.Module) -> None:
-        """Follow an update of D, for example by projecting its weights."""
+    def after_d_step(self, turn: Turn) -> None:
+        """Follow an update of D, for example by projecting its weights; called without gradients."""
 
     def check(self, d: nn.Module) -> None:
         """Raise ConfigError if this regularizer means nothing for such a D."""
 
 
+def require(owner: object, **numbers: float) -> None:
+    """Raise ConfigError unless every named number is 0 or more."""
+    for name, number in numbers.items():
+        if not number >= 0:
+            raise ConfigError(f"{type(owner).__name__} needs {name} >= 0, got {number}")
+
+
 class InputGradient(Regularizer):
     """weight · E cost(‖∇ₓ C(x)‖²), the norm taken per sample over all its dimensions.
 
-    A subclass says at which points and what a squared norm costs. C runs in ``precision.penalty`` (float32 unless
-    asked otherwise) because its gradient is differentiated again. ``every`` > 1 applies the term on each ``every``-th
-    turn, ``every`` times as strong: lazy regularization, Karras et al. 2020, arXiv:1912.04958, Section 3.1.
+    A subclass says at which points and what a squared norm costs. C is the objective's witness function, for most
+    objectives the score. It runs in ``precision.penalty`` (float32 unless asked otherwise) because its gradient is
+    differentiated again. ``every`` > 1 applies the term on each ``every``-th turn, ``every`` times as strong: lazy
+    regularization, Karras et al. 2020, arXiv:1912.04958, Section 3.1.
     """
 
     def __init__(self, weight: float, every: int = 1) -> None:
         super().__init__()
-        if weight < 0 or every < 1:
+        if not weight >= 0 or every < 1:
             raise ConfigError(
                 f"{type(self).__name__} needs weight >= 0 and every >= 1, got weight={weight}, every={every}"
             )
@@ -58,14 +66,29 @@ class InputGradient(Regularizer):
             return None
         x, critic = self.points(turn).detach().requires_grad_(), turn.critic.exact
         with critic.precision.autocast(torch.float32):  # an outer autocast would seize the gradient's own operations
-            (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+            (gradient,) = torch.autograd.grad(turn.witness(critic(x)).sum(), x, create_graph=True)
         return self.weight * self.every * self.cost(gradient.flatten(1).square().sum(1)).mean()
 
     def check(self, d: nn.Module) -> None:
-        """Refuse batch norm: there C(xᵢ) depends on the other samples, so ∇C(xᵢ) is not one sample's gradient."""
-        if any(isinstance(m, _BatchNorm) for m in d.modules()):
-            raise ConfigError(
-                f"architecture.discriminator.norm=batch cannot be used with {type(self).__name__}: "
-                "the score of a sample would depend on the other samples. "
-                "Use architecture.discriminator.norm=layer or =none"
-            )
+        """Refuse what makes C(xᵢ) depend on other samples, where ∇C(xᵢ) is not one sample's gradient, and compilation.
+
+        torch.compile does not differentiate twice.
+        """
+        for module in d.modules():
+            if isinstance(module, _BatchNorm):
+                raise ConfigError(
+                    f"architecture.discriminator.norm=batch cannot be used with {type(self).__name__}: "
+                    "the score of a sample would depend on the other samples. "
+                    "Use architecture.discriminator.norm=layer or =none"
+                )
+            if getattr(module, "mixes_samples", False):
+                raise ConfigError(
+                    f"{type(module).__name__} in the discriminator cannot be used with {type(self).__name__}: "
+                    "the score of a sample would depend on the other samples. "
+                    "Use architecture.discriminator.minibatch_features=0"
+                )
+            if getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod"):
+                raise ConfigError(
+                    f"a compiled discriminator cannot be used with {type(self).__name__}: "
+                    "torch.compile does not differentiate twice. Leave the discriminator uncompiled"
+                )

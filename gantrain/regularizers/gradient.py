@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import relu
 
-from gantrain.regularizers.base import InputGradient
+from gantrain.numerics import norm_from_square
+from gantrain.regularizers.base import InputGradient, require
 from gantrain.turn import Turn
-
-
-def norm_from_square(squared: Tensor) -> Tensor:
-    """Square root with derivative 0 at 0, where autograd's would be infinite and turn the weights to NaN."""
-    zero = squared == 0
-    return squared.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
 
 
 class GradientPenalty(InputGradient):
@@ -29,3 +25,61 @@ class GradientPenalty(InputGradient):
     def cost(self, squared_norm: Tensor) -> Tensor:
         """(‖∇C‖ - 1)²."""
         return (norm_from_square(squared_norm) - 1).square()
+
+
+class LipschitzPenalty(GradientPenalty):
+    """weight · E max(0, ‖∇C(x̂)‖₂ - 1)², x̂ as in GradientPenalty: smaller slopes cost nothing.
+
+    Petzka et al. 2018, arXiv:1709.08894, Eq. 8.
+    """
+
+    def cost(self, squared_norm: Tensor) -> Tensor:
+        """max(0, ‖∇C‖ - 1)²."""
+        return relu(norm_from_square(squared_norm) - 1).square()
+
+
+class Dragan(InputGradient):
+    """weight · E(‖∇C(x + δ)‖₂ - slope)², δ = scale · std(batch) · U[0, 1], one number for each entry of x.
+
+    Kodali et al. 2017, arXiv:1705.07215, Algorithm 1. std(batch) is over all entries of the batch, as in the authors'
+    code, whose δ is one-sided: x is moved towards larger values only.
+
+    Args:
+        weight: λ.
+        slope: k, the slope that costs nothing.
+        scale: c, size of the neighbourhood in standard deviations.
+        every: turns between applications.
+    """
+
+    def __init__(self, weight: float, slope: float, scale: float, every: int = 1) -> None:
+        super().__init__(weight, every)
+        require(self, slope=slope, scale=scale)
+        self.slope, self.scale = slope, scale
+
+    def points(self, turn: Turn) -> Tensor:
+        """Return reals moved by random noise, (N, *shape)."""
+        return turn.real + self.scale * turn.real.std() * torch.rand_like(turn.real)
+
+    def cost(self, squared_norm: Tensor) -> Tensor:
+        """(‖∇C‖ - slope)²."""
+        return (norm_from_square(squared_norm) - self.slope).square()
+
+
+class R1(InputGradient):
+    """weight/2 · E‖∇C(x)‖² on real samples. Mescheder et al. 2018, arXiv:1801.04406, Eq. 9; weight is their γ."""
+
+    def points(self, turn: Turn) -> Tensor:
+        """Return the reals."""
+        return turn.real
+
+    def cost(self, squared_norm: Tensor) -> Tensor:
+        """½ ‖∇C‖²."""
+        return 0.5 * squared_norm
+
+
+class R2(R1):
+    """weight/2 · E‖∇C(G(z))‖² on generated samples. Mescheder et al. 2018, arXiv:1801.04406, Eq. 10."""
+
+    def points(self, turn: Turn) -> Tensor:
+        """Return the fakes."""
+        return turn.fake

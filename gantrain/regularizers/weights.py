@@ -1,12 +1,16 @@
-"""Regularizers that act on D's weights."""
+"""Regularizers that act on weights."""
 
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from gantrain.errors import ConfigError
-from gantrain.regularizers.base import Regularizer
+from gantrain.regularizers.base import Regularizer, require
+from gantrain.turn import Turn
+
+SCALED = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 class Clip(Regularizer):
@@ -14,12 +18,65 @@ class Clip(Regularizer):
 
     def __init__(self, bound: float) -> None:
         super().__init__()
-        if bound <= 0:
+        if not bound > 0:
             raise ConfigError(f"Clip needs bound > 0, got {bound}")
         self.bound = bound
 
     @torch.no_grad()
-    def after_d_step(self, d: nn.Module) -> None:
+    def after_d_step(self, turn: Turn) -> None:
         """Project D's parameters onto the box."""
-        for parameter in d.parameters():
+        for parameter in turn.critic.net.parameters():
             parameter.clamp_(-self.bound, self.bound)
+
+    def check(self, d: nn.Module) -> None:
+        """Refuse normalization: its scales, 1 when training starts, would be clamped too, or it undoes the clamping."""
+        for module in d.modules():
+            if isinstance(module, SCALED) and getattr(module, "weight", None) is not None:
+                raise ConfigError(
+                    f"Clip cannot be used with {type(module).__name__} in the discriminator: it would clamp the "
+                    f"scales of the normalization to {self.bound:g} too. Use architecture.discriminator.norm=none"
+                )
+            if is_parametrized(module):
+                raise ConfigError(
+                    "Clip cannot be used with norm=spectral in the discriminator, which divides the clamped weights by "
+                    "their norm again. Use architecture.discriminator.norm=none"
+                )
+
+
+class Orthogonal(Regularizer):
+    """weight · Σ_W ‖(W Wᵀ) ⊙ (1 - I)‖²_F: rows of each weight at right angles, their lengths free.
+
+    Brock et al. 2019, arXiv:1809.11096, Eq. 3, who apply it to G. W is (outputs, inputs), kernels flattened.
+
+    Args:
+        weight: β.
+        generator: apply it in G's turn, to G.
+        discriminator: apply it in D's turn, to D.
+    """
+
+    def __init__(self, weight: float, generator: bool, discriminator: bool) -> None:
+        super().__init__()
+        require(self, weight=weight)
+        self.weight, self.generator, self.discriminator = weight, generator, discriminator
+
+    def for_d(self, turn: Turn) -> Tensor | None:
+        """Return the term of D's weights."""
+        return self.term(turn.critic.net) if self.discriminator else None
+
+    def for_g(self, turn: Turn) -> Tensor | None:
+        """Return the term of G's weights."""
+        return self.term(turn.generator) if self.generator else None
+
+    def term(self, net: nn.Module) -> Tensor:
+        """Return the weighted sum over all weight matrices and kernels of ``net``."""
+        costs = []
+        for module in net.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                weight = module.weight
+                if isinstance(module, nn.ConvTranspose2d):  # stored as (inputs, outputs, …)
+                    weight = weight.transpose(0, 1)
+                gram = weight.flatten(1) @ weight.flatten(1).T
+                costs.append((gram - gram.diag().diag()).square().sum())
+        if not costs:
+            raise ConfigError(f"Orthogonal finds no linear or convolutional layer in {type(net).__name__}")
+        return self.weight * torch.stack(costs).sum()

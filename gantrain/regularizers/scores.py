@@ -1,0 +1,88 @@
+"""Regularizers that act on D's scores."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gantrain.errors import ConfigError
+from gantrain.regularizers.base import Regularizer, require
+from gantrain.turn import Turn
+
+
+class LeCam(Regularizer):
+    """weight · (E(r - α_F)² + E(f - α_R)²), α the moving averages of mean scores. For few images.
+
+    Tseng et al. 2021, arXiv:2104.03310, Eq. 3-4. Early on the averages are plain means of the turns so far.
+
+    Args:
+        weight: λ.
+        decay: share of an average that stays at each turn of D, in [0, 1).
+    """
+
+    average_real: Tensor
+    average_fake: Tensor
+
+    def __init__(self, weight: float, decay: float) -> None:
+        super().__init__()
+        require(self, weight=weight)
+        if not 0 <= decay < 1:
+            raise ConfigError(f"LeCam needs 0 <= decay < 1, got {decay}")
+        self.weight, self.decay = weight, decay
+        self.register_buffer("average_real", torch.zeros(()))
+        self.register_buffer("average_fake", torch.zeros(()))
+
+    def for_d(self, turn: Turn) -> Tensor | None:
+        """Return the term; None on the first turn, before there is an average."""
+        if turn.index == 0:
+            return None
+        assert turn.scores is not None
+        real, fake = turn.scores
+        return self.weight * ((real - self.average_fake).square().mean() + (fake - self.average_real).square().mean())
+
+    def after_d_step(self, turn: Turn) -> None:
+        """α ← decay · α + (1 - decay) · mean score."""
+        assert turn.scores is not None
+        share = max(1 - self.decay, 1 / (turn.index + 1))
+        self.average_real.lerp_(turn.scores.real.mean().to(self.average_real.dtype), share)
+        self.average_fake.lerp_(turn.scores.fake.mean().to(self.average_fake.dtype), share)
+
+
+class Consistency(Regularizer):
+    """weight · E(C(x) - C(T(x)))² on real samples, T a change that should not matter. Zhang et al. 2020, CR-GAN.
+
+    arXiv:1910.12027, Eq. 4. T shifts an image by up to ``shift`` pixels each way (what enters repeats the border) and,
+    if asked, mirrors half of the images; to other samples it adds normal noise of ``jitter`` standard deviations of the
+    batch.
+
+    Args:
+        weight: λ.
+        shift: pixels.
+        flip: whether mirrored images mean the same.
+        jitter: for samples that are no images.
+    """
+
+    def __init__(self, weight: float, shift: int, flip: bool, jitter: float) -> None:
+        super().__init__()
+        require(self, weight=weight, shift=shift, jitter=jitter)
+        self.weight, self.shift, self.flip, self.jitter = weight, shift, flip, jitter
+
+    def for_d(self, turn: Turn) -> Tensor | None:
+        """Return the term; one more forward of D."""
+        assert turn.scores is not None
+        changed = turn.critic(self.change(turn.real))
+        return self.weight * (turn.scores.real - changed).square().mean()
+
+    def change(self, x: Tensor) -> Tensor:
+        """T(x), (N, *shape)."""
+        if x.ndim != 4:
+            return x + self.jitter * x.std() * torch.randn_like(x)
+        n, _, height, width = x.shape
+        shift = torch.randint(-self.shift, self.shift + 1, (2, n, 1), device=x.device)
+        rows = (torch.arange(height, device=x.device) + shift[0]).clamp(0, height - 1)
+        columns = (torch.arange(width, device=x.device) + shift[1]).clamp(0, width - 1)
+        if self.flip:
+            mirrored = torch.rand(n, 1, device=x.device) < 0.5
+            columns = torch.where(mirrored, columns.flip(1), columns)
+        index = torch.arange(n, device=x.device)[:, None, None]
+        return x.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

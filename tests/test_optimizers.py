@@ -1,0 +1,120 @@
+"""Solvers for games: they reach the saddle that gradient descent circles, and resume exactly."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gantrain.optimizers import ExtraAdam, OptimisticAdam
+from tests.conftest import built
+
+
+def distance_in_the_bilinear_game(make, steps: int = 3000) -> float:
+    """Play min_x max_y xy from (1, 1); returns the distance to its only saddle, (0, 0)."""
+    x, y = (torch.ones((), dtype=torch.float64, requires_grad=True) for _ in range(2))
+    players = make([x]), make([y])
+    for _ in range(steps):
+        for player, loss in zip(players, (lambda: x * y, lambda: -x * y), strict=True):
+            player.zero_grad()
+            loss().backward()
+            player.step()
+    return torch.stack([x, y]).norm().item()
+
+
+def test_solvers_reach_the_saddle_of_a_bilinear_game_that_adam_circles() -> None:
+    settings = {"lr": 0.05, "betas": (0.0, 0.999)}
+    adam = distance_in_the_bilinear_game(lambda p: torch.optim.Adam(p, **settings))
+    optimistic = distance_in_the_bilinear_game(lambda p: OptimisticAdam(p, **settings))
+    extra = distance_in_the_bilinear_game(lambda p: ExtraAdam(p, **settings))
+    assert adam > 0.5
+    assert optimistic < 0.01 and extra < 0.01
+
+
+def gradients(steps: int) -> Tensor:
+    torch.manual_seed(0)
+    return torch.randn(steps, 3)
+
+
+def play(optimizer: torch.optim.Optimizer, p: Tensor, gradient: Tensor) -> None:
+    p.grad = gradient.clone()
+    optimizer.step()
+
+
+def test_optimistic_adam_is_twice_adams_step_less_the_last() -> None:
+    p, reference = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    optimistic, adam = OptimisticAdam([p], lr=0.1), torch.optim.Adam([reference], lr=0.1)
+    expected, last = torch.zeros(3), torch.zeros(3)
+    for gradient in gradients(5):
+        before = reference.detach().clone()
+        play(adam, reference, gradient)  # Adam's step depends on the gradients only, not on where it stands
+        step = reference.detach() - before
+        expected, last = expected + 2 * step - last, step
+        play(optimistic, p, gradient)
+        torch.testing.assert_close(p.detach(), expected)
+
+
+def test_extra_adam_looks_ahead_then_steps_from_where_it_stood() -> None:
+    p, reference = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    extra, adam = ExtraAdam([p], lr=0.1), torch.optim.Adam([reference], lr=0.1)
+    stood = torch.zeros(3)
+    for call, gradient in enumerate(gradients(6)):
+        before = reference.detach().clone()
+        play(adam, reference, gradient)
+        step = reference.detach() - before
+        play(extra, p, gradient)
+        torch.testing.assert_close(p.detach(), stood + step)
+        if call % 2:
+            stood = stood + step
+
+
+@pytest.mark.parametrize("kind", [OptimisticAdam, ExtraAdam])
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_solvers_resume_exactly(kind: type[torch.optim.Adam], fused: bool, calls: int) -> None:
+    p = torch.zeros(3, requires_grad=True)
+    optimizer = kind([p], lr=0.1, fused=fused)
+    for gradient in gradients(calls):
+        play(optimizer, p, gradient)
+    twin = p.detach().clone().requires_grad_()
+    resumed = kind([twin], lr=0.1, fused=fused)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for gradient in gradients(7)[calls:]:
+        play(optimizer, p, gradient)
+        play(resumed, twin, gradient)
+        assert torch.equal(p, twin)
+
+
+@pytest.mark.parametrize("kind", [OptimisticAdam, ExtraAdam])
+def test_a_step_that_the_float16_scaler_skips_moves_nothing(kind: type[torch.optim.Adam]) -> None:
+    net = nn.Linear(3, 1)
+    optimizer = kind(net.parameters(), lr=0.1, fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
+    for blow_up in (False, True, False):
+        before = net.weight.detach().clone()
+        state = copy.deepcopy(optimizer.state_dict()["state"])
+        optimizer.zero_grad()
+        scaler.scale(net(torch.ones(2, 3)).mean() * (float("inf") if blow_up else 1)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert torch.equal(net.weight, before) == blow_up
+        if blow_up:
+            assert str(optimizer.state_dict()["state"]) == str(state)
+
+
+@pytest.mark.parametrize("optimizer", ["optimistic_adam", "extra_adam"])
+def test_solvers_train_any_loss_and_their_state_is_checkpointed(optimizer: str) -> None:
+    options = ("data=ring", "loss=wgan_gp", f"optimizer={optimizer}", "ratio=1to1")
+    one, other = built(*options).trainer, built(*options, "seed=1").trainer
+    for trainer in (one, other):
+        trainer.d_turn(*trainer.data.next())
+        trainer.g_turn(*trainer.data.next())
+    other.load_state_dict(copy.deepcopy(one.state_dict()))
+    for trainer in (one, other):
+        torch.manual_seed(0)
+        batch = one.data._batch_at(1)
+        trainer.d_turn(*batch)
+        trainer.g_turn(*batch)
+    assert all(torch.equal(a, b) for a, b in zip(one.g.net.parameters(), other.g.net.parameters(), strict=True))
