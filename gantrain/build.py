@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from hydra.errors import InstantiationException
@@ -14,13 +14,16 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gantrain.checkpoint import Rng
-from gantrain.data import Data
+from gantrain.data import Data, Mixture
 from gantrain.ema import Ema
 from gantrain.errors import ConfigError, GantrainError, first_line
 from gantrain.losses import Loss
 from gantrain.player import Player
 from gantrain.trainer import Cadence, Trainer
 from gantrain.turn import Precision
+
+if TYPE_CHECKING:
+    from gantrain.theory.study import Study
 
 TRUSTED = ("gantrain", "torch.nn", "torch.optim")
 
@@ -42,20 +45,13 @@ def build(cfg: DictConfig) -> Built:
         ConfigError, DataError: for choices that cannot work together, and data that cannot be read.
     """
     check_targets(cfg)
-    # Gradients of sure scores fall below 1e-38, where a CPU computes many times slower; a GPU flushes them anyway.
-    torch.set_flush_denormal(True)
-    precision = Precision(
-        pick_device(cfg.device), getattr(torch, cfg.precision.forward), getattr(torch, cfg.precision.penalty)
-    )
+    precision = pick_precision(cfg)
     rng = Rng(precision.device)
     data: Data = make(cfg.data, "data")
     augment: nn.Module = make(cfg.augment, "augment", shape=data.shape)
     rng.seed(cfg.seed)
-    loss: Loss = make(cfg.loss, "loss").to(precision.device)
-    if isinstance(kind := get_object(cfg.architecture.discriminator._target_), type):
-        loss.objective.check(kind)  # before it is built: arguments meant for the right kind would hide the reason
-    g, d = (build_player(cfg, name, data, precision) for name in ("g", "d"))
-    loss.check(d.net)
+    g = build_player(cfg, "g", data, precision)
+    d, loss = build_d_and_loss(cfg, data, precision)
     latent_dim = cfg.architecture.latent_dim
     check_shapes(g.net, d.net, latent_dim, data.shape, precision.device)
     check_batch_norm(g.net, d.net, cfg.batch_size)
@@ -78,6 +74,57 @@ def build(cfg: DictConfig) -> Built:
     )
     preview = batches.peek(len(trainer.grid_latents))
     return Built(trainer, data, preview, limits=1.25 * float(preview.abs().max()))
+
+
+def build_study(cfg: DictConfig) -> Study:
+    """Build what ``gantrain-theory`` trains: D alone, between two known distributions.
+
+    Raises:
+        ConfigError: for choices that cannot work together.
+    """
+    from gantrain.theory.study import Study
+
+    check_targets(cfg)
+    precision = pick_precision(cfg)
+    kind = get_object(cfg.data._target_)
+    if not (isinstance(kind, type) and issubclass(kind, Mixture)):
+        raise ConfigError("gantrain-theory needs a distribution with a known density: data=ring, grid or mixture")
+    real = make(cfg.data, "data")
+    generated = make(cfg.generated, "generated", data=real)
+    if not isinstance(generated, Mixture) or generated.shape != real.shape:
+        raise ConfigError(f"generated must be a mixture of the data's dimension, {real.shape[0]}")
+    Rng(precision.device).seed(cfg.seed)
+    d, loss = build_d_and_loss(cfg, real, precision)
+    return Study(
+        real=real,
+        generated=generated,
+        d=d,
+        loss=loss,
+        precision=precision,
+        batch_size=cfg.batch_size,
+        seed=cfg.seed,
+        total_steps=cfg.total_steps,
+        log_every=cfg.log.every,
+    )
+
+
+def pick_precision(cfg: DictConfig) -> Precision:
+    """Return the device and number formats that a configuration asks for."""
+    # Gradients of sure scores fall below 1e-38, where a CPU computes many times slower; a GPU flushes them anyway.
+    torch.set_flush_denormal(True)
+    return Precision(
+        pick_device(cfg.device), getattr(torch, cfg.precision.forward), getattr(torch, cfg.precision.penalty)
+    )
+
+
+def build_d_and_loss(cfg: DictConfig, data: Data, precision: Precision) -> tuple[Player, Loss]:
+    """Build the discriminator and the loss, and let the loss refuse a discriminator that it means nothing for."""
+    loss: Loss = make(cfg.loss, "loss").to(precision.device)
+    if isinstance(kind := get_object(cfg.architecture.discriminator._target_), type):
+        loss.objective.check(kind)  # before it is built: arguments meant for the right kind would hide the reason
+    d = build_player(cfg, "d", data, precision)
+    loss.check(d.net)
+    return d, loss
 
 
 def make(node: DictConfig, key: str, **facts: Any) -> Any:

@@ -50,8 +50,11 @@ class Records:
             self._tensorboard.add_scalar(tag, value, step)
 
     def picture(self, tag: str, step: int, samples: Tensor, file: str | None = None) -> None:
-        """Draw images (N, C, H, W) in [-1, 1] or points (N, 2) to TensorBoard and, if ``file`` is given, to a PNG."""
-        drawn = draw_images(samples) if samples.ndim == 4 else draw_points(samples, self.limits)
+        """Draw images (N, C, H, W) in [-1, 1] or points (N, 1) or (N, 2), as ``image`` does."""
+        self.image(tag, step, draw_images(samples) if samples.ndim == 4 else draw_points(samples, self.limits), file)
+
+    def image(self, tag: str, step: int, drawn: Tensor, file: str | None = None) -> None:
+        """Put a picture (3, h, w) in [0, 1] into TensorBoard and, if ``file`` is given, into a PNG."""
         self._tensorboard.add_image(tag, drawn, step)
         if file is not None:
             save_image(drawn, self.samples / file)
@@ -99,7 +102,12 @@ def draw_images(images: Tensor) -> Tensor:
 
 
 def draw_points(points: Tensor, limits: float, side: int = 512) -> Tensor:
-    """Return points (N, 2) as dots in a picture (3, side, side) in [0, 1], the origin in the middle, y upwards."""
+    """Return points (N, 2) as dots in a picture (3, side, side) in [0, 1], the origin in the middle, y upwards.
+
+    Points (N, 1) are drawn as a histogram.
+    """
+    if points.shape[1] == 1:
+        return draw_histogram(points[:, 0], limits, side)
     pixel = ((points.detach().float().cpu() / limits + 1) / 2 * side).long()
     picture = torch.ones(3, side, side)
     for dx in (-1, 0, 1):
@@ -107,4 +115,15 @@ def draw_points(points: Tensor, limits: float, side: int = 512) -> Tensor:
             x, y = pixel[:, 0] + dx, side - 1 - (pixel[:, 1] + dy)
             inside = (x >= 0) & (x < side) & (y >= 0) & (y < side)
             picture[:, y[inside], x[inside]] = torch.tensor([[0.12], [0.35], [0.70]])
+    return picture
+
+
+def draw_histogram(numbers: Tensor, limits: float, side: int) -> Tensor:
+    """Return numbers (N,) as a histogram (3, side, side) over [-limits, limits], the highest bar nine tenths high."""
+    bins = side // 8
+    counts = torch.histc(numbers.detach().float().cpu(), bins, -limits, limits)
+    heights = (counts / counts.max().clamp_min(1) * 0.9 * side).repeat_interleave(8)
+    picture = torch.ones(3, side, bins * 8)
+    inside = torch.arange(side, 0, -1)[:, None] <= heights
+    picture[:, inside] = torch.tensor([[0.12], [0.35], [0.70]])
     return picture

@@ -77,6 +77,27 @@ class TrainConfig:
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
 
 
+@dataclass
+class TheoryConfig:
+    """``configs/theory.yaml``."""
+
+    data: Any = MISSING
+    generated: Any = MISSING
+    architecture: Any = MISSING
+    loss: Any = MISSING
+    optimizer: Any = MISSING
+    ratio: Ratio = field(default_factory=Ratio)
+    precision: PrecisionNames = field(default_factory=PrecisionNames)
+    total_steps: int = MISSING
+    batch_size: int = MISSING
+    seed: int = MISSING
+    device: str = MISSING
+    gradient_clip_norm: float | None = MISSING
+    trusted_modules: list[str] = MISSING
+    run: RunSettings = field(default_factory=RunSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+
 MINIMUM = {
     "total_steps": 1,
     "batch_size": 1,
@@ -94,7 +115,7 @@ MINIMUM = {
 FORMATS = ("float32", "bfloat16", "float16")
 
 
-def validated(cfg: DictConfig) -> DictConfig:
+def validated(cfg: DictConfig, schema: type = TrainConfig) -> DictConfig:
     """Return ``cfg`` with interpolations resolved and cadences filled in, every value of its type and range.
 
     Raises:
@@ -105,16 +126,22 @@ def validated(cfg: DictConfig) -> DictConfig:
         missing = sorted(OmegaConf.missing_keys(cfg))
         if missing:
             raise ConfigError(f"{missing[0]} is not set: add {missing[0]}=… to the command")
-        typed = OmegaConf.merge(OmegaConf.structured(TrainConfig), cfg)
+        typed = OmegaConf.merge(OmegaConf.structured(schema), cfg)
     except OmegaConfBaseException as error:
         raise ConfigError(one_line(error)) from error
     assert isinstance(typed, DictConfig)
     check_ranges(typed)
-    if typed.checkpoint.every is None:
-        typed.checkpoint.every = min(max(typed.total_steps // 10, 1), 1000)
-    if typed.samples.every is None:
-        typed.samples.every = min(max(typed.total_steps // 20, 1), 2000)
+    if schema is TrainConfig:
+        fill_cadences(typed)
     return typed
+
+
+def fill_cadences(cfg: DictConfig) -> None:
+    """Derive from the length of the run how often to save and to draw, where that is not set."""
+    if cfg.checkpoint.every is None:
+        cfg.checkpoint.every = min(max(cfg.total_steps // 10, 1), 1000)
+    if cfg.samples.every is None:
+        cfg.samples.every = min(max(cfg.total_steps // 20, 1), 2000)
 
 
 def check_ranges(cfg: DictConfig) -> None:

@@ -15,20 +15,33 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "docs" / "losses.json"
 PICTURES = REPOSITORY / "docs" / "images" / "losses"
-STEPS = {"ring": 5000, "digits": 500}
+STEPS = {"ring": 4000, "digits": 500}
+FEWER_STEPS = {"cramer": 1500, "mmd": 1500}
+"""On the ring: kernels over all pairs of a batch of 256 take ten times as long as everything else."""
 SAMPLES = {"ring": 10_000, "digits": 1000}
 
+VARIANTS = (
+    "wgan_gp loss.regularizers.gp.weight=0.1",
+    "unrolled experiment=unrolled_ring loss.lookahead.steps=0",
+    "unrolled experiment=unrolled_ring",
+    "unrolled experiment=unrolled_ring loss.lookahead.steps=10",
+)
+"""Losses with other settings than their own, on the ring only."""
+
 Job = tuple[str, str, int]
-"""Data, loss, seed."""
+"""Data, loss with further overrides, seed."""
 
 
 def composed(job: Job) -> Any:
@@ -38,7 +51,9 @@ def composed(job: Job) -> Any:
     from gantrain.schema import validated
 
     data, loss, seed = job
-    overrides = [f"data={data}", f"loss={loss}", f"seed={seed}", f"total_steps={STEPS[data]}", "device=cpu"]
+    length = FEWER_STEPS.get(loss, STEPS[data]) if data == "ring" else STEPS[data]
+    steps = [] if "experiment=" in loss else [f"total_steps={length}"]
+    overrides = [f"data={data}", *f"loss={loss}".split(), f"seed={seed}", *steps, "device=cpu"]
     with initialize_config_module("gantrain.configs", version_base="1.3"):
         return validated(compose("train", overrides))
 
@@ -83,33 +98,50 @@ def train(job: Job, picture: Path | None = None) -> dict[str, Any]:
     if picture is not None:
         picture.parent.mkdir(parents=True, exist_ok=True)
         save_image(draw_images(samples[:36]) if is_image else draw_points(samples[:2000], built.limits, 160), picture)
-    measured: dict[str, Any] = {"seconds": round(seconds, 1), "finite": finite}
+    measured: dict[str, Any] = {"steps": trainer.total_steps, "seconds": round(seconds, 1), "finite": finite}
     if is_image:
         return measured | {"readable": round(readable(samples), 4)}
     return measured | asdict(coverage(samples, torch.from_numpy(built.data.centers), built.data.std))
 
 
-def readable(images: Any) -> float:
-    """Return the share of digits (N, 1, 8, 8) in [-1, 1] that a classifier, 99% right on unseen real ones, is sure of.
+@cache
+def reader() -> Callable[[Any], Any]:
+    """Return what reads digits (N, 1, 8, 8) in [-1, 1]: probabilities (N, 10) of each digit, all low for what is none.
 
-    Sure: it gives one digit a probability above a half. Of uniform noise it is sure in less than 1% of the cases.
+    One classifier for each digit against the rest, so that noise is allowed to be no digit at all. Trained on one half
+    of the real digits, it reads 98% of the other half, and half a percent of uniform noise.
     """
+    import numpy as np
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.multiclass import OneVsRestClassifier
     from sklearn.svm import SVC
 
     from gantrain.data import Digits
 
     digits = Digits()
     pixels, labels = digits.pixels.flatten(1).double().numpy() / 255, digits.labels.numpy()
-    classifier = SVC(gamma="scale", C=10, probability=True, random_state=0).fit(pixels[::2], labels[::2])
-    assert classifier.score(pixels[1::2], labels[1::2]) > 0.98
-    sure: float = (classifier.predict_proba((images.flatten(1).double().numpy() + 1) / 2).max(1) > 0.5).mean()
-    return sure
+    one_digit = CalibratedClassifierCV(SVC(gamma="scale", C=10), ensemble=False)
+    classifier = OneVsRestClassifier(one_digit).fit(pixels[::2], labels[::2])
+
+    def probabilities(images: Any) -> Any:
+        flat = (images.flatten(1).double().numpy() + 1) / 2
+        return np.stack([one.predict_proba(flat)[:, 1] for one in classifier.estimators_], axis=1)
+
+    real = probabilities(digits.pixels[1::2].double() / 127.5 - 1)
+    assert (real.argmax(1) == labels[1::2]).mean() > 0.98
+    return probabilities
+
+
+def readable(images: Any) -> float:
+    """Return the share of digits (N, 1, 8, 8) in [-1, 1] that the reader is sure of: one probability above a half."""
+    return float((reader()(images).max(1) > 0.5).mean())
 
 
 def measure(job: Job) -> tuple[Job, dict[str, Any]]:
     """Train one job; the first seed also leaves its picture."""
     data, loss, seed = job
-    return job, train(job, PICTURES / f"{loss}_{data}.png" if seed == 0 else None) | {"config": digest(job)}
+    name = re.sub(r"\W+", "_", f"{loss} {data}")
+    return job, train(job, PICTURES / f"{name}.png" if seed == 0 else None) | {"config": digest(job)}
 
 
 def key(job: Job) -> str:
@@ -126,6 +158,7 @@ def run(jobs: list[Job], workers: int) -> None:
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         for done in as_completed([pool.submit(measure, job) for job in missing]):
             job, measured = done.result()
+            results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}  # another run may write it too
             results[key(job)] = measured
             RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=0) + "\n")
             print(key(job), {k: v for k, v in measured.items() if k not in ("counts", "config")}, flush=True)
@@ -135,7 +168,7 @@ def main() -> None:
     """Measure and write."""
     names = sorted(path.stem for path in (REPOSITORY / "configs" / "loss").glob("*.yaml"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--losses", nargs="+", default=names, choices=names, metavar="LOSS")
+    parser.add_argument("--losses", nargs="+", default=[*names, *VARIANTS], choices=[*names, *VARIANTS], metavar="LOSS")
     parser.add_argument("--data", nargs="+", default=list(STEPS), choices=list(STEPS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
@@ -146,7 +179,7 @@ def main() -> None:
             for seed in range(arguments.seeds)
             for data in arguments.data
             for loss in arguments.losses
-            if data == "ring" or seed == 0
+            if data == "ring" or (seed == 0 and loss in names)
         ],
         arguments.workers,
     )

@@ -49,13 +49,24 @@ def gantrain(
     """Run the command inside this process, in an empty folder."""
     from gantrain.cli.train import main
 
+    yield from command(main, "gantrain", tmp_path, monkeypatch, capsys)
+
+
+def command(
+    main: Callable[[], None],
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Callable[..., Outcome]]:
+    """Lend a function that runs ``main`` with arguments, as the command ``name``, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     path = list(sys.path)
 
     def run(*arguments: str) -> Outcome:
         GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["gantrain", *arguments])
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
         exit_code = 0
         capsys.readouterr()
         try:

@@ -17,7 +17,7 @@ FLOORS = [
     {"architectures", "augment", "data", "ema", "metrics", "numerics", "optimizers", "progress", "storage", "tree"},
     {"turn", "checkpoint", "records", "run"},
     {"player", "losses", "regularizers"},
-    {"trainer"},
+    {"trainer", "theory"},
     {"build", "schema"},
     {"cli"},
     {"__main__"},

@@ -12,14 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hydra import initialize_config_module
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.cli import overrides, summary
-from gantrain.errors import ConfigError, GantrainError
+from gantrain.errors import ConfigError, GantrainError, StoppedError
 from gantrain.schema import one_line
 
-GROUPS = (*summary.GROUPS, "experiment")
+GROUPS = (*summary.GROUPS, "generated", "experiment")
 NO_OPTION = re.compile(r"null|[\d.]*|[\[{].*")  # what hydra answers with a traceback when it should name an option
 
 
@@ -41,6 +43,22 @@ def fail(error: Exception) -> int:
     traceback.print_exception(error)
     print(f"gantrain: internal error: {type(error).__name__}: {error}", file=sys.stderr)
     return 1
+
+
+def in_sweep() -> bool:
+    """Tell whether this is one job of many."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def reported(job: Callable[[], None]) -> None:
+    """Run a job; print its error, and leave with its exit code, or in a sweep go on to the next job."""
+    try:
+        job()
+    except Exception as error:
+        code = fail(error)
+        if in_sweep() and code != StoppedError.exit_code:  # a signal means the whole sweep
+            raise Reported(code) from error
+        raise SystemExit(code) from None
 
 
 def start(command: Callable[[], None], config_name: str) -> None:

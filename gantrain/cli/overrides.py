@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gantrain.errors import ConfigError
 
-IN_THE_PATH = ("data", "architecture", "loss", "seed")
+IN_THE_PATH = ("data", "architecture", "loss")
 CARRYING_OUT = ("run.", "hydra", "resume", "device", "trusted_modules", "log.", "samples.", "checkpoint.")
 """Settings of where and how a run is carried out and recorded, not of which run it is."""
 
@@ -112,10 +112,10 @@ def wrong_kind(example: Any, value: Any) -> str:
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", list: "a list"}
 
 
-def run_directory(cfg: DictConfig, lines: Iterable[str]) -> Path:
+def run_directory(cfg: DictConfig, lines: Iterable[str], groups: tuple[str, ...] = IN_THE_PATH) -> Path:
     """Return the run's directory: named by its choices, never by a counter, so the same command finds it again.
 
-    ``run.dir`` if that is set, else ``<run.root>/<data>/<architecture>/<loss>/seed<k>``, plus a short hash of the other
+    ``run.dir`` if that is set, else ``<run.root>/<choice of each group>/seed<k>``, plus a short hash of the other
     overrides, whose order does not matter.
     """
     if cfg.run.dir is not None:
@@ -123,10 +123,10 @@ def run_directory(cfg: DictConfig, lines: Iterable[str]) -> Path:
     others = sorted(
         str(o.input_line)
         for o in parsed(lines)
-        if o.key_or_group not in IN_THE_PATH and not o.key_or_group.startswith(CARRYING_OUT)
+        if o.key_or_group not in (*groups, "seed") and not o.key_or_group.startswith(CARRYING_OUT)
     )
     name = f"seed{cfg.seed}"
     if others:
         name += "-" + hashlib.sha256("\n".join(others).encode()).hexdigest()[:8]
     choices: dict[str, str] = dict(HydraConfig.get().runtime.choices)
-    return Path(cfg.run.root, choices["data"], choices["architecture"], choices["loss"], name)
+    return Path(cfg.run.root, *(choices[group] for group in groups), name)

@@ -60,9 +60,9 @@ def player(player: Player, architecture: DictConfig) -> str:
     )
 
 
-def where(path: Path) -> str:
-    """Return where to look."""
-    last = max((path / "samples").glob("step-*.png"), default=path / "samples")
+def where(path: Path, picture: str = "step-*") -> str:
+    """Return where to look: the last of the pictures of that name, and TensorBoard."""
+    last = max((path / "samples").glob(f"{picture}.png"), default=path / "samples")
     # After `make train` the environment's programs are not on the PATH; then the command needs their folder.
     program = "tensorboard" if shutil.which("tensorboard") else str(Path(sys.executable).with_name("tensorboard"))
     return f"samples       {last}\nTensorBoard   {shlex.quote(program)} --logdir {shlex.quote(str(path))}"

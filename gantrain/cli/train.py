@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain.cli import summary
-from gantrain.cli.entry import Reported, fail, start
+from gantrain.cli.entry import in_sweep, reported, start
 from gantrain.cli.overrides import CARRYING_OUT, check_kinds, flat, plain, run_directory
 from gantrain.errors import CheckpointError, ConfigError, StoppedError, first_line
 from gantrain.run import RunDirectory, StopSignal, digest
@@ -28,23 +27,12 @@ if TYPE_CHECKING:
 @hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="train")
 def job(cfg: DictConfig) -> None:
     """Run one training and report its error here, so that in a sweep it stands beside its job."""
-    try:
-        run_one(cfg)
-    except Exception as error:
-        code = fail(error)
-        if in_sweep() and code != StoppedError.exit_code:  # a signal means the whole sweep
-            raise Reported(code) from error
-        raise SystemExit(code) from None
+    reported(lambda: run_one(cfg))
 
 
 def main() -> None:
     """Start the ``gantrain`` command."""
     start(job, "train")
-
-
-def in_sweep() -> bool:
-    """Tell whether this is one job of many."""
-    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def run_one(cfg: DictConfig) -> None:

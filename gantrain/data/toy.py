@@ -1,39 +1,66 @@
-"""Two-dimensional Gaussian mixtures, where the whole distribution is known and can be seen."""
+"""Gaussian mixtures on a line or in the plane, where the whole distribution is known and can be seen."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from scipy.special import logsumexp
 
 from gantrain.data.source import Batch, Batches, Data
 from gantrain.errors import ConfigError
 
 
 class Mixture(Data):
-    """Equal-weight mixture of isotropic Gaussians; every batch is drawn fresh. A sample's label is its component.
+    """Mixture of isotropic Gaussians; every batch is drawn fresh. A sample's label is its component.
 
     Args:
-        centers: (K, 2) means.
+        centers: (K, d) means, d = 1 or 2.
         std: standard deviation of every component.
+        weights: (K,) shares, scaled to sum to 1; None for equal ones.
     """
 
-    def __init__(self, centers: np.ndarray, std: float) -> None:
-        if std <= 0:
+    def __init__(self, centers: ArrayLike, std: float, weights: Sequence[float] | None = None) -> None:
+        if not std > 0:
             raise ConfigError(f"data.std must be above 0, got {std}")
-        self.centers, self.std = np.asarray(centers, dtype=np.float64), std
-        self.shape, self.classes = (2,), len(self.centers)
+        try:
+            self.centers = np.asarray(centers, dtype=np.float64)
+        except (ValueError, TypeError):
+            self.centers = np.empty(0)
+        if self.centers.ndim != 2 or len(self.centers) == 0 or self.centers.shape[1] not in (1, 2):
+            raise ConfigError(
+                "data.centers must be a list of points of one or two numbers each, "
+                f"like [[-1.0],[2.0]], got {centers!r}"
+            )
+        shares = np.ones(len(self.centers)) if weights is None else np.asarray(weights, dtype=np.float64)
+        if shares.shape != (len(self.centers),) or not (shares > 0).all():
+            raise ConfigError(f"data.weights must be {len(self.centers)} numbers above 0, got {weights}")
+        self.std, self.weights = std, shares / shares.sum()
+        self.shape, self.classes = (self.centers.shape[1],), len(self.centers)
 
     def __str__(self) -> str:
-        return f"{self.classes} Gaussians in the plane, std {self.std}"
+        where = "on a line" if self.shape == (1,) else "in the plane"
+        return f"{self.classes} Gaussian{'s' if self.classes > 1 else ''} {where}, std {self.std:.4g}"
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return points (n, 2) float32 and components (n,) int64."""
-        component = rng.integers(len(self.centers), size=n)
-        points = self.centers[component] + self.std * rng.standard_normal((n, 2))
+        """Return points (n, d) float32 and components (n,) int64."""
+        if (self.weights == self.weights[0]).all():
+            component = rng.integers(len(self.centers), size=n)
+        else:
+            component = rng.choice(len(self.centers), size=n, p=self.weights)
+        points = self.centers[component] + self.std * rng.standard_normal((n, *self.shape))
         return points.astype(np.float32), component
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """Return log p at x (N, d), (N,) float64."""
+        squared = ((np.asarray(x, dtype=np.float64)[:, None] - self.centers) ** 2).sum(2)
+        constant = np.log(self.weights) - self.shape[0] * math.log(self.std * math.sqrt(2 * math.pi))
+        log_density: np.ndarray = logsumexp(constant - squared / (2 * self.std**2), axis=1)
+        return log_density
 
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
         """Return fresh points and their components."""

@@ -10,28 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.svm import SVC
 
 from gantrain.checkpoint import Checkpoints
-from gantrain.data import Digits
+from scripts.loss_table import reader
 from tests.conftest import built, option_names
 
 
-def classifier() -> SVC:
-    """Reads unseen real digits to about 99%."""
-    digits = Digits()
-    pixels, labels = digits.pixels.flatten(1).double().numpy() / 255, digits.labels.numpy()
-    svc = SVC(gamma="scale", C=10, probability=True, random_state=0).fit(pixels[::2], labels[::2])
-    assert svc.score(pixels[1::2], labels[1::2]) > 0.98
-    return svc
-
-
 def readability(images: torch.Tensor) -> tuple[float, np.ndarray]:
-    """Share of images that the classifier is sure of (> 0.5), and how many of each digit."""
-    pixels = ((images + 1) / 2).flatten(1).double().numpy()
-    svc = classifier()
-    sure = svc.predict_proba(pixels).max(1) > 0.5
-    return sure.mean(), np.bincount(svc.predict(pixels)[sure], minlength=10)
+    """Share of images that the reader is sure of (> 0.5), and how many of each digit."""
+    probabilities = reader()(images)
+    sure = probabilities.max(1) > 0.5
+    return sure.mean(), np.bincount(probabilities.argmax(1)[sure], minlength=10)
 
 
 @pytest.mark.slow

@@ -1,0 +1,71 @@
+"""``gantrain-theory``: D alone between two known distributions, drawn beside what theory calls optimal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from gantrain.cli import summary
+from gantrain.cli.entry import reported, start
+from gantrain.cli.overrides import check_kinds, run_directory
+from gantrain.errors import ConfigError
+from gantrain.run import RunDirectory, StopSignal
+from gantrain.schema import TheoryConfig, validated
+
+if TYPE_CHECKING:
+    from gantrain.theory.study import Study
+
+
+@hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="theory")
+def job(cfg: DictConfig) -> None:
+    """Run one study and report its error here, so that in a sweep it stands beside its job."""
+    reported(lambda: run_one(cfg))
+
+
+def main() -> None:
+    """Start the ``gantrain-theory`` command."""
+    start(job, "theory")
+
+
+def run_one(cfg: DictConfig) -> None:
+    """Check and build everything, then make the directory, train D and draw."""
+    overrides = list(HydraConfig.get().overrides.task)
+    check_kinds(overrides, cfg, "theory")
+    cfg = validated(cfg, TheoryConfig)
+    path = run_directory(cfg, overrides, ("data", "generated", "loss"))
+    cfg.run.dir = str(path)
+    run = RunDirectory(path)
+    text = OmegaConf.to_yaml(cfg)
+    if run.read_config() not in (None, text):
+        raise ConfigError(f"{path} holds another run; choose another run.dir")
+    if run.status().get("state") == "finished":
+        print(f"{path} is finished; remove it to study again\n{summary.where(path, 'theory')}")
+        return
+
+    from gantrain.build import build_study  # imports torch, which takes seconds: not before it is needed
+    from gantrain.records import Records
+    from gantrain.theory.draw import picture
+
+    study = build_study(cfg)
+    stop = StopSignal()
+    with run.open():
+        run.write_config(text)
+        with run.recording(lambda: study.step), Records(path, 0) as records:
+            with stop.listening():
+                study.train(records, stop.__bool__)
+            records.image("theory", study.step, picture(study), "theory.png")
+    print(table(study))
+    print(summary.where(path, "theory"))
+
+
+def table(study: Study) -> str:
+    """Return the estimates beside the truths, a line each."""
+    rows = [f"p             {study.real}", f"q             {study.generated}"]
+    for name, value in study.averaged_estimates().items():
+        truth = study.truth_of(name)
+        rows.append(f"estimate      {name} {value:.4g}" + ("" if truth is None else f", truth {truth:.4g}"))
+    rows += [f"truth         {name} {value:.4g}" for name, value in sorted(study.truths.items())]
+    return "\n".join(rows)

@@ -1,0 +1,183 @@
+"""Study: D alone, trained between two known densities, and what theory says of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gantrain.data import Batches, Mixture
+from gantrain.errors import DivergedError, StoppedError
+from gantrain.losses import Loss
+from gantrain.player import Player
+from gantrain.progress import bar
+from gantrain.records import Records
+from gantrain.theory import divergences
+from gantrain.theory.divergences import Array, Discrete, Samples
+from gantrain.turn import Critic, Precision, Turn
+
+SIDE = {1: 4001, 2: 401}
+"""Points along each axis of the grid that truths are computed on."""
+
+
+@dataclass
+class Curves:
+    """What a picture of D is drawn from, at points (N, d) of a regular grid."""
+
+    points: Array
+    critic: Array  # (N,), the witness function: for most objectives the score
+    slope: Array  # (N, d), its gradient
+    learned: Array | None  # (N,), D as a probability, where the objective's optimum tells one
+    optimal: Array  # (N,), D*(x) = p/(p+q)
+    real: Array  # (N,), p
+    generated: Array  # (N,), q
+
+
+@dataclass
+class Study:
+    """D's turns of a training, with a known distribution in place of the generator's samples.
+
+    ``total_steps`` counts updates of D; every ``log_every`` of them the objective's estimate stands beside the truth.
+    """
+
+    real: Mixture
+    generated: Mixture
+    d: Player
+    loss: Loss
+    precision: Precision
+    batch_size: int
+    seed: int
+    total_steps: int
+    log_every: int
+    step: int = 0
+    history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+    @cached_property
+    def truths(self) -> dict[str, float]:
+        """The true distances of the two distributions, by the names of their estimates."""
+        return truths(self.real, self.generated)
+
+    def train(self, records: Records, stop: Callable[[], bool] = lambda: False) -> None:
+        """Train D, keeping records.
+
+        Raises:
+            DivergedError: when an estimate is not finite.
+            StoppedError: when ``stop()`` turned true.
+        """
+        sources = self.sources()
+        with bar(total=self.total_steps, unit="step") as progress:
+            while self.step < self.total_steps:
+                measure = (self.step + 1) % self.log_every == 0 or self.step + 1 == self.total_steps
+                turn = self.turn(sources, measure)
+                cost = self.loss.for_d(turn)
+                self.d.descend(cost.total)
+                self.loss.after_d_step(cost.turn)
+                self.step += 1
+                progress.update()
+                if measure:
+                    self.compare({name: value.item() for name, value in cost.readings.items()}, records)
+                if stop() and self.step < self.total_steps:
+                    raise StoppedError(f"stopped at step {self.step:,}; run the same command again to start over")
+
+    def sources(self) -> tuple[Batches, Batches]:
+        """Return streams of both distributions; seeded apart, or equal distributions would give equal samples."""
+        device = self.precision.device
+        return (
+            self.real.stream(self.batch_size, self.seed, device),
+            self.generated.stream(self.batch_size, self.seed + 1, device),
+        )
+
+    def turn(self, sources: tuple[Batches, Batches], measure: bool) -> Turn:
+        """Return D's next turn."""
+        (real, _), (fake, _) = (source.next() for source in sources)
+        critic = Critic(self.d.net, self.precision, self.precision.forward)
+        return Turn(critic, nn.Identity(), real, fake, self.d.turns, measure)
+
+    def compare(self, readings: dict[str, float], records: Records) -> None:
+        """Record the estimates beside the truths."""
+        bad = [name for name, value in readings.items() if not math.isfinite(value)]
+        if bad:
+            raise DivergedError(f"{bad[0]} is {readings[bad[0]]} at step {self.step}. A smaller learning rate may help")
+        estimates = {name: value for name, value in readings.items() if not name.startswith("score_")}
+        self.history.append((self.step, estimates))
+        tagged = {f"estimate/{name}": value for name, value in estimates.items()}
+        records.scalars(self.step, tagged | {f"truth/{name}": value for name, value in self.truths.items()})
+
+    def averaged_estimates(self) -> dict[str, float]:
+        """Return each estimate's mean over the last tenth of the study: single batches are noisy."""
+        late = [values for step, values in self.history if step > 0.9 * self.total_steps]
+        return {name: sum(values[name] for values in late) / len(late) for name in late[0]}
+
+    def truth_of(self, estimate: str) -> float | None:
+        """Return the true value of what an estimate bounds or estimates, None if it has none."""
+        return self.truths.get(estimate.replace("_lower_bound", ""))
+
+    def curves(self, side: int) -> Curves:
+        """Return D and the optimal D on a regular grid of ``side`` points along each axis."""
+        points = box(self.real, self.generated, side)
+        x = torch.from_numpy(points).float().to(self.precision.device).requires_grad_()
+        turn = self.loss.for_d(self.turn(self.sources(), measure=False)).turn
+        outputs = turn.critic(x)
+        score = turn.witness(outputs)
+        (slope,) = torch.autograd.grad(score.sum(), x)
+        log_ratio = self.loss.objective.log_ratio(outputs)
+        log_p, log_q = self.real.log_density(points), self.generated.log_density(points)
+        return Curves(
+            points=points,
+            critic=as_array(score.flatten(1).mean(1) if score.ndim > 1 else score),
+            slope=as_array(slope),
+            learned=None if log_ratio is None else as_array(torch.sigmoid(log_ratio)),
+            optimal=1 / (1 + np.exp(np.clip(log_q - log_p, -700, 700))),
+            real=np.exp(log_p),
+            generated=np.exp(log_q),
+        )
+
+
+def as_array(x: Tensor) -> Array:
+    """Return a tensor as a float64 array."""
+    array: Array = x.detach().double().cpu().numpy()
+    return array
+
+
+def box(real: Mixture, generated: Mixture, side: int) -> Array:
+    """Return a regular grid (side^d, d) over the square that holds both distributions, four deviations around."""
+    reach = max(float(np.abs(m.centers).max()) + 4 * m.std for m in (real, generated))
+    d = real.shape[0]
+    return divergences.grid([-reach] * d, [reach] * d, side)
+
+
+def truths(real: Mixture, generated: Mixture, samples: int = 1000) -> dict[str, float]:
+    """Return every distance that an objective may estimate, by the names of their estimates.
+
+    By integration on a fine grid; the Wasserstein distance in the plane from ``samples`` of each, which is a little
+    high, as any finite sample is.
+    """
+    points = box(real, generated, SIDE[real.shape[0]])
+    p, q = (divergences.from_log_density(m.log_density(points), points) for m in (real, generated))
+    values = {name: divergences.f_divergence(p, q, name) for name in divergences.F_DIVERGENCES}
+    twice_js = values.pop("jensen_shannon")
+    named = {
+        f"{name}_{'nats' if divergences.F_DIVERGENCES[name].in_nats else 'unitless'}": value
+        for name, value in values.items()
+        if name != "gan"
+    }
+    return named | {
+        "js_nats": twice_js / 2,
+        "twice_js_nats": twice_js,
+        "twice_js_minus_log4_nats": twice_js - math.log(4),
+        "fisher_distance_unitless": divergences.fisher_distance(p, q),
+        "wasserstein_1_data_units": wasserstein_1(p, q, real, generated, samples),
+    }
+
+
+def wasserstein_1(p: Discrete, q: Discrete, real: Mixture, generated: Mixture, samples: int) -> float:
+    """Return the distance: exact on a line, between samples in the plane."""
+    if real.shape == (1,):
+        return divergences.wasserstein(p, q)
+    x, y = (Samples(m.sample(samples, np.random.default_rng(k))[0]) for k, m in enumerate((real, generated)))
+    return divergences.wasserstein(x, y)

@@ -1,0 +1,187 @@
+"""D alone between known distributions: truths, the optimal D, and the command that draws them."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from PIL import Image
+
+from gantrain.build import build_study
+from gantrain.data import Grid, Mixture, Ring
+from gantrain.errors import ConfigError
+from gantrain.records import Records
+from gantrain.schema import TheoryConfig, validated
+from gantrain.theory import FewerModes, OneGaussian, Shifted
+from gantrain.theory.draw import picture
+from gantrain.theory.study import Study, truths
+from tests.conftest import Outcome, command, option_names, run_files
+
+
+def study(*overrides: str) -> Study:
+    with initialize_config_module("gantrain.configs", version_base="1.3"):
+        return build_study(validated(compose("theory", ["device=cpu", *overrides]), TheoryConfig))
+
+
+@pytest.fixture
+def theory(tmp_path: Path, monkeypatch, capsys) -> Iterator[Callable[..., Outcome]]:
+    from gantrain.cli.theory import main
+
+    yield from command(main, "gantrain-theory", tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    "mixture",
+    [Mixture([[-1.5], [1.0]], 0.4, [1, 2]), Ring(8, 2.0, 0.3), Grid(3, 1.0, 0.2), Mixture([[0.0, 1.0]], 0.5)],
+    ids=str,
+)
+def test_densities_integrate_to_one_and_have_the_samples_moments(mixture: Mixture) -> None:
+    from gantrain.theory.study import box
+
+    points = box(mixture, mixture, {1: 2001, 2: 301}[mixture.shape[0]])
+    cell = np.prod(np.ptp(points, axis=0) / ({1: 2001, 2: 301}[mixture.shape[0]] - 1))
+    density = np.exp(mixture.log_density(points)) * cell
+    assert density.sum() == pytest.approx(1, abs=1e-3)
+    samples, component = mixture.sample(40_000, np.random.default_rng(0))
+    np.testing.assert_allclose(samples.mean(0), density @ points, atol=0.05)
+    np.testing.assert_allclose((samples**2).mean(0), density @ points**2, rtol=0.05, atol=0.02)
+    np.testing.assert_allclose(np.bincount(component) / 40_000, mixture.weights, atol=0.02)
+
+
+def test_what_plays_the_generated_samples() -> None:
+    data = Mixture([[-1.0, 0.0], [3.0, 0.0]], 0.5, [3, 1])
+    one = OneGaussian(data, std=None, shift=0.5)
+    np.testing.assert_allclose(one.centers, [[0.5, 0.0]])
+    assert one.std == pytest.approx(math.sqrt((3 + 0) / 2 + 0.25))  # variance 3 along x, 0 along y, and 0.25 of each
+    assert OneGaussian(data, std=0.7, shift=0.0).std == 0.7
+    fewer = FewerModes(Mixture([[0.0], [1.0], [2.0]], 0.1, [1, 3, 4]), modes=2)
+    np.testing.assert_allclose(fewer.centers, [[0.0], [1.0]])
+    np.testing.assert_allclose(fewer.weights, [0.25, 0.75])
+    np.testing.assert_allclose(Shifted(data, 2.0).centers, [[1.0, 0.0], [5.0, 0.0]])
+    with pytest.raises(ConfigError, match="between 1 and 2"):
+        FewerModes(data, modes=3)
+
+
+def test_truths_of_two_gaussians_on_a_line() -> None:
+    p, q = Mixture([[0.0]], 1.0), Mixture([[1.0]], 1.0)
+    found = truths(p, q)
+    assert found["kl_nats"] == pytest.approx(0.5, rel=1e-3) and found["reverse_kl_nats"] == pytest.approx(0.5, rel=1e-3)
+    assert found["wasserstein_1_data_units"] == pytest.approx(1, rel=1e-3)
+    assert found["total_variation_unitless"] == pytest.approx(math.erf(0.5 / math.sqrt(2)), rel=1e-3)
+    assert found["twice_js_nats"] == 2 * found["js_nats"]
+    assert found["twice_js_minus_log4_nats"] == found["twice_js_nats"] - math.log(4)
+    assert truths(Ring(8, 2.0, 0.2), Shifted(Ring(8, 2.0, 0.2), 0.0))["js_nats"] == pytest.approx(0, abs=1e-12)
+    shifted = truths(Mixture([[0.0, 0.0]], 0.2), Mixture([[1.0, 0.0]], 0.2))
+    assert shifted["wasserstein_1_data_units"] == pytest.approx(1, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name", "tolerance"),
+    [
+        ("vanilla", "js_lower_bound_nats", 0.06),
+        ("lsgan", "le_cam_lower_bound_unitless", 0.1),
+        ("fgan_kl", "kl_lower_bound_nats", 0.15),
+        ("fgan_squared_hellinger", "squared_hellinger_lower_bound_unitless", 0.15),
+    ],
+)
+def test_the_estimate_comes_to_the_truth_and_d_to_the_optimal_d(
+    loss: str, name: str, tolerance: float, tmp_path: Path
+) -> None:
+    here = study("data=mixture", f"loss={loss}", "total_steps=400", "log.every=10", "optimizer=adam_wgan_gp",
+                 "optimizer.g.lr=2e-3", "batch_size=1024")  # fmt: skip
+    with Records(tmp_path, 0) as records:
+        here.train(records)
+    truth = here.truth_of(name)
+    assert truth is not None and truth > 0.1
+    assert here.averaged_estimates()[name] == pytest.approx(truth, abs=tolerance)
+    curves = here.curves(501)
+    weight = curves.real + curves.generated
+    assert (weight * np.abs(curves.learned - curves.optimal)).sum() / weight.sum() < 0.06
+    untrained = study("data=mixture", f"loss={loss}").curves(501)
+    assert (weight * np.abs(untrained.learned - untrained.optimal)).sum() / weight.sum() > 0.15
+
+
+def test_the_optimal_d_is_p_over_p_plus_q_and_the_slope_is_the_critics() -> None:
+    curves = study("data=mixture").curves(201)
+    np.testing.assert_allclose(curves.optimal, curves.real / (curves.real + curves.generated), atol=1e-9)
+    step = curves.points[1, 0] - curves.points[0, 0]
+    np.testing.assert_allclose(curves.slope[:, 0], np.gradient(curves.critic, step), atol=0.05)
+
+
+@pytest.mark.parametrize("data", ["ring", "grid", "mixture"])
+@pytest.mark.parametrize("loss", ["vanilla", "hinge", "mmd", "fisher", "began"])
+def test_a_study_of_any_loss_can_be_drawn(data: str, loss: str, tmp_path: Path) -> None:
+    here = study(f"data={data}", f"loss={loss}", "total_steps=4", "log.every=2", "batch_size=32")
+    with Records(tmp_path, 0) as records:
+        here.train(records)
+    drawn = picture(here)
+    assert drawn.shape == ((3, 400, 1300) if data == "mixture" else (3, 800, 1300))
+    assert drawn.min() >= 0 and drawn.max() <= 1 and drawn.std() > 0.1
+
+
+@pytest.mark.parametrize("loss", option_names("loss"))
+def test_every_loss_can_be_studied(loss: str) -> None:
+    here = study(f"loss={loss}", "data=mixture", "batch_size=16")
+    curves = here.curves(21)
+    assert np.isfinite(curves.critic).all() and curves.critic.shape == (21,)
+    assert (curves.learned is None) == (here.loss.objective.log_ratio(torch.zeros(1)) is None)
+
+
+def test_the_command_leaves_a_picture_metrics_and_a_table(theory: Callable[..., Outcome], tmp_path: Path) -> None:
+    arguments = ("data=mixture", "generated=fewer_modes", "total_steps=20", "log.every=10", "device=cpu")
+    done = theory(*arguments)
+    assert done.exit_code == 0, done.err
+    assert "estimate      js_lower_bound_nats" in done.out and "truth         kl_nats" in done.out
+    (folder,) = (tmp_path / "outputs" / "theory" / "mixture" / "fewer_modes" / "vanilla").iterdir()
+    assert Image.open(folder / "samples" / "theory.png").size == (1300, 400)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 20]
+    assert {"estimate/js_lower_bound_nats", "truth/js_nats", "truth/wasserstein_1_data_units"} <= set(lines[0])
+    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+    before = (folder / "samples" / "theory.png").stat().st_mtime_ns
+    assert "is finished" in theory(*arguments).out
+    assert (folder / "samples" / "theory.png").stat().st_mtime_ns == before
+
+
+def test_the_command_sweeps(theory: Callable[..., Outcome], tmp_path: Path) -> None:
+    done = theory("-m", "loss=vanilla,hinge", "data=mixture", "total_steps=2", "device=cpu")
+    assert done.exit_code == 0, done.err
+    assert len(list(tmp_path.glob("outputs/theory/mixture/one_gaussian/*/seed0-*/samples/theory.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["data=digits"], "known density"),
+        (["generated=fewer_modes", "generated.modes=9"], "between 1 and 8"),
+        (["generated=fewer"], "did you mean generated=fewer_modes"),
+        (["total_steps=0"], "total_steps must be 1 or more"),
+        (["total_step=5"], "did you mean total_steps"),
+        (["data=mixture", "data.centers=[1,2]"], "data.centers must be"),
+        (["data=mixture", "data.weights=[1.0,-1.0]"], "data.weights must be"),
+        (["data=mixture", "data.std=0"], "std"),
+        (["loss=wgan_gp", "architecture.discriminator.norm=batch"], "norm=layer"),
+    ],
+)
+def test_mistakes_get_one_line_and_leave_nothing(
+    arguments: list[str], words: str, theory: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    done = theory(*arguments, "device=cpu")
+    assert done.exit_code == 2
+    (line,) = [line for line in done.err.splitlines() if line]
+    assert words in line and line.startswith("gantrain: error:")
+    assert run_files(tmp_path) == []
+
+
+def test_help_answers_without_torch() -> None:
+    program = "import sys; from gantrain.cli.theory import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=60)
+    assert "generated: fewer_modes, one_gaussian, shifted" in done.stdout and done.stdout.strip().endswith("False")
