@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import re
+import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -26,6 +27,8 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "docs" / "losses.json"
+DOCUMENT = REPOSITORY / "docs" / "losses.md"
+MARKS = ("<!-- table: written by scripts/loss_table.py -->", "<!-- end of table -->")
 PICTURES = REPOSITORY / "docs" / "images" / "losses"
 STEPS = {"ring": 4000, "digits": 500}
 FEWER_STEPS = {"cramer": 1500, "mmd": 1500}
@@ -137,11 +140,16 @@ def readable(images: Any) -> float:
     return float((reader()(images).max(1) > 0.5).mean())
 
 
-def measure(job: Job) -> tuple[Job, dict[str, Any]]:
+def measure(job: Job, pictures: Path) -> tuple[Job, dict[str, Any]]:
     """Train one job; the first seed also leaves its picture."""
     data, loss, seed = job
-    name = re.sub(r"\W+", "_", f"{loss} {data}")
-    return job, train(job, PICTURES / f"{name}.png" if seed == 0 else None) | {"config": digest(job)}
+    picture = pictures / picture_name(loss, data) if seed == 0 else None
+    return job, train(job, picture) | {"config": digest(job)}
+
+
+def picture_name(loss: str, data: str) -> str:
+    """Return the file name of a loss's picture."""
+    return re.sub(r"\W+", "_", f"{loss} {data}") + ".png"
 
 
 def key(job: Job) -> str:
@@ -149,40 +157,117 @@ def key(job: Job) -> str:
     return "/".join(map(str, job))
 
 
-def run(jobs: list[Job], workers: int) -> None:
-    """Train what is missing, side by side, and keep each result at once."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+def run(jobs: list[Job], workers: int, path: Path = RESULTS, pictures: Path = PICTURES) -> dict[str, Any]:
+    """Train what is missing in the results at ``path``, side by side, keep each at once, and return them all."""
+
+    def stored() -> dict[str, Any]:
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    results = stored()
     missing = [job for job in jobs if results.get(key(job), {}).get("config") != digest(job)]
     os.environ["OMP_NUM_THREADS"] = "1"  # spinning threads of several trainings would slow each other tenfold
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for done in as_completed([pool.submit(measure, job) for job in missing]):
+        for done in as_completed([pool.submit(measure, job, pictures) for job in missing]):
             job, measured = done.result()
-            results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}  # another run may write it too
-            results[key(job)] = measured
-            RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=0) + "\n")
+            results = stored() | {key(job): measured}  # another process may have written meanwhile
+            path.write_text(json.dumps(dict(sorted(results.items())), indent=0) + "\n")
             print(key(job), {k: v for k, v in measured.items() if k not in ("counts", "config")}, flush=True)
+    return results
+
+
+def all_jobs(losses: list[str], data: list[str], seeds: int) -> list[Job]:
+    """Return what the table is made of: every loss with every seed on the ring, the first seed on the digits."""
+    return [
+        (d, loss, seed)
+        for seed in range(seeds)
+        for d in data
+        for loss in losses
+        if d == "ring" or (seed == 0 and loss not in VARIANTS)
+    ]
+
+
+def first_words(kind: type) -> str:
+    """Return the equations at the start of a class's docstring, as one line of a table."""
+    text = (kind.__doc__ or "").strip().split("\n\n")[0]
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def formula(loss: str) -> str:
+    """Return what a loss is made of, from the docstrings of its parts."""
+    from hydra import compose, initialize_config_module
+    from hydra.utils import get_class
+    from omegaconf import OmegaConf
+
+    with initialize_config_module("gantrain.configs", version_base="1.3"):
+        cfg = compose("train", [f"loss={loss}"]).loss
+    parts = [cfg.objective, *(cfg.get("regularizers") or {}).values()]
+    if "lookahead" in cfg:
+        parts.append(cfg.lookahead)
+    words = [first_words(get_class(part._target_)) for part in parts]
+    values = {k: v for part in parts for k, v in OmegaConf.to_container(part).items() if k not in ("_target_", "every")}
+    shown = ", ".join(f"`{name}={value}`" for name, value in values.items())
+    return "<br>+ ".join(words) + (f"<br>{shown}" if shown else "")
+
+
+def spread(values: list[float], digits: int = 0) -> str:
+    """Return the mean and, of several, the sample standard deviation."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+def row(loss: str, seeds: int, results: dict[str, Any]) -> str:
+    """Return one line of the table."""
+    runs = [results[key(("ring", loss, k))] for k in range(seeds) if key(("ring", loss, k)) in results]
+    if not runs:
+        return f"| `{loss}` | | | | | not measured |"
+    pictures = [
+        f"![{loss} on the {data}]({(PICTURES / picture_name(loss, data)).relative_to(DOCUMENT.parent)})"
+        for data in STEPS
+        if (PICTURES / picture_name(loss, data)).exists()
+    ]
+    name, *settings = loss.split()
+    label = f"[`{name}`](../configs/loss/{name}.yaml)" + "".join(f"<br>`{setting}`" for setting in settings)
+    cells = [
+        label,
+        ", ".join(str(run["modes"]) for run in runs),
+        spread([100 * run["high_quality"] for run in runs]) + "%",
+        spread([run["seconds"] for run in runs]) + f" ({runs[0]['steps']:,})",
+        " ".join(pictures),
+        formula(name) if not settings else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def write(seeds: int) -> None:
+    """Replace the table in docs/losses.md, between its two marks."""
+    results = json.loads(RESULTS.read_text())
+    head = (
+        "| `loss=` | modes of 8, each seed | high quality | seconds (steps) | ring, digits after 500 steps | formula |"
+    )
+    lines = [head, "|---|---|---|---|---|---|", *(row(loss, seeds, results) for loss in names())]
+    before, _, rest = DOCUMENT.read_text().partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    DOCUMENT.write_text(before + MARKS[0] + "\n" + "\n".join(lines) + "\n" + MARKS[1] + after)
+
+
+def names() -> list[str]:
+    """Return every loss, and the variants."""
+    return [*sorted(path.stem for path in (REPOSITORY / "configs" / "loss").glob("*.yaml")), *VARIANTS]
 
 
 def main() -> None:
     """Measure and write."""
-    names = sorted(path.stem for path in (REPOSITORY / "configs" / "loss").glob("*.yaml"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--losses", nargs="+", default=[*names, *VARIANTS], choices=[*names, *VARIANTS], metavar="LOSS")
+    parser.add_argument("--losses", nargs="+", default=names(), choices=names(), metavar="LOSS")
     parser.add_argument("--data", nargs="+", default=list(STEPS), choices=list(STEPS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--write-only", action="store_true")
     arguments = parser.parse_args()
-    run(
-        [
-            (data, loss, seed)
-            for seed in range(arguments.seeds)
-            for data in arguments.data
-            for loss in arguments.losses
-            if data == "ring" or (seed == 0 and loss in names)
-        ],
-        arguments.workers,
-    )
+    if not arguments.write_only:
+        run(all_jobs(arguments.losses, arguments.data, arguments.seeds), arguments.workers)
+    write(arguments.seeds)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def on_a_line(axes: Any, curves: Curves) -> None:
     else:
         left.plot(x, curves.learned, color=LEARNED, label="learned D")
         left.set_title(f"learned D and optimal D*: {difference(curves):.3f} apart on average")
-    left.legend(fontsize=8)
+    left.legend(fontsize=8, loc="upper left")
     right.plot(x, curves.critic, color=LEARNED, label="critic")
     right.plot(x, curves.slope[:, 0], color="#7a9b3f", linewidth=1, label="its slope")
     right.set_title("critic")
