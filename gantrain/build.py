@@ -54,7 +54,8 @@ def build(cfg: DictConfig) -> Built:
     d, loss = build_d_and_loss(cfg, data, precision)
     latent_dim = cfg.architecture.latent_dim
     check_shapes(g.net, d.net, latent_dim, data.shape, precision.device)
-    check_batch_norm(g.net, d.net, cfg.batch_size)
+    check_batch_norm([g.net, d.net], cfg.batch_size)
+    check_pairs(cfg.ratio, g, d)
     batches = data.stream(cfg.batch_size, cfg.seed, precision.device)
     trainer = Trainer(
         g=g,
@@ -95,6 +96,12 @@ def build_study(cfg: DictConfig) -> Study:
         raise ConfigError(f"generated must be a mixture of the data's dimension, {real.shape[0]}")
     Rng(precision.device).seed(cfg.seed)
     d, loss = build_d_and_loss(cfg, real, precision)
+    check_batch_norm([d.net], cfg.batch_size)
+    if any(getattr(module, "mixes_samples", False) for module in d.net.modules()):
+        raise ConfigError(
+            "gantrain-theory draws D point by point, so a score may not depend on other samples; "
+            "use architecture.discriminator.minibatch_features=0"
+        )
     return Study(
         real=real,
         generated=generated,
@@ -139,6 +146,8 @@ def make(node: DictConfig, key: str, **facts: Any) -> Any:
         if isinstance(error.__cause__, GantrainError):
             raise error.__cause__ from None
         reason = first_line(error.__cause__ or error)
+        if key.startswith("architecture") and "unexpected keyword" in reason:
+            reason += "; if the loss brought it, this architecture does not suit that loss"
         raise ConfigError(f"{key}: {node.get('_target_')} cannot be built: {reason}") from error
 
 
@@ -220,9 +229,18 @@ def check_shapes(g: nn.Module, d: nn.Module, latent_dim: int, shape: tuple[int, 
         raise ConfigError(f"architecture.discriminator gives scores of {tuple(scores.shape)} for 2 samples")
 
 
-def check_batch_norm(g: nn.Module, d: nn.Module, batch_size: int) -> None:
+def check_pairs(ratio: DictConfig, g: Player, d: Player) -> None:
+    """Raise ConfigError where a solver that looks ahead on every second turn would fall out of step."""
+    solvers = {type(p.optimizer).__name__ for p in (g, d) if getattr(p.optimizer, "turns_in_pairs", False)}
+    if solvers and (ratio.d_steps, ratio.g_steps) != (1, 1):
+        raise ConfigError(f"{solvers.pop()} needs both players to look ahead at once; use ratio=1to1")
+    if solvers and g.scaler.is_enabled():
+        raise ConfigError(f"{solvers.pop()} cannot skip a step, as float16 at times must; use precision=bf16 or fp32")
+
+
+def check_batch_norm(nets: list[nn.Module], batch_size: int) -> None:
     """Raise ConfigError where batch norm would have a single sample to take its statistics from."""
-    if batch_size == 1 and any(isinstance(m, _BatchNorm) for net in (g, d) for m in net.modules()):
+    if batch_size == 1 and any(isinstance(m, _BatchNorm) for net in nets for m in net.modules()):
         raise ConfigError("batch_size=1 cannot be used with norm=batch; use batch_size=2 or more, or norm=layer")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import relu
 
 
 def norm_from_square(squared: Tensor) -> Tensor:
@@ -18,4 +19,13 @@ def tame_exp(v: Tensor) -> Tensor:
     Finite for every finite v, and so is its slope, which stays positive: a run with such scores is lost, but its loss
     can still be named in the log.
     """
-    return v.clamp(max=80).exp() * (1 + torch.log1p((v - 80).clamp(min=0)))
+    excess = relu(v - 80)
+    return (v - excess).exp() * (1 + torch.log1p(excess))
+
+
+def move_if_finite(buffer: Tensor, value: Tensor) -> None:
+    """Set a state to its next value unless that is not finite.
+
+    In float16 a batch may overflow, and the scaler skips its step; a state that followed it could never come back.
+    """
+    buffer.copy_(torch.where(value.isfinite(), value, buffer))

@@ -34,7 +34,9 @@ class OptimisticAdam(GameAdam):
         loss = super().step(closure)
         for p, old in before:
             step = p - old
-            p.add_(step - self.state[p].get("previous", torch.zeros_like(p)))
+            p.add_(step)
+            if "previous" in self.state[p]:
+                p.sub_(self.state[p]["previous"])
             self.state[p]["previous"] = step
         return loss
 
@@ -43,9 +45,12 @@ class ExtraAdam(GameAdam):
     """Extragradient: every second call goes back and steps by the gradient taken at the point looked ahead to.
 
     Call 2t: ω' = ω_t + Adam's step; call 2t+1: ω_{t+1} = ω_t + Adam's step with the gradient at ω'. Both calls move the
-    moments. Gidel et al. 2019, arXiv:1802.10551, Algorithm 4. The players must take equally many turns (ratio=1to1), so
-    that both stand at their look-ahead points at once.
+    moments. Gidel et al. 2019, arXiv:1802.10551, Algorithm 4, played in alternation: as everywhere in gantrain D moves
+    first, so G looks ahead from a D that has looked, and steps against a D that has stepped. Averages of G and samples
+    drawn after an odd number of steps are of look-ahead points.
     """
+
+    turns_in_pairs = True  # the players must look ahead in the same step: ratio 1:1, and no step may be skipped
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:

@@ -37,6 +37,7 @@ from gantrain.losses import (
     TotalVariation,
     Wasserstein,
 )
+from gantrain.numerics import tame_exp
 
 # Distributions on a few symbols, as counts out of their sum, so that plain means over samples are exact expectations.
 PAIRS = {
@@ -525,3 +526,23 @@ def test_d_loss_moves_no_state(name: str) -> None:
 def test_senseless_settings_are_refused(name: str, settings: dict) -> None:
     with pytest.raises(ConfigError, match=r"must|needs"):
         getattr(losses, name)(**settings)
+
+
+def test_the_tame_exponential_is_the_exponential_up_to_80_and_has_its_slope_there() -> None:
+    v = torch.tensor([-80.0, 0.0, 79.0, 80.0, 80.001, 1e4], dtype=torch.float64, requires_grad=True)
+    value = tame_exp(v)
+    torch.testing.assert_close(value[:4], v[:4].exp(), rtol=1e-12, atol=0)
+    (slope,) = torch.autograd.grad(value.sum(), v)
+    torch.testing.assert_close(slope[:4], v[:4].exp().detach(), rtol=1e-12, atol=0)
+    assert slope[4] == pytest.approx(math.exp(80), rel=0.01) and slope[5] > 0 and value[5] > value[4]
+    assert torch.isfinite(tame_exp(torch.tensor([1e4, 1e30]))).all()
+
+
+@pytest.mark.parametrize("objective", [Fisher(1e-3), BEGAN(0.5, 0.01)])
+def test_a_batch_that_overflowed_leaves_an_objectives_state_alone(objective: Objective) -> None:
+    objective.after_d_step(torch.tensor([-3.0]), torch.tensor([-1.0]))
+    before = {name: value.clone() for name, value in objective.state_dict().items()}
+    objective.after_d_step(torch.tensor([float("inf")]), torch.tensor([float("nan")]))
+    assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())
+    objective.after_d_step(torch.tensor([-3.0]), torch.tensor([-1.0]))
+    assert any(not torch.equal(value, before[name]) for name, value in objective.state_dict().items())

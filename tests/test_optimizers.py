@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gantrain.errors import ConfigError
 from gantrain.optimizers import ExtraAdam, OptimisticAdam
 from tests.conftest import built
 
@@ -118,3 +119,11 @@ def test_solvers_train_any_loss_and_their_state_is_checkpointed(optimizer: str) 
         trainer.d_turn(*batch)
         trainer.g_turn(*batch)
     assert all(torch.equal(a, b) for a, b in zip(one.g.net.parameters(), other.g.net.parameters(), strict=True))
+
+
+def test_extragradient_is_refused_where_the_players_would_fall_out_of_step() -> None:
+    with pytest.raises(ConfigError, match="use ratio=1to1"):
+        built("data=ring", "loss=wgan_gp", "optimizer=extra_adam")
+    with pytest.raises(ConfigError, match="precision=bf16"):
+        built("data=ring", "optimizer=extra_adam", "precision=fp16")
+    built("data=ring", "loss=wgan_gp", "optimizer=optimistic_adam", "precision=fp16")

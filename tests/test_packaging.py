@@ -75,7 +75,9 @@ def test_the_documents_name_only_files_and_options_that_exist() -> None:
         text = document.read_text()
         for link in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
-        for group, option in re.findall(r"\b(data|architecture|loss|generated|optimizer|ratio|precision|experiment)=(\w+)", text):
+        for group, option in re.findall(
+            r"\b(data|architecture|loss|generated|optimizer|ratio|precision|experiment)=(\w+)", text
+        ):
             assert (CONFIGS / group / f"{option}.yaml").exists() or option == "my_loss", (
                 f"{document.name}: {group}={option}"
             )

@@ -305,6 +305,19 @@ def test_lecam_pulls_scores_to_the_other_sides_average() -> None:
     assert lecam.average_real.item() == pytest.approx(0.9 * 3 + 0.1 * 3)
 
 
+def test_lecams_averages_survive_a_batch_that_overflowed() -> None:
+    lecam, identity = LeCam(weight=1.0, decay=0.9), linear(torch.ones(1))
+    lecam.after_d_step(scored(identity, torch.ones(2, 1), torch.zeros(2, 1)))
+    lecam.after_d_step(scored(identity, torch.full((2, 1), float("inf")), torch.zeros(2, 1), index=1))
+    assert (lecam.average_real.item(), lecam.average_fake.item()) == (1.0, 0.0)
+
+
+def test_one_number_in_the_batch_gives_no_noise_and_no_nan() -> None:
+    one = turn(linear(torch.ones(1)), torch.ones(1, 1), torch.zeros(1, 1))
+    assert torch.isfinite(Dragan(1.0, slope=1.0, scale=0.5).for_d(one))
+    assert torch.isfinite(Consistency(1.0, shift=0, flip=False, jitter=0.1).change(torch.ones(1, 1))).all()
+
+
 def test_consistency_is_the_squared_change_of_the_score() -> None:
     torch.manual_seed(0)
     images = torch.rand(200, 1, 8, 8)

@@ -169,6 +169,11 @@ def test_the_command_sweeps(theory: Callable[..., Outcome], tmp_path: Path) -> N
         (["data=mixture", "data.weights=[1.0,-1.0]"], "data.weights must be"),
         (["data=mixture", "data.std=0"], "std"),
         (["loss=wgan_gp", "architecture.discriminator.norm=batch"], "norm=layer"),
+        (["batch_size=1", "architecture.discriminator.norm=batch"], "batch_size=2"),
+        (["architecture.discriminator.minibatch_features=8"], "minibatch_features=0"),
+        (["generated.std=-1"], "generated.std must be above 0"),
+        (["regularizer=null"], "regularizer=[r1,lecam]"),
+        (["loss=began", "architecture=mlp"], "architecture=autoencoder"),
     ],
 )
 def test_mistakes_get_one_line_and_leave_nothing(
@@ -179,6 +184,35 @@ def test_mistakes_get_one_line_and_leave_nothing(
     (line,) = [line for line in done.err.splitlines() if line]
     assert words in line and line.startswith("gantrain: error:")
     assert run_files(tmp_path) == []
+
+
+def test_a_finished_study_may_be_asked_for_with_other_records_but_not_other_settings(
+    theory: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    arguments = ("data=mixture", "total_steps=2", "device=cpu", "run.dir=here")
+    assert theory(*arguments).exit_code == 0
+    assert "is finished" in theory(*arguments, "log.every=1").out
+    refused = theory(*arguments, "data.std=0.5")
+    assert refused.exit_code == 2 and "data.std: 0.3 → 0.5" in refused.err
+
+
+@pytest.mark.parametrize("choice", ["architecture.discriminator.outputs=4", "architecture.discriminator.norm=batch"])
+def test_d_may_have_several_outputs_or_batch_norm(choice: str) -> None:
+    here = study("data=mixture", "batch_size=16", choice)
+    before = {name: value.clone() for name, value in here.d.net.state_dict().items() if "running" in name}
+    assert here.curves(101).learned.shape == (101,)
+    after = here.d.net.state_dict()
+    # The one batch of the turn moves the statistics by a tenth of itself; the grid, far wider, by nothing.
+    assert all((after[name] - value).abs().max() < 1.5 for name, value in before.items())
+    assert here.d.net.training
+
+
+def test_a_truth_is_finite_where_densities_underflow(tmp_path: Path) -> None:
+    narrow = Mixture([[-1.5], [1.0]], 0.05, [1, 2])
+    found = truths(narrow, FewerModes(narrow, 1))
+    # At the second mode, 2/3 of the mass, log p/q = log 2/3 + 2.5²/2σ² on average; at the first, log 1/3.
+    expected = (math.log(1 / 3) + 2 * (math.log(2 / 3) + 6.25 / (2 * 0.0025))) / 3
+    assert found["kl_nats"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_help_answers_without_torch() -> None:

@@ -87,7 +87,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (N, C, H, W) -> raw scores (N, outputs). The first layer is never normalised.
+    """Images (N, C, H, W) -> raw scores (N, outputs). The first layer has no norm of its features.
 
     Arguments as for the generator, and
         outputs: scores per sample; more than one for objectives that compare features.

@@ -100,6 +100,10 @@ def prepared(arguments: list[str], scratch: str) -> list[str]:
     for argument in arguments:
         key, equals, value = argument.partition("=")
         group = key.lstrip("+~")
+        if group == "regularizer" and re.fullmatch(r"null|[\d.]*", value):
+            raise ConfigError(
+                f"{argument}: regularizer takes a list of options, as regularizer=[r1,lecam]; [] for none"
+            )
         if group in GROUPS and (not equals or key.startswith("~") or NO_OPTION.fullmatch(value)):
             if group == "experiment":
                 continue  # none is chosen by default

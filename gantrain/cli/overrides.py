@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain.errors import ConfigError
+from gantrain.run import RunDirectory
 
 IN_THE_PATH = ("data", "architecture", "loss")
 CARRYING_OUT = ("run.", "hydra", "resume", "device", "trusted_modules", "log.", "samples.", "checkpoint.")
@@ -89,11 +90,11 @@ def check_kinds(lines: Iterable[str], cfg: DictConfig, config_name: str) -> None
     for key in (o.key_or_group for o in overrides if not o.is_delete()):
         if any(known.startswith(f"{key}.") for known in before) and not any(k.startswith(f"{key}.") for k in after):
             raise ConfigError(f"{key} holds several settings, not one value; --cfg job lists them")
-        if key in before and key in after and (wanted := wrong_kind(before[key], after[key])):
+        if key in before and key in after and (wanted := wrong_kind(before[key], after[key], key.endswith("betas"))):
             raise ConfigError(f"{key} must be {wanted}, like {before[key]}; got {after[key]}")
 
 
-def wrong_kind(example: Any, value: Any) -> str:
+def wrong_kind(example: Any, value: Any, fixed_length: bool = False) -> str:
     """Return in words what ``value`` should have been, "" if it is of ``example``'s kind or that is unknown."""
     if example is None or value is None or example == "???":
         return ""
@@ -104,8 +105,7 @@ def wrong_kind(example: Any, value: Any) -> str:
     if isinstance(example, float) and isinstance(value, int):
         return ""
     if isinstance(example, list) and isinstance(value, list):
-        numbers = any(isinstance(item, int | float) for item in example)  # their count has a meaning, as in betas
-        return f"a list of {len(example)} numbers" if numbers and len(example) != len(value) else ""
+        return f"a list of {len(example)} numbers" if fixed_length and len(example) != len(value) else ""
     return "" if isinstance(value, type(example)) else KINDS[type(example)]
 
 
@@ -130,3 +130,20 @@ def run_directory(cfg: DictConfig, lines: Iterable[str], groups: tuple[str, ...]
         name += "-" + hashlib.sha256("\n".join(others).encode()).hexdigest()[:8]
     choices: dict[str, str] = dict(HydraConfig.get().runtime.choices)
     return Path(cfg.run.root, *(choices[group] for group in groups), name)
+
+
+def check_same_run(cfg: DictConfig, run: RunDirectory) -> None:
+    """Raise ConfigError if the directory holds a run of another configuration; some settings may change."""
+    text = run.read_config()
+    if text is None:
+        return
+    stored = OmegaConf.create(text)
+    assert isinstance(stored, DictConfig)
+    before, after = dict(flat(plain(stored))), dict(flat(plain(cfg)))
+    differing = [
+        f"{key}: {before.get(key)} → {after.get(key)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and not key.startswith(("total_steps", *CARRYING_OUT))
+    ]
+    if differing:
+        raise ConfigError(f"{run.path} holds another run ({'; '.join(differing)}); choose another run.dir")

@@ -10,8 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gantrain.cli import summary
 from gantrain.cli.entry import reported, start
-from gantrain.cli.overrides import check_kinds, run_directory
-from gantrain.errors import ConfigError
+from gantrain.cli.overrides import check_kinds, check_same_run, run_directory
 from gantrain.run import RunDirectory, StopSignal
 from gantrain.schema import TheoryConfig, validated
 
@@ -38,9 +37,7 @@ def run_one(cfg: DictConfig) -> None:
     path = run_directory(cfg, overrides, ("data", "generated", "loss"))
     cfg.run.dir = str(path)
     run = RunDirectory(path)
-    text = OmegaConf.to_yaml(cfg)
-    if run.read_config() not in (None, text):
-        raise ConfigError(f"{path} holds another run; choose another run.dir")
+    check_same_run(cfg, run)
     if run.status().get("state") == "finished":
         print(f"{path} is finished; remove it to study again\n{summary.where(path, 'theory')}")
         return
@@ -52,7 +49,7 @@ def run_one(cfg: DictConfig) -> None:
     study = build_study(cfg)
     stop = StopSignal()
     with run.open():
-        run.write_config(text)
+        run.write_config(OmegaConf.to_yaml(cfg))
         with run.recording(lambda: study.step), Records(path, 0) as records:
             with stop.listening():
                 study.train(records, stop.__bool__)

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gantrain.cli import summary
 from gantrain.cli.entry import in_sweep, reported, start
-from gantrain.cli.overrides import CARRYING_OUT, check_kinds, flat, plain, run_directory
+from gantrain.cli.overrides import check_kinds, check_same_run, run_directory
 from gantrain.errors import CheckpointError, ConfigError, StoppedError, first_line
 from gantrain.run import RunDirectory, StopSignal, digest
 from gantrain.schema import validated
@@ -117,23 +117,6 @@ def restore(trainer: Trainer, found: Found | None, now: dict[str, Any]) -> None:
     changed = [f"{key} {manifest.get(key)} → {value}" for key, value in now.items() if manifest.get(key) != value]
     exact = f"not bit-exact: {', '.join(changed)}" if changed else "same torch, threads and device"
     print(f"resumed       from step {state['step']:,} ({exact})")
-
-
-def check_same_run(cfg: DictConfig, run: RunDirectory) -> None:
-    """Raise ConfigError if the directory holds a run of another configuration; some settings may change."""
-    text = run.read_config()
-    if text is None:
-        return
-    stored = OmegaConf.create(text)
-    assert isinstance(stored, DictConfig)
-    before, after = dict(flat(plain(stored))), dict(flat(plain(cfg)))
-    differing = [
-        f"{key}: {before.get(key)} → {after.get(key)}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and not key.startswith(("total_steps", *CARRYING_OUT))
-    ]
-    if differing:
-        raise ConfigError(f"{run.path} holds another run ({'; '.join(differing)}); choose another run.dir")
 
 
 def is_finished(cfg: DictConfig, run: RunDirectory) -> bool:

@@ -60,7 +60,7 @@ class KL(FDivergence):
     tag = "kl_lower_bound_nats"
 
     def activation(self, v: Tensor) -> Tensor:
-        """V."""
+        """Return v."""
         return v
 
     def conjugate(self, v: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class KL(FDivergence):
         return tame_exp(v - 1)
 
     def log_ratio(self, scores: Tensor) -> Tensor:
-        """G = f'(p/q) = 1 + log p/q at the optimum."""
+        """At the optimum v = f'(p/q) = 1 + log p/q."""
         return scores - 1
 
 
@@ -96,7 +96,7 @@ class Pearson(FDivergence):
     tag = "pearson_lower_bound_unitless"
 
     def activation(self, v: Tensor) -> Tensor:
-        """V."""
+        """Return v."""
         return v
 
     def conjugate(self, v: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class Pearson(FDivergence):
         return v.square() / 4 + v
 
     def log_ratio(self, scores: Tensor) -> Tensor:
-        """V = 2(p/q - 1) at the optimum; -inf where v is below its range."""
+        """At the optimum v = 2(p/q - 1); -inf where v is below its range."""
         return (1 + scores / 2).clamp_min(0).log()
 
 

@@ -8,6 +8,7 @@ from torch.nn.functional import relu
 
 from gantrain.errors import ConfigError
 from gantrain.losses.objective import Objective
+from gantrain.numerics import move_if_finite
 
 
 class Energy(Objective):
@@ -73,9 +74,9 @@ class BEGAN(Energy):
         return self.balance * fake.mean() - real.mean()
 
     def after_d_step(self, real: Tensor, fake: Tensor) -> None:
-        """K ← clip(k + λ(γ E U(x) - E U(G(z))), 0, 1)."""
-        self.balance += self.rate * (fake.mean() - self.gamma * real.mean())
-        self.balance.clamp_(0, 1)
+        """Move k to clip(k + λ(γ E U(x) - E U(G(z))), 0, 1)."""
+        following = self.balance + self.rate * (fake.mean() - self.gamma * real.mean())
+        move_if_finite(self.balance, following.clamp(0, 1))
 
     def estimates(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """E U(x) + |γ E U(x) - E U(G(z))|, the convergence measure of Section 3.4.1, and k."""

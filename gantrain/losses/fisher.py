@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gantrain.errors import ConfigError
 from gantrain.losses.objective import Objective
+from gantrain.numerics import move_if_finite
 
 
 class Fisher(Objective):
@@ -44,7 +45,7 @@ class Fisher(Objective):
 
     def after_d_step(self, real: Tensor, fake: Tensor) -> None:
         """λ ← λ - ρ(1 - Ω)."""
-        self.multiplier -= self.rho * (1 - self.omega(real, fake))
+        move_if_finite(self.multiplier, self.multiplier - self.rho * (1 - self.omega(real, fake)))
 
     def estimates(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """(E r - E f)/√Ω is at most the Fisher distance for any D."""

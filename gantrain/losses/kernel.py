@@ -82,7 +82,7 @@ class MMD(Objective):
     """MMD GAN. D: -MMD²(h(x), h(G(z))).  G: MMD².  Li et al. 2017, arXiv:1705.08584; Bińkowski et al. 2018.
 
     MMD² = E k(x, x') + E k(y, y') - 2 E k(x, y), unbiased, of D's features; k is a sum of rational quadratic kernels
-    k_α(x, y) = (1 + ‖x - y‖²/2α)^(-α) (Bińkowski et al. 2018, arXiv:1801.01401, Section 2.1 and Appendix).
+    k_α(x, y) = (1 + ‖x - y‖²/2α)^(-α) (Bińkowski et al. 2018, arXiv:1801.01401).
 
     Args:
         alphas: one kernel for each.

@@ -22,7 +22,7 @@ class Unrolled:
     """G plays against D after ``steps`` gradient steps of its own, and knows how they depend on G.
 
     θ^{k+1} = θ^k - η ∇_θ d_loss(θ^k) on the turn's batch, differentiated through. Metz et al. 2017, arXiv:1611.02163,
-    Eq. 7-9. The steps are plain gradient descent as in those equations, on copies: D itself, its batch-norm statistics
+    Section 2. The steps are plain gradient descent as in its equations, on copies: D itself, its batch-norm statistics
     and spectral-norm vectors included, is left as it was. Penalties are not part of the steps.
 
     Args:

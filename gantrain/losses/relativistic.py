@@ -46,7 +46,7 @@ class Relativistic(Objective):
 
 
 class RelativisticPaired(Relativistic):
-    """D: E link(r - f), real and fake paired at random.  G: E link(f - r).  Section 4.1 (RSGAN, RpGAN).
+    """D: E link(r - f), real and fake paired at random.  G: E link(f - r).  Section 4 (RSGAN, RpGAN).
 
     With the logistic link D's minimum is log 2 exactly when p = q, and less otherwise.
     """
@@ -57,7 +57,7 @@ class RelativisticPaired(Relativistic):
 
 
 class RelativisticAverage(Relativistic):
-    """D: ½ [E link(r - E f) + E link(E r - f)].  G: the same with r and f swapped.  Section 4.2 (RaSGAN, RaLSGAN, …).
+    """D: ½ [E link(r - E f) + E link(E r - f)].  G: the same with r and f swapped.  Section 4 (RaSGAN, RaLSGAN, …).
 
     The means run over the whole batch and carry gradients. With squares D's minimum is (2 - S)/(2 + 3S) where
     S = Σ (p-q)²/(p+q).

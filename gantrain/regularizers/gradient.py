@@ -30,7 +30,7 @@ class GradientPenalty(InputGradient):
 class LipschitzPenalty(GradientPenalty):
     """weight · E max(0, ‖∇C(x̂)‖₂ - 1)², x̂ as in GradientPenalty: smaller slopes cost nothing.
 
-    Petzka et al. 2018, arXiv:1709.08894, Eq. 8.
+    Petzka et al. 2018, arXiv:1709.08894.
     """
 
     def cost(self, squared_norm: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class Dragan(InputGradient):
 
     def points(self, turn: Turn) -> Tensor:
         """Return reals moved by random noise, (N, *shape)."""
-        return turn.real + self.scale * turn.real.std() * torch.rand_like(turn.real)
+        return turn.real + self.scale * turn.real.std(correction=0) * torch.rand_like(turn.real)
 
     def cost(self, squared_norm: Tensor) -> Tensor:
         """(‖∇C‖ - slope)²."""

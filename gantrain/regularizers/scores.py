@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gantrain.errors import ConfigError
+from gantrain.numerics import move_if_finite
 from gantrain.regularizers.base import Regularizer, require
 from gantrain.turn import Turn
 
@@ -13,7 +14,7 @@ from gantrain.turn import Turn
 class LeCam(Regularizer):
     """weight · (E(r - α_F)² + E(f - α_R)²), α the moving averages of mean scores. For few images.
 
-    Tseng et al. 2021, arXiv:2104.03310, Eq. 3-4. Early on the averages are plain means of the turns so far.
+    Tseng et al. 2021, arXiv:2104.03310. Early on the averages are plain means of the turns so far.
 
     Args:
         weight: λ.
@@ -44,14 +45,14 @@ class LeCam(Regularizer):
         """α ← decay · α + (1 - decay) · mean score."""
         assert turn.scores is not None
         share = max(1 - self.decay, 1 / (turn.index + 1))
-        self.average_real.lerp_(turn.scores.real.mean().to(self.average_real.dtype), share)
-        self.average_fake.lerp_(turn.scores.fake.mean().to(self.average_fake.dtype), share)
+        for average, scores in zip((self.average_real, self.average_fake), turn.scores, strict=True):
+            move_if_finite(average, average.lerp(scores.mean().to(average.dtype), share))
 
 
 class Consistency(Regularizer):
     """weight · E(C(x) - C(T(x)))² on real samples, T a change that should not matter. Zhang et al. 2020, CR-GAN.
 
-    arXiv:1910.12027, Eq. 4. T shifts an image by up to ``shift`` pixels each way (what enters repeats the border) and,
+    arXiv:1910.12027. T shifts an image by up to ``shift`` pixels each way (what enters repeats the border) and,
     if asked, mirrors half of the images; to other samples it adds normal noise of ``jitter`` standard deviations of the
     batch.
 
@@ -76,7 +77,7 @@ class Consistency(Regularizer):
     def change(self, x: Tensor) -> Tensor:
         """T(x), (N, *shape)."""
         if x.ndim != 4:
-            return x + self.jitter * x.std() * torch.randn_like(x)
+            return x + self.jitter * x.std(correction=0) * torch.randn_like(x)
         n, _, height, width = x.shape
         shift = torch.randint(-self.shift, self.shift + 1, (2, n, 1), device=x.device)
         rows = (torch.arange(height, device=x.device) + shift[0]).clamp(0, height - 1)

@@ -22,7 +22,6 @@ class Clip(Regularizer):
             raise ConfigError(f"Clip needs bound > 0, got {bound}")
         self.bound = bound
 
-    @torch.no_grad()
     def after_d_step(self, turn: Turn) -> None:
         """Project D's parameters onto the box."""
         for parameter in turn.critic.net.parameters():

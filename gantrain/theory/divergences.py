@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,9 @@ class Discrete:
     Raises:
         ValueError: if the weights are no probabilities, or the points do not match.
     """
+
+    log_weights: Array | None = None
+    """Set where a density is known: its logarithm outlasts the weights, which underflow far out in a tail."""
 
     def __init__(self, weights: ArrayLike, points: ArrayLike | None = None) -> None:
         self.weights = np.asarray(weights, dtype=np.float64)
@@ -90,7 +93,7 @@ class Generator:
     f: Callable[[Array], Array]
     at_zero: float  # f(0): what a symbol costs that only q has
     slope: float  # lim f(u)/u: what one costs that only p has
-    in_nats: bool = field(default=False)
+    in_nats: bool = False
 
 
 def u_log_u(u: Array) -> Array:
@@ -130,12 +133,15 @@ def f_divergence(p: Any, q: Any, name: str) -> float:
             return kl_of_gaussians(p, q) if name == "kl" else kl_of_gaussians(q, p)
         p, q = on_a_grid([p, q])
     if isinstance(p, Discrete):
+        if name in ("kl", "reverse_kl") and p.log_weights is not None and q.log_weights is not None:
+            surplus = p.log_weights - q.log_weights
+            return float((p.weights * surplus if name == "kl" else -q.weights * surplus).sum())
         return of_weights(p.weights, q.weights, F_DIVERGENCES[name])
     return of_samples(p.points, q.points, name)
 
 
 def kl(p: Any, q: Any, unit: str = "nats") -> float:
-    """Return KL(p‖q) = Σ p log(p/q), in nats or bits. For samples: Wang et al. 2009, IEEE Trans. IT 55(5), Eq. 14."""
+    """Return KL(p‖q) = Σ p log(p/q), in nats or bits. For samples: Wang et al. 2009, IEEE Trans. IT 55(5)."""
     return f_divergence(p, q, "kl") / nats_per(unit)
 
 
@@ -150,7 +156,7 @@ def total_variation(p: Any, q: Any) -> float:
 
 
 def fisher_distance(p: Any, q: Any) -> float:
-    """Return (Σ (p-q)²/((p+q)/2))^½, in [0, 2]: what Fisher GAN estimates. Mroueh & Sercu 2017, Theorem 2."""
+    """Return (Σ (p-q)²/((p+q)/2))^½, in [0, 2]: what Fisher GAN estimates. Mroueh & Sercu 2017, arXiv:1705.09675."""
     return 2 * math.sqrt(f_divergence(p, q, "le_cam"))
 
 
@@ -217,7 +223,8 @@ def of_weights(p: Array, q: Array, generator: Generator) -> float:
     if len(p) != len(q):
         raise ValueError(f"both need the same symbols, got {len(p)} and {len(q)}")
     both = (p > 0) & (q > 0)
-    total = float((q[both] * generator.f(p[both] / q[both])).sum())
+    with np.errstate(over="ignore"):  # what is too large for a number is infinite
+        total = float((q[both] * generator.f(p[both] / q[both])).sum())
     only_p, only_q = float(p[q == 0].sum()), float(q[p == 0].sum())
     if only_q > 0:
         total += only_q * generator.at_zero
@@ -301,8 +308,12 @@ def grid(low: ArrayLike, high: ArrayLike, side: int) -> Array:
 
 def from_log_density(log_density: Array, points: Array) -> Discrete:
     """Return a density on a regular grid as probabilities of its cells."""
-    weights = np.exp(log_density - log_density.max())
-    return Discrete(weights / weights.sum(), points)
+    from scipy.special import logsumexp
+
+    log_weights: Array = log_density - logsumexp(log_density)
+    discrete = Discrete(np.exp(log_weights), points)
+    discrete.log_weights = log_weights
+    return discrete
 
 
 def transport(p: Discrete, q: Discrete, order: int) -> float:

@@ -19,6 +19,8 @@ class OneGaussian(Mixture):
 
     def __init__(self, data: Mixture, std: float | None, shift: float) -> None:
         mean = data.weights @ data.centers
+        if std is not None and not std > 0:
+            raise ConfigError(f"generated.std must be above 0, or null, got {std}")
         if std is None:
             spread = data.weights @ (data.centers - mean) ** 2
             std = float(np.sqrt(spread.mean() + data.std**2))

@@ -120,22 +120,29 @@ class Study:
     def curves(self, side: int) -> Curves:
         """Return D and the optimal D on a regular grid of ``side`` points along each axis."""
         points = box(self.real, self.generated, side)
-        x = torch.from_numpy(points).float().to(self.precision.device).requires_grad_()
         turn = self.loss.for_d(self.turn(self.sources(), measure=False)).turn
+        self.d.net.eval()  # the grid is no batch of samples: batch norm must not take its statistics from it
+        x = torch.from_numpy(points).float().to(self.precision.device).requires_grad_()
         outputs = turn.critic(x)
-        score = turn.witness(outputs)
+        score = one_number(turn.witness(outputs))
         (slope,) = torch.autograd.grad(score.sum(), x)
+        self.d.net.train()
         log_ratio = self.loss.objective.log_ratio(outputs)
         log_p, log_q = self.real.log_density(points), self.generated.log_density(points)
         return Curves(
             points=points,
-            critic=as_array(score.flatten(1).mean(1) if score.ndim > 1 else score),
+            critic=as_array(score),
             slope=as_array(slope),
-            learned=None if log_ratio is None else as_array(torch.sigmoid(log_ratio)),
+            learned=None if log_ratio is None else as_array(one_number(torch.sigmoid(log_ratio))),
             optimal=1 / (1 + np.exp(np.clip(log_q - log_p, -700, 700))),
             real=np.exp(log_p),
             generated=np.exp(log_q),
         )
+
+
+def one_number(scores: Tensor) -> Tensor:
+    """Return scores (N,) or (N, k) as (N,), averaged over a sample's outputs as every objective does."""
+    return scores.flatten(1).mean(1) if scores.ndim > 1 else scores
 
 
 def as_array(x: Tensor) -> Array:
