@@ -1,4 +1,4 @@
-"""Every loss with its own recipe on the ring, three seeds, and on the digits: what docs/losses.md reports, measured again."""
+"""Every loss with its own recipe on the ring and the digits: what docs/losses.md reports, measured again."""
 
 from __future__ import annotations
 
