@@ -361,6 +361,29 @@ def test_orthogonal_is_zero_at_right_angles_whatever_the_lengths_and_by_hand_els
     assert regularizer.term(kernel).item() == pytest.approx(0.5 * 8)
 
 
+@pytest.mark.parametrize(
+    "regularizer",
+    [LeCam(2.0, 0.9), Consistency(3.0, shift=0, flip=False, jitter=0.5), Orthogonal(0.5, False, True)],
+    ids=lambda r: type(r).__name__,
+)
+def test_other_terms_train_d_by_gradients_equal_to_finite_differences(regularizer: nn.Module) -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(2, 4, 3).double()
+    layer = nn.Linear(3, 2).double()
+    regularizer.double()
+
+    def term(weight: Tensor) -> Tensor:
+        torch.manual_seed(1)  # the same noise each time
+        d = OfInput(lambda x: torch.tanh(x @ weight.T).sum(1))
+        d.layer = layer
+        layer.weight = weight
+        return regularizer.for_d(scored(d, real, fake, index=1))
+
+    weight = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    del layer.weight
+    assert torch.autograd.gradcheck(term, weight)
+
+
 REGULARIZERS = ["r1", "r2", "gradient_penalty", "dragan", "lecam", "consistency", "clip", "orthogonal"]
 
 
