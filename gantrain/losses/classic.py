@@ -36,7 +36,7 @@ class Minimax(Objective):
 
 
 class NonSaturating(Minimax):
-    """D: as minimax.  G: E sp(-f).  Goodfellow et al. 2014, arXiv:1406.2661, Section 3 (last paragraph)."""
+    """D: E sp(-r) + E sp(f).  G: E sp(-f).  Goodfellow et al. 2014, arXiv:1406.2661, Section 3 (last paragraph)."""
 
     def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """E sp(-f): equals -E log D, whose gradient is strongest where D is sure."""

@@ -34,11 +34,11 @@ def mean_of_pairs(values: Tensor) -> Tensor:
 
 
 class Cramer(Objective):
-    """Cramér GAN, energy distance of features h. Bellemare et al. 2017, arXiv:1705.10743, Algorithm 1.
+    """D: E w(f) - E w(r), w(x) = E‖h(x) - h(x')‖ - ‖h(x)‖, x' fake.  G: 2 E‖h(x) - h(y)‖ - E‖h(y) - h(y')‖.
 
-    D: E w(f) - E w(r) with w(x) = E‖h(x) - h(x')‖ - ‖h(x)‖ over fakes x'.
-    G: 2 E‖h(x) - h(y)‖ - E‖h(y) - h(y')‖ over reals x and fakes y; with the reals' own E‖h(x) - h(x')‖ taken away it is
-    the energy distance, which in one dimension is twice the squared L2 distance of the distribution functions.
+    Over reals x and fakes y, h being D's features. Bellemare et al. 2017, arXiv:1705.10743, Algorithm 1. With the reals'
+    own E‖h(x) - h(x')‖ taken away, G's loss is the energy distance, on a line twice the squared L2 distance of the
+    distribution functions.
 
     The paper draws x' as a second batch; here all pairs of the batch are used, i ≠ j, which estimates the same
     expectation with less variance.
