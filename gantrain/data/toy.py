@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
 
 from gantrain.data.source import Batch, Batches, Data
 from gantrain.errors import ConfigError
@@ -59,7 +58,7 @@ class Mixture(Data):
         """Return log p at x (N, d), (N,) float64."""
         squared = ((np.asarray(x, dtype=np.float64)[:, None] - self.centers) ** 2).sum(2)
         constant = np.log(self.weights) - self.shape[0] * math.log(self.std * math.sqrt(2 * math.pi))
-        log_density: np.ndarray = logsumexp(constant - squared / (2 * self.std**2), axis=1)
+        log_density: np.ndarray = np.logaddexp.reduce(constant - squared / (2 * self.std**2), axis=1)
         return log_density
 
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:

@@ -308,9 +308,7 @@ def grid(low: ArrayLike, high: ArrayLike, side: int) -> Array:
 
 def from_log_density(log_density: Array, points: Array) -> Discrete:
     """Return a density on a regular grid as probabilities of its cells."""
-    from scipy.special import logsumexp
-
-    log_weights: Array = log_density - logsumexp(log_density)
+    log_weights: Array = log_density - np.logaddexp.reduce(log_density)
     discrete = Discrete(np.exp(log_weights), points)
     discrete.log_weights = log_weights
     return discrete

@@ -15,7 +15,6 @@ WEAK = {
     "dragan",
     "ebgan",
     "fgan_neyman",
-    "fgan_reverse_kl",
     "lsgan_pearson",
     "unrolled",
     "wgan",
@@ -40,7 +39,7 @@ def test_every_loss_ends_finite_and_all_but_the_weak_keep_the_modes_of_the_ring(
     measured = results[key(("ring", loss, seed))]
     assert measured["finite"]
     if loss not in WEAK and loss not in VARIANTS:
-        assert measured["modes"] >= 7 and measured["high_quality"] > 0.15
+        assert measured["modes"] >= 7 and measured["high_quality"] > 0.1
 
 
 @pytest.mark.slow
