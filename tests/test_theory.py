@@ -95,8 +95,8 @@ def test_truths_of_two_gaussians_on_a_line() -> None:
 def test_the_estimate_comes_to_the_truth_and_d_to_the_optimal_d(
     loss: str, name: str, tolerance: float, tmp_path: Path
 ) -> None:
-    here = study("data=mixture", f"loss={loss}", "total_steps=400", "log.every=10", "optimizer=adam_wgan_gp",
-                 "optimizer.g.lr=2e-3", "batch_size=1024")  # fmt: skip
+    here = study("data=mixture", f"loss={loss}", "total_steps=500", "log.every=10", "optimizer=adam",
+                 "optimizer.g.lr=1e-3", "batch_size=1024")  # fmt: skip
     with Records(tmp_path, 0) as records:
         here.train(records)
     truth = here.truth_of(name)
