@@ -53,49 +53,41 @@ class CheckpointSettings:
 
 
 @dataclass
-class TrainConfig:
-    """``configs/train.yaml``; what is Any is built from its ``_target_``, whose constructor is the schema."""
+class SharedConfig:
+    """What every command has; what is Any is built from its ``_target_``, whose constructor is the schema."""
 
     data: Any = MISSING
     architecture: Any = MISSING
     loss: Any = MISSING
     optimizer: Any = MISSING
-    augment: Any = MISSING
     ratio: Ratio = field(default_factory=Ratio)
     precision: PrecisionNames = field(default_factory=PrecisionNames)
     total_steps: int = MISSING
     batch_size: int = MISSING
     seed: int = MISSING
     device: str = MISSING
-    resume: str = MISSING
     gradient_clip_norm: float | None = MISSING
     trusted_modules: list[str] = MISSING
-    ema: EmaSettings = field(default_factory=EmaSettings)
     run: RunSettings = field(default_factory=RunSettings)
     log: LogSettings = field(default_factory=LogSettings)
+
+
+@dataclass
+class TrainConfig(SharedConfig):
+    """``configs/train.yaml``."""
+
+    augment: Any = MISSING
+    resume: str = MISSING
+    ema: EmaSettings = field(default_factory=EmaSettings)
     samples: SampleSettings = field(default_factory=SampleSettings)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
 
 
 @dataclass
-class TheoryConfig:
+class TheoryConfig(SharedConfig):
     """``configs/theory.yaml``."""
 
-    data: Any = MISSING
     generated: Any = MISSING
-    architecture: Any = MISSING
-    loss: Any = MISSING
-    optimizer: Any = MISSING
-    ratio: Ratio = field(default_factory=Ratio)
-    precision: PrecisionNames = field(default_factory=PrecisionNames)
-    total_steps: int = MISSING
-    batch_size: int = MISSING
-    seed: int = MISSING
-    device: str = MISSING
-    gradient_clip_norm: float | None = MISSING
-    trusted_modules: list[str] = MISSING
-    run: RunSettings = field(default_factory=RunSettings)
-    log: LogSettings = field(default_factory=LogSettings)
 
 
 MINIMUM = {
