@@ -19,7 +19,7 @@ train: $(VENV)/.run  ## train on the digits (ARGS="loss=… data=…" for anythi
 	@$(BIN)/gantrain $(ARGS)
 
 test: $(VENV)/.test  ## run the tests (ARGS="-k word" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 test-slow: $(VENV)/.test  ## run the longer proofs: trainings that must reach a target
 	@$(BIN)/python -m pytest -m slow $(ARGS)

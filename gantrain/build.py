@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -46,12 +47,16 @@ def build(cfg: DictConfig) -> Built:
     """
     check_targets(cfg)
     precision = pick_precision(cfg)
+    repeat_exactly(cfg.deterministic)
     rng = Rng(precision.device)
     data: Data = make(cfg.data, "data")
     augment: nn.Module = make(cfg.augment, "augment", shape=data.shape)
     rng.seed(cfg.seed)
     g = build_player(cfg, "g", data, precision)
     d, loss = build_d_and_loss(cfg, data, precision)
+    for name, player in (("g", g), ("d", d)):
+        if cfg.schedule[name] is not None:
+            player.schedule = make(cfg.schedule[name], f"schedule.{name}", optimizer=player.optimizer)
     latent_dim = cfg.architecture.latent_dim
     check_shapes(g.net, d.net, latent_dim, data.shape, precision.device)
     check_batch_norm([g.net, d.net], cfg.batch_size)
@@ -122,6 +127,13 @@ def pick_precision(cfg: DictConfig) -> Precision:
     return Precision(
         pick_device(cfg.device), getattr(torch, cfg.precision.forward), getattr(torch, cfg.precision.penalty)
     )
+
+
+def repeat_exactly(wanted: bool) -> None:
+    """Allow only kernels that give the same bits each time, or any; operations that have none raise RuntimeError."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it starts
+    torch.use_deterministic_algorithms(wanted)
 
 
 def build_d_and_loss(cfg: DictConfig, data: Data, precision: Precision) -> tuple[Player, Loss]:

@@ -49,6 +49,18 @@ class RunInUseError(GantrainError):
     exit_code = 6
 
 
+class DiskError(GantrainError):
+    """The disk is full, or does not take what a run must write."""
+
+    exit_code = 7
+
+
+class MemoryFullError(GantrainError):
+    """The memory of the machine or of the GPU does not suffice."""
+
+    exit_code = 8
+
+
 class StoppedError(GantrainError):
     """A signal asked the run to stop; it saved its state and can be continued."""
 

@@ -34,6 +34,7 @@ class Player:
         optimizer: over ``net``'s parameters.
         scaler: each player has its own, so that an overflow in D does not shrink G's gradients.
         clip_norm: scale gradients down to this total norm, or None.
+        schedule: of the learning rate, moved once per step of the game; None: it stays.
     """
 
     def __init__(
@@ -42,9 +43,28 @@ class Player:
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
         clip_norm: float | None = None,
+        schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     ) -> None:
         self.net, self.optimizer, self.scaler, self.clip_norm = net, optimizer, scaler, clip_norm
+        self.schedule = schedule
         self.turns = 0
+        self.skipped = torch.zeros((), device=next(net.parameters()).device)  # turns that float16 had to leave out
+
+    def is_lost(self, loss: Tensor) -> Tensor:
+        """Tell, as a boolean scalar on the device, whether ``loss`` is not finite and no skipped step can mend that.
+
+        In float16 an overflow shrinks the scaler's scale; once that has come down to 1, it was not the scale.
+        """
+        lost = ~loss.detach().isfinite()
+        return lost & (self._scale <= 1) if self.scaler.is_enabled() else lost
+
+    @property
+    def _scale(self) -> Tensor:
+        if self.scaler._scale is None:  # made at the first use
+            self.scaler.scale(self.skipped)
+        scale = self.scaler._scale  # the public get_scale() would make a GPU wait
+        assert scale is not None
+        return scale
 
     def descend(self, loss: Tensor, measure: bool = False) -> Tensor:
         """Take one optimizer step down the scalar ``loss``.
@@ -61,9 +81,17 @@ class Player:
             if self.clip_norm is not None:
                 clip_grads_with_norm_(self.net.parameters(), self.clip_norm, norm)
         self.scaler.step(self.optimizer)
-        self.scaler.update()
+        if self.scaler.is_enabled():
+            before = self._scale.clone()
+            self.scaler.update()
+            self.skipped += self._scale < before
         self.turns += 1
         return norm
+
+    def end_step(self) -> None:
+        """Move the learning rate on, after every step of the game."""
+        if self.schedule is not None:
+            self.schedule.step()
 
     @property
     def learning_rate(self) -> float:
@@ -76,7 +104,9 @@ class Player:
             "net": dict(self.net.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
             "turns": self.turns,
+            "skipped": self.skipped,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -85,7 +115,10 @@ class Player:
         self.optimizer.load_state_dict(state["optimizer"])
         self._restore_layout()
         self.scaler.load_state_dict(state["scaler"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
         self.turns = state["turns"]
+        self.skipped.copy_(state["skipped"])
 
     def _restore_layout(self) -> None:
         # Fused optimizers walk a weight and its moments through memory side by side, so moments that come back

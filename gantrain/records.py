@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,27 +17,30 @@ from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid, save_image
 
 from gantrain import storage
+from gantrain.run import RunDirectory
 
 
 class Records:
-    """Writes a run's scalars and pictures.
+    """Writes a run's scalars and pictures. A full disk costs records and one warning, never the run.
 
     Args:
-        folder: the run directory.
+        run: the run's directory; it is told of records that are lost.
         step: where the run goes on (0 for a new one); records of later steps, left by a killed run, are dropped.
         limits: for points, the half-width of the square to draw; unused for images.
+
+    Raises:
+        OSError: on opening, if the directory cannot be written at all.
     """
 
-    def __init__(self, folder: Path, step: int, limits: float = 1.0) -> None:
-        self.samples = folder / "samples"
+    def __init__(self, run: RunDirectory, step: int, limits: float = 1.0) -> None:
+        folder = run.path
+        self.run, self.samples, self.limits = run, folder / "samples", limits
         self.samples.mkdir(parents=True, exist_ok=True)
-        self.limits = limits
-        self.metrics = folder / "metrics.jsonl"
-        drop_lines_after(self.metrics, step)
-        self._lines = self.metrics.open("a")
+        drop_lines_after(run, step)
+        self._lines = storage.Lines(run.metrics_file)
         # Also a run that was killed before its first checkpoint starts again with old events in the folder.
         purge = (step + 1 if step else 0) if (folder / "tb").exists() else None
-        self._tensorboard = SummaryWriter(str(folder / "tb"), purge_step=purge)
+        self._board: SummaryWriter | None = SummaryWriter(str(folder / "tb"), purge_step=purge)
         self._session_end: Any = None
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -44,10 +49,10 @@ class Records:
         Values that are not finite are left out: JSON has no word for them.
         """
         values = {tag: value for tag, value in values.items() if math.isfinite(value)}
-        self._lines.write(json.dumps({"step": step} | values) + "\n")
-        self._lines.flush()
+        with self._forgiven():
+            self._lines.append(json.dumps({"step": step} | values))
         for tag, value in values.items():
-            self._tensorboard.add_scalar(tag, value, step)
+            self._on_board(partial(SummaryWriter.add_scalar, tag=tag, scalar_value=value, global_step=step))
 
     def picture(self, tag: str, step: int, samples: Tensor, file: str | None = None) -> None:
         """Draw images (N, C, H, W) in [-1, 1] or points (N, 1) or (N, 2), as ``image`` does."""
@@ -55,40 +60,61 @@ class Records:
 
     def image(self, tag: str, step: int, drawn: Tensor, file: str | None = None) -> None:
         """Put a picture (3, h, w) in [0, 1] into TensorBoard and, if ``file`` is given, into a PNG."""
-        self._tensorboard.add_image(tag, drawn, step)
+        self._on_board(lambda board: board.add_image(tag, drawn, step))
         if file is not None:
-            save_image(drawn, self.samples / file)
+            with self._forgiven():
+                save_image(drawn, self.samples / file)
 
     def hyperparameters(self, choices: Mapping[str, str | int | float | bool], metrics: list[str]) -> None:
         """Tell TensorBoard's HParams tab this run's choices and which scalars to show beside them."""
         experiment, start, self._session_end = hparams(dict(choices), dict.fromkeys(metrics, 0.0))
-        writer = self._tensorboard._get_file_writer()
-        writer.add_summary(experiment)
-        writer.add_summary(start)
+        self._on_board(lambda board: [board._get_file_writer().add_summary(s) for s in (experiment, start)])
 
     def flush(self) -> None:
-        """Hand everything written so far to the operating system."""
-        self._tensorboard.flush()
+        """Hand everything written so far to the operating system; open TensorBoard's file again if it had failed."""
+        with self._forgiven():
+            if self._board is None:
+                self._board = SummaryWriter(str(self.run.path / "tb"))
+        self._on_board(SummaryWriter.flush)
 
     def __enter__(self) -> Records:
+        self._hook = threading.excepthook
+        threading.excepthook = self._thread_failed
         return self
 
     def __exit__(self, *error: object) -> None:
         """Finish the files."""
         if self._session_end is not None:
-            self._tensorboard._get_file_writer().add_summary(self._session_end)
-        self._tensorboard.close()
+            self._on_board(lambda board: board._get_file_writer().add_summary(self._session_end))
+        self._on_board(SummaryWriter.close)
         self._lines.close()
+        threading.excepthook = self._hook
+
+    @contextmanager
+    def _forgiven(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.run.lost_a_record(error)
+
+    def _on_board(self, action: Callable[[SummaryWriter], object]) -> None:
+        board, self._board = self._board, None
+        with self._forgiven():
+            if board is not None:
+                action(board)
+                self._board = board  # after a failure its file may end within a record; the next flush opens another
+
+    def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
+        # TensorBoard's writing thread ends on a full disk and raises in ours at the next call; no traceback as well.
+        if not isinstance(failure.exc_value, OSError):
+            self._hook(failure)
 
 
-def drop_lines_after(metrics: Path, step: int) -> None:
-    """Keep the complete lines of a metrics file up to ``step``: a killed run leaves later ones, and a torn last one."""
-    if not metrics.exists():
-        return
-    lines = metrics.read_text().splitlines(keepends=True)
-    kept = "".join(line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= step)
-    if len(kept) != sum(map(len, lines)):
-        storage.write_durably(metrics, kept)
+def drop_lines_after(run: RunDirectory, step: int) -> None:
+    """Keep the complete lines of metrics.jsonl up to ``step``: a killed run leaves later ones, and a torn last one."""
+    kept = "".join(json.dumps(line) + "\n" for line in run.metrics() if line["step"] <= step)
+    if run.metrics_file.exists() and kept.encode() != run.metrics_file.read_bytes():
+        storage.write_durably(run.metrics_file, kept)
 
 
 def draw_images(images: Tensor) -> Tensor:

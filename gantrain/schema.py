@@ -50,6 +50,21 @@ class SampleSettings:
 class CheckpointSettings:
     every: int | None = MISSING
     keep_last: int = MISSING
+    keep_every: int = MISSING
+    keep_best: str | None = MISSING
+    best_is: str = MISSING
+
+
+@dataclass
+class NonfiniteSettings:
+    policy: str = MISSING
+    max_rollbacks: int = MISSING
+
+
+@dataclass
+class Schedules:
+    g: Any = MISSING
+    d: Any = MISSING
 
 
 @dataclass
@@ -77,7 +92,10 @@ class TrainConfig(SharedConfig):
     """``configs/train.yaml``."""
 
     augment: Any = MISSING
+    schedule: Schedules = field(default_factory=Schedules)
     resume: str = MISSING
+    deterministic: bool = MISSING
+    nonfinite: NonfiniteSettings = field(default_factory=NonfiniteSettings)
     ema: EmaSettings = field(default_factory=EmaSettings)
     samples: SampleSettings = field(default_factory=SampleSettings)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
@@ -103,8 +121,16 @@ MINIMUM = {
     "samples.count": 1,
     "checkpoint.every": 0,
     "checkpoint.keep_last": 2,
+    "checkpoint.keep_every": 0,
+    "nonfinite.max_rollbacks": 1,
 }
 FORMATS = ("float32", "bfloat16", "float16")
+ONE_OF = {
+    "precision.forward": FORMATS,
+    "precision.penalty": FORMATS,
+    "checkpoint.best_is": ("lowest", "highest"),
+    "nonfinite.policy": ("stop", "rollback"),
+}
 
 
 def validated(cfg: DictConfig, schema: type = TrainConfig) -> DictConfig:
@@ -134,10 +160,13 @@ def fill_cadences(cfg: DictConfig) -> None:
         cfg.checkpoint.every = min(max(cfg.total_steps // 10, 1), 1000)
     if cfg.samples.every is None:
         cfg.samples.every = min(max(cfg.total_steps // 20, 1), 2000)
+    kept, saved = cfg.checkpoint.keep_every, cfg.checkpoint.every
+    if kept and (saved == 0 or kept % saved):
+        raise ConfigError(f"checkpoint.keep_every={kept} must be a multiple of checkpoint.every={saved}")
 
 
 def check_ranges(cfg: DictConfig) -> None:
-    """Raise ConfigError for a number out of range or an unknown number format."""
+    """Raise ConfigError for a number out of range or an unknown word."""
     for key, minimum in MINIMUM.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and not value >= minimum:
@@ -147,9 +176,10 @@ def check_ranges(cfg: DictConfig) -> None:
     clip = cfg.gradient_clip_norm
     if clip is not None and not clip > 0:
         raise ConfigError(f"gradient_clip_norm must be above 0, or null, got {clip}")
-    for key, value in cfg.precision.items():
-        if value not in FORMATS:
-            raise ConfigError(f"precision.{key} must be one of {', '.join(FORMATS)}, got {value!r}")
+    for key, allowed in ONE_OF.items():
+        value = OmegaConf.select(cfg, key)
+        if value is not None and value not in allowed:
+            raise ConfigError(f"{key} must be one of {', '.join(allowed)}, got {value!r}")
 
 
 def one_line(error: OmegaConfBaseException) -> str:

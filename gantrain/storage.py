@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 
@@ -29,3 +31,46 @@ def sha256(path: Path) -> str:
     """Return the hexadecimal sha256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise OSError, as a full disk would, unless ``needed`` bytes are free where ``folder`` lies."""
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise OSError(errno.ENOSPC, f"{free / 2**20:,.0f} MiB are free, {needed / 2**20:,.0f} MiB needed")
+
+
+def size(folder: Path) -> int:
+    """Return the bytes of all files under a folder; what vanishes meanwhile counts nothing."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(root) / name).lstat().st_size
+            except OSError:
+                continue
+    return total
+
+
+class Lines:
+    """A text file that only grows, by whole lines, each visible to others at once.
+
+    Raises:
+        OSError: by ``append``, if the disk does not take the line; the file then ends with the line before it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, line: str) -> None:
+        """Add a line."""
+        content, end = (line + "\n").encode(), self._file.seek(0, os.SEEK_END)
+        try:
+            if self._file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            self._file.truncate(end)
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

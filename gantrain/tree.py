@@ -67,3 +67,33 @@ def first_nonfinite(tensors: dict[str, Tensor]) -> str | None:
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             return path
     return None
+
+
+def misfit(own: Any, stored: Any, path: str = "state") -> str | None:
+    """Return in words where ``stored`` is not of the same build as ``own``, None if it fits.
+
+    Names, types, shapes and number formats count, values do not. What is empty or None on one side may be filled later:
+    an optimizer has no moments before its first step.
+    """
+    if own is None or stored is None or (isinstance(own, dict) and isinstance(stored, dict) and not (own and stored)):
+        return None
+    if isinstance(own, Tensor) and isinstance(stored, Tensor):
+        if (own.shape, own.dtype) == (stored.shape, stored.dtype):
+            return None
+        return f"{path} is {describe(own)} here and {describe(stored)} there"
+    if isinstance(own, dict) and isinstance(stored, dict):
+        if differing := sorted(map(str, own.keys() ^ stored.keys())):
+            return f"{path}.{differing[0]} exists on one side only"
+        pairs = [(f"{path}.{key}", own[key], stored[key]) for key in own]
+    elif isinstance(own, list | tuple) and type(own) is type(stored) and len(own) == len(stored):
+        pairs = [(f"{path}.{k}", *both) for k, both in enumerate(zip(own, stored, strict=True))]
+    elif type(own) is type(stored) or {type(own), type(stored)} == {int, float}:
+        return None
+    else:
+        return f"{path} is a {type(own).__name__} here and a {type(stored).__name__} there"
+    return next((text for name, a, b in pairs if (text := misfit(a, b, name)) is not None), None)
+
+
+def describe(tensor: Tensor) -> str:
+    """Return a tensor's shape and number format in words."""
+    return f"{'×'.join(map(str, tensor.shape)) or 'one'} {str(tensor.dtype).removeprefix('torch.')}"

@@ -67,8 +67,10 @@ def digest(job: Job) -> str:
 
     cfg = OmegaConf.to_container(composed(job))
     assert isinstance(cfg, dict)
-    for unimportant in ("run", "log", "samples", "checkpoint"):
+    for unimportant in ("run", "log", "samples", "checkpoint", "nonfinite", "deterministic"):
         cfg.pop(unimportant)
+    if not any(cfg["schedule"].values()):
+        cfg.pop("schedule")
     return hashlib.sha256(json.dumps(cfg, sort_keys=True).encode()).hexdigest()[:12]
 
 

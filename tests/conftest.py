@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: its networks are tiny here, and threads would wait for each other
 
 from gantrain.build import Built, build
 from gantrain.schema import validated
@@ -20,10 +26,47 @@ CONFIGS = REPOSITORY / "configs"
 SHARED_IMAGES = REPOSITORY.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"
 
 
-def config(*overrides: str) -> DictConfig:
-    """The configuration that the command line would compose."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--row", help="run only the tests of this row of the fault matrix, like F1")
+    parser.addoption(
+        "--rows", help="write what the tests marked with a row of the fault matrix found to this JSON file"
+    )
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" or report.outcome != "passed":
+        FOUND.append(report)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if row := config.getoption("--row"):
+        items[:] = [item for item in items if any(mark.args[0] == row for mark in item.iter_markers("row"))]
+    for item in items:
+        if "reliability" in item.path.parts:  # they time processes of their own: one after another
+            item.add_marker(pytest.mark.xdist_group("reliability"))
+        item.user_properties += [("row", mark.args) for mark in item.iter_markers("row")]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path = session.config.getoption("--rows")
+    if path and not hasattr(session.config, "workerinput"):
+        found = [{"test": r.nodeid, "outcome": r.outcome, "properties": r.user_properties} for r in FOUND]
+        Path(path).write_text(json.dumps([f for f in found if any(k == "row" for k, _ in f["properties"])], indent=1))
+
+
+FOUND: list[pytest.TestReport] = []
+
+
+@cache
+def composed(*overrides: str) -> DictConfig:
     with initialize_config_module("gantrain.configs", version_base="1.3"):
         return validated(compose("train", list(overrides)))
+
+
+def config(*overrides: str) -> DictConfig:
+    """The configuration that the command line would compose."""
+    return copy.deepcopy(composed(*overrides))
 
 
 def built(*overrides: str) -> Built:

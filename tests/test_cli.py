@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +30,7 @@ def only_run(root: Path) -> Path:
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
     from gantrain import tree
 
-    _, state = Checkpoints(run / "checkpoints", 2, {}).latest(print)
+    _, state = Checkpoints(run / "checkpoints").latest()
     return tree.flatten({k: v for k, v in state.items() if k != "data"})[1]
 
 
@@ -216,9 +214,18 @@ REFUSED = [
     (["data=cifar10", "data.download=false", "data.root=empty"], 3, ["cifar-10-python.tar.gz", "empty"]),
     # runs
     (["resume=nowhere/step-000000001"], 5, ["nowhere/step-000000001"]),
+    (["nonfinite.policy=ignore"], 2, ["nonfinite.policy must be one of stop, rollback"]),
+    (["nonfinite.max_rollbacks=0"], 2, ["nonfinite.max_rollbacks must be 1 or more"]),
+    (["checkpoint.best_is=best"], 2, ["checkpoint.best_is must be one of lowest, highest"]),
+    (["checkpoint.every=100", "checkpoint.keep_every=150"], 2, ["checkpoint.keep_every=150", "multiple", "=100"]),
+    (["schedule=step"], 2, ["schedule=step does not exist", "constant, cosine, linear"]),
+    (["schedule=null"], 2, ["schedule takes the name of one option"]),
+    (["data=image_folder", "data.root=few", "data.on_bad=ignore"], 2, ["data.on_bad", "error or skip"]),
+    (["data=image_folder", "data.root=few", "data.timeout=0"], 2, ["data.timeout must be above 0"]),
 ]  # fmt: skip
 
 
+@pytest.mark.row("F21", "a table of mistakes: unknown keys and options, wrong types, out of range, contradictions")
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "words"), REFUSED, ids=lambda a: " ".join(a) if isinstance(a, list) else ""
 )
@@ -289,7 +296,7 @@ def test_a_finished_run_can_be_prolonged_bit_for_bit(gantrain: Command, tmp_path
     gantrain(*tiny, "total_steps=4", "run.dir=parts")
     assert "is finished" in gantrain(*tiny, "total_steps=4", "run.dir=parts").out
     longer = gantrain(*tiny, "total_steps=6", "run.dir=parts")
-    assert "resumed       from step 4 (same torch, threads and device)" in longer.out
+    assert "resumed       from step 4 (same torch, threads, device and data)" in longer.out
     whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
     assert whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole)
 
@@ -351,65 +358,3 @@ def test_changed_circumstances_are_said(gantrain: Command) -> None:
     finally:
         torch.set_num_threads(before)
     assert f"not bit-exact: threads {before} → {before + 1}" in outcome.out
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*PROGRAM, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-LONG = ("data=ring", "device=cpu", "batch_size=16", "total_steps=600", "checkpoint.every=40")
-
-
-def test_a_killed_run_goes_on_and_ends_with_the_very_same_weights(tmp_path: Path) -> None:
-    whole = start(tmp_path, *LONG, "run.dir=whole")
-    killed = start(tmp_path, *LONG, "run.dir=killed")
-    wait_for(lambda: list(tmp_path.glob("killed/checkpoints/step-*")), killed)
-    killed.kill()
-    killed.wait()
-    assert json.loads((tmp_path / "killed" / "status.json").read_text())["state"] == "running"
-    out, _ = (again := start(tmp_path, *LONG, "run.dir=killed")).communicate(timeout=120)
-    assert again.returncode == 0 and "resumed       from step" in out
-    assert whole.wait(timeout=120) == 0
-    a, b = weights_of(tmp_path / "whole"), weights_of(tmp_path / "killed")
-    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-    def curve(run: str) -> list[dict]:
-        lines = [json.loads(line) for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
-        return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
-
-    assert curve("whole") == curve("killed") and len(curve("whole")) == 12
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_between_steps_saves_and_exits_75(tmp_path: Path, number: signal.Signals) -> None:
-    process = start(tmp_path, *LONG, "total_steps=100000", "run.dir=here")
-    wait_for(
-        lambda: list(tmp_path.glob("here/metrics.jsonl")) and (tmp_path / "here/metrics.jsonl").read_text(), process
-    )
-    process.send_signal(number)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 75 and "state saved" in err and "Traceback" not in err
-    status = json.loads((tmp_path / "here" / "status.json").read_text())
-    assert status["state"] == "stopped" and status["exit_code"] == 75
-    assert max(Checkpoints(tmp_path / "here" / "checkpoints", 2, {}).steps()) == status["step"]
-
-
-def test_a_second_process_in_the_same_directory_is_refused(tmp_path: Path) -> None:
-    first = start(tmp_path, *LONG, "total_steps=100000", "run.dir=here")
-    wait_for(lambda: list(tmp_path.glob("here/metrics.jsonl")), first)
-    second = start(tmp_path, *LONG, "total_steps=100000", "run.dir=here")
-    _, err = second.communicate(timeout=60)
-    assert second.returncode == 6 and f"process {first.pid}" in err and "Traceback" not in err
-    first.kill()
-    first.wait()

@@ -15,7 +15,18 @@ from gantrain.build import build, targets
 from gantrain.errors import ConfigError
 from tests.conftest import CONFIGS, REPOSITORY, built, config, option_names
 
-GROUPS = ("data", "architecture", "loss", "regularizer", "optimizer", "ratio", "precision", "augment", "experiment")
+GROUPS = (
+    "data",
+    "architecture",
+    "loss",
+    "regularizer",
+    "optimizer",
+    "ratio",
+    "precision",
+    "augment",
+    "schedule",
+    "experiment",
+)
 OFFLINE_DATA = ("digits", "ring", "grid")
 
 

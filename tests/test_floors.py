@@ -14,9 +14,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module imports only from floors below its own. errors and the version stand under all of them.
 FLOORS = [
-    {"architectures", "augment", "data", "ema", "metrics", "numerics", "optimizers", "progress", "storage", "tree"},
-    {"turn", "checkpoint", "records", "run"},
-    {"player", "losses", "regularizers"},
+    {"architectures", "augment", "data", "ema", "metrics", "numerics", "optimizers"}
+    | {"memory", "progress", "storage", "tree"},
+    {"turn", "checkpoint", "run"},
+    {"player", "losses", "records", "regularizers"},
     {"trainer", "theory"},
     {"build", "schema"},
     {"cli"},

@@ -17,6 +17,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gantrain.records import Records, draw_images, draw_points
+from gantrain.run import RunDirectory
 
 
 def lines(folder: Path) -> list[dict]:
@@ -24,7 +25,7 @@ def lines(folder: Path) -> list[dict]:
 
 
 def test_each_line_of_metrics_is_on_disk_at_once(tmp_path: Path) -> None:
-    with Records(tmp_path, 0) as records:
+    with Records(RunDirectory(tmp_path), 0) as records:
         for step in (1, 2):
             records.scalars(step, {"d/loss": step / 2, "g/gradient_norm": float("inf")})
             assert lines(tmp_path)[-1] == {"step": step, "d/loss": step / 2}
@@ -32,12 +33,12 @@ def test_each_line_of_metrics_is_on_disk_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("torn", ["", '{"step": 4, "d/lo', '{"step": 4}'])
 def test_after_a_kill_metrics_continue_without_torn_or_repeated_lines(tmp_path: Path, torn: str) -> None:
-    with Records(tmp_path, 0) as records:
+    with Records(RunDirectory(tmp_path), 0) as records:
         for step in (1, 2, 3):
             records.scalars(step, {"d/loss": float(step)})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write(torn)
-    with Records(tmp_path, 2) as records:
+    with Records(RunDirectory(tmp_path), 2) as records:
         records.scalars(3, {"d/loss": 33.0})
     assert [(line["step"], line["d/loss"]) for line in lines(tmp_path)] == [(1, 1.0), (2, 2.0), (3, 33.0)]
     events = EventAccumulator(str(tmp_path / "tb")).Reload().Scalars("d/loss")
@@ -46,7 +47,7 @@ def test_after_a_kill_metrics_continue_without_torn_or_repeated_lines(tmp_path: 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_its_curves_again(tmp_path: Path) -> None:
     for value in (1.0, 2.0):
-        with Records(tmp_path, 0) as records:
+        with Records(RunDirectory(tmp_path), 0) as records:
             records.scalars(5, {"d/loss": value})
     assert [e.value for e in EventAccumulator(str(tmp_path / "tb")).Reload().Scalars("d/loss")] == [2.0]
     assert [line["d/loss"] for line in lines(tmp_path)] == [2.0]
@@ -56,7 +57,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_its_curves_again(tmp_pa
 def server(tmp_path: Path) -> Iterator[str]:
     """A real TensorBoard over two finished runs."""
     for run in ("first", "second"):
-        with Records(tmp_path / run, 0) as records:
+        with Records(RunDirectory(tmp_path / run), 0) as records:
             records.hyperparameters({"loss": run, "seed": 3, "g/learning_rate": 1e-4}, ["d/loss"])
             for step in (50, 100):
                 records.scalars(step, {"d/loss": step / 100, "d/gp": 0.25})
@@ -133,7 +134,7 @@ def test_points_are_drawn_where_they_are() -> None:
 
 
 def test_a_picture_is_a_png_file(tmp_path: Path) -> None:
-    with Records(tmp_path, 0, limits=2.0) as records:
+    with Records(RunDirectory(tmp_path), 0, limits=2.0) as records:
         records.picture("samples/ema", 3, torch.zeros(4, 3, 32, 32), "step-000000003.png")
         records.picture("samples/raw", 3, torch.zeros(9, 2), "points.png")
     with Image.open(tmp_path / "samples" / "step-000000003.png") as image:

@@ -19,6 +19,7 @@ from gantrain.build import build_study
 from gantrain.data import Grid, Mixture, Ring
 from gantrain.errors import ConfigError
 from gantrain.records import Records
+from gantrain.run import RunDirectory
 from gantrain.schema import TheoryConfig, validated
 from gantrain.theory import FewerModes, OneGaussian, Shifted
 from gantrain.theory.draw import picture
@@ -97,7 +98,7 @@ def test_the_estimate_comes_to_the_truth_and_d_to_the_optimal_d(
 ) -> None:
     here = study("data=mixture", f"loss={loss}", "total_steps=500", "log.every=10", "optimizer=adam",
                  "optimizer.g.lr=1e-3", "batch_size=1024")  # fmt: skip
-    with Records(tmp_path, 0) as records:
+    with Records(RunDirectory(tmp_path), 0) as records:
         here.train(records)
     truth = here.truth_of(name)
     assert truth is not None and truth > 0.1
@@ -120,7 +121,7 @@ def test_the_optimal_d_is_p_over_p_plus_q_and_the_slope_is_the_critics() -> None
 @pytest.mark.parametrize("loss", ["vanilla", "hinge", "mmd", "fisher", "began"])
 def test_a_study_of_any_loss_can_be_drawn(data: str, loss: str, tmp_path: Path) -> None:
     here = study(f"data={data}", f"loss={loss}", "total_steps=4", "log.every=2", "batch_size=32")
-    with Records(tmp_path, 0) as records:
+    with Records(RunDirectory(tmp_path), 0) as records:
         here.train(records)
     drawn = picture(here)
     assert drawn.shape == ((3, 400, 1300) if data == "mixture" else (3, 800, 1300))

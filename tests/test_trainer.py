@@ -5,9 +5,13 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import random
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,6 +21,7 @@ from gantrain.errors import DivergedError, StoppedError
 from gantrain.losses import Hinge
 from gantrain.player import Player, frozen
 from gantrain.records import Records
+from gantrain.run import RunDirectory
 from gantrain.trainer import Cadence, Trainer
 from gantrain.turn import Precision
 from tests.conftest import built, option_names
@@ -34,8 +39,8 @@ def same(before: list[Tensor], net: nn.Module) -> bool:
 
 
 def play(trainer: Trainer, folder: Path, **options) -> None:
-    with Records(folder, trainer.step) as records:
-        trainer.train(records, Checkpoints(folder / "checkpoints", 2, {}), **options)
+    with Records(RunDirectory(folder), trainer.step) as records:
+        trainer.train(records, Checkpoints(folder / "checkpoints"), **options)
 
 
 def leaves(tree: object, path: str = "") -> list[tuple[str, object]]:
@@ -189,7 +194,7 @@ def test_resume_is_bitwise(choices: tuple[str, ...], tmp_path: Path) -> None:
         play(first, tmp_path / "parts", stop=lambda: first.step == 3)
     torch.manual_seed(99)  # the new process would not know the old one's random numbers
     second = built(*overrides).trainer
-    _, state = Checkpoints(tmp_path / "parts" / "checkpoints", 2, {}).latest(print)
+    _, state = Checkpoints(tmp_path / "parts" / "checkpoints").latest()
     second.load_state_dict(state)
     assert second.step == 3
     play(second, tmp_path / "parts")
@@ -210,47 +215,87 @@ class Drifting(Hinge):
         self.shift += 0.3
 
 
+class Adaptive(nn.Module):
+    """An augmentation whose strength follows what it has seen, as ADA's probability does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("p", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.p += 0.01
+        return x * (1 - self.p)
+
+
+PARTS = ("g.net", "d.net", "g.optimizer", "d.optimizer", "g.schedule", "d.schedule", "d.scaler", "d.turns",
+         "ema", "ema.images", "loss", "augment", "data", "rng", "rng.python", "rng.numpy", "rng.torch")  # fmt: skip
+
+
+class Drawing(Drifting):
+    """It also draws from Python's and numpy's generators, as a user's own loss may."""
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return super().d_loss(real, fake) * (1 + random.random() + np.random.rand())
+
+
+def with_every_kind_of_state(part: str) -> Trainer:
+    """A small trainer in which every stored part matters; skipped steps of D would hide the others."""
+    overrides = ("loss=wgan_gp", "loss.regularizers.gp.every=3", "ratio.d_steps=1", "total_steps=8", "precision=fp16",
+                 "checkpoint.every=2", "ema.halflife_images=1000", "schedule=linear",
+                 "architecture.generator.width=8", "architecture.discriminator.width=8")  # fmt: skip
+    trainer = built(*overrides).trainer
+    trainer.loss.objective, trainer.augment = Drawing(), Adaptive()
+    if part != "d.scaler":  # its own scale starts where D's first steps overflow; the others need D to move
+        trainer.d.scaler = torch.amp.GradScaler("cpu", init_scale=16.0)
+    return trainer
+
+
 def graft(state: dict, fresh: dict, path: str) -> dict:
     """``state`` with the part at the dotted path as a new process would have it."""
     key, _, rest = path.partition(".")
     return state | {key: graft(state[key], fresh[key], rest) if rest else fresh[key]}
 
 
-@pytest.mark.parametrize(
-    "part",
-    ["g.net", "d.net", "g.optimizer", "d.optimizer", "d.scaler", "d.turns", "ema", "ema.images", "loss", "data", "rng"],
-)
-def test_leaving_out_any_stored_part_would_change_the_weights(part: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Trainer, Path]]:
+    """The whole run, and the folder of one that was stopped at step 4; they differ in their scaler only."""
+
+    @cache
+    def play_both(kind: str) -> tuple[Trainer, Path]:
+        folder = tmp_path_factory.mktemp("halves")
+        whole, first = with_every_kind_of_state(kind), with_every_kind_of_state(kind)
+        whole.rng.seed(5), play(whole, folder / "whole")
+        first.rng.seed(5)
+        with pytest.raises(StoppedError):
+            play(first, folder / "parts", stop=lambda: first.step == 4)
+        return whole, folder / "parts"
+
+    return lambda part: play_both("d.scaler" if part == "d.scaler" else "")
+
+
+@pytest.mark.row("F34", "one stored part at a time as a new process would have it; every part restored as the control")
+@pytest.mark.parametrize("part", ["nothing", *PARTS])
+def test_leaving_out_any_stored_part_would_change_the_weights(
+    part: str, halves: Callable[[str], tuple[Trainer, Path]], tmp_path: Path, record_property: Callable[..., None]
+) -> None:
     # The teeth of the test above: only weights are compared, so a part counts if later training depends on it.
-    overrides = ("loss=wgan_gp", "loss.regularizers.gp.every=3", "ratio.d_steps=1", "total_steps=8", "precision=fp16",
-                 "checkpoint.every=2", "ema.halflife_images=1000")  # fmt: skip
-
-    def fresh() -> Trainer:
-        trainer = built(*overrides).trainer
-        trainer.loss.objective = Drifting()
-        if part != "d.scaler":  # its own scale starts where D's first steps overflow; the others need D to move
-            trainer.d.scaler = torch.amp.GradScaler("cpu", init_scale=16.0)
-        return trainer
-
-    whole, first, second, control = fresh(), fresh(), fresh(), fresh()
-    whole.rng.seed(5), play(whole, tmp_path / "whole")
-    first.rng.seed(5)
-    with pytest.raises(StoppedError):
-        play(first, tmp_path / "parts", stop=lambda: first.step == 4)
-    shutil.copytree(tmp_path / "parts", tmp_path / "control")
-    state = Checkpoints(tmp_path / "parts" / "checkpoints", 2, {}).latest(print)[1]
-    control.load_state_dict(copy.deepcopy(state)), play(control, tmp_path / "control")
-    new = fresh()
+    whole, parts = halves(part)
+    shutil.copytree(parts, tmp_path / "parts")
+    state = Checkpoints(tmp_path / "parts" / "checkpoints").latest()[1]
+    second, new = with_every_kind_of_state(part), with_every_kind_of_state(part)
     new.rng.seed(99)
-    second.load_state_dict(graft(state, copy.deepcopy(new.state_dict()), part)), play(second, tmp_path / "parts")
+    if part != "nothing":
+        state = graft(state, copy.deepcopy(new.state_dict()), part)
+    second.load_state_dict(state), play(second, tmp_path / "parts")
 
     def weights_at_the_end(trainer: Trainer) -> list[Tensor]:
         return [p for net in (trainer.g.net, trainer.d.net, trainer.ema.net) for p in net.state_dict().values()]
 
-    def identical(a: Trainer, b: Trainer) -> bool:
-        return all(torch.equal(x, y) for x, y in zip(weights_at_the_end(a), weights_at_the_end(b), strict=True))
-
-    assert identical(whole, control) and not identical(whole, second)
+    pairs = zip(weights_at_the_end(whole), weights_at_the_end(second), strict=True)
+    identical = all(torch.equal(x, y) for x, y in pairs)
+    assert identical == (part == "nothing")
+    record_property("figure", f"without {part}: {'identical' if identical else 'differs'}")
 
 
 def test_a_lazy_term_is_logged_as_it_last_was_also_after_a_resume(tmp_path: Path) -> None:
@@ -265,7 +310,7 @@ def test_a_lazy_term_is_logged_as_it_last_was_also_after_a_resume(tmp_path: Path
     with pytest.raises(StoppedError):
         play(first, tmp_path / "parts", stop=lambda: first.step == 3)
     second = built(*overrides).trainer
-    second.load_state_dict(Checkpoints(tmp_path / "parts" / "checkpoints", 2, {}).latest(print)[1])
+    second.load_state_dict(Checkpoints(tmp_path / "parts" / "checkpoints").latest()[1])
     play(second, tmp_path / "parts")
     assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
     at_2, at_4, at_6, at_7 = logged(tmp_path / "whole")
@@ -285,10 +330,23 @@ def test_a_value_that_is_not_finite_stops_the_run_and_is_never_saved(poison: str
 
     with pytest.raises(DivergedError, match=r"not finite|nan"):
         play(trainer, tmp_path, stop=stop)
-    checkpoints = Checkpoints(tmp_path / "checkpoints", 5, {})
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
     assert max(checkpoints.steps()) <= 4
-    state = checkpoints.latest(print)[1]
+    state = checkpoints.latest()[1]
     assert all(torch.isfinite(x).all() for _, x in leaves(state) if isinstance(x, Tensor) and x.is_floating_point())
+
+
+@pytest.mark.parametrize(("schedule", "halfway", "end"), [
+    ("constant", 1.0, 1.0), ("linear", 0.5, 0.0), ("cosine", 0.5, 0.0),
+])  # fmt: skip
+def test_the_learning_rates_follow_their_schedule(schedule: str, halfway: float, end: float, tmp_path: Path) -> None:
+    trainer = built(*RING, f"schedule={schedule}", "total_steps=8", "log.every=4", "optimizer=ttur").trainer
+    g, d = trainer.g.learning_rate, trainer.d.learning_rate
+    assert g != d
+    play(trainer, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["g/learning_rate"] for line in lines] == pytest.approx([g * halfway, g * end], abs=1e-12)
+    assert [line["d/learning_rate"] for line in lines] == pytest.approx([d * halfway, d * end], abs=1e-12)
 
 
 def test_things_happen_at_their_cadence_and_at_the_end() -> None:

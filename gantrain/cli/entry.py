@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.cli import overrides, summary
 from gantrain.errors import ConfigError, GantrainError, StoppedError
+from gantrain.run import StopSignal
 from gantrain.schema import one_line
 
 GROUPS = (*summary.GROUPS, "generated", "experiment")
@@ -71,7 +72,8 @@ def start(command: Callable[[], None], config_name: str) -> None:
     with tempfile.TemporaryDirectory(prefix="gantrain-") as scratch:
         try:
             sys.argv[1:] = prepared(sys.argv[1:], scratch)
-            command()
+            with StopSignal().listening():  # for what lies before and between jobs
+                command()
         except Reported as done:
             sys.exit(done.exit_code)
         except GantrainError as error:
@@ -81,9 +83,6 @@ def start(command: Callable[[], None], config_name: str) -> None:
                 sys.exit(fail(ConfigError(explained(error, sys.argv[1:], config_name))))
         except BrokenPipeError:  # gantrain --help | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except KeyboardInterrupt:
-            print("gantrain: interrupted", file=sys.stderr)
-            sys.exit(130)
 
 
 def prepared(arguments: list[str], scratch: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
@@ -17,11 +18,14 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, first_line
 from gantrain.run import RunDirectory
 
 IN_THE_PATH = ("data", "architecture", "loss")
-CARRYING_OUT = ("run.", "hydra", "resume", "device", "trusted_modules", "log.", "samples.", "checkpoint.")
+CARRYING_OUT = (
+    *("run.", "hydra", "resume", "device", "deterministic", "trusted_modules"),
+    *("log.", "samples.", "checkpoint.", "nonfinite.", "data.in_memory", "data.timeout"),
+)
 """Settings of where and how a run is carried out and recorded, not of which run it is."""
 
 
@@ -132,14 +136,31 @@ def run_directory(cfg: DictConfig, lines: Iterable[str], groups: tuple[str, ...]
     return Path(cfg.run.root, *(choices[group] for group in groups), name)
 
 
+def stored(run: RunDirectory, text: str) -> dict[str, Any]:
+    """Return the configuration in a run's config.yaml as plain data; what interpolates in a foreign one stays text.
+
+    Raises:
+        ConfigError: if it is damaged.
+    """
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ValueError("it has YAML aliases, which gantrain never writes")  # a few lines of them fill any memory
+        content = yaml.safe_load(text)
+        if not isinstance(content, dict):
+            raise ValueError("it holds no settings")
+    except (ValueError, TypeError, RecursionError, OverflowError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{run.path / 'config.yaml'} is damaged ({first_line(error)}); remove it to go on with these settings"
+        ) from error
+    return {str(key): value for key, value in content.items()}
+
+
 def check_same_run(cfg: DictConfig, run: RunDirectory) -> None:
     """Raise ConfigError if the directory holds a run of another configuration; some settings may change."""
     text = run.read_config()
     if text is None:
         return
-    stored = OmegaConf.create(text)
-    assert isinstance(stored, DictConfig)
-    before, after = dict(flat(plain(stored))), dict(flat(plain(cfg)))
+    before, after = dict(flat(stored(run, text))), dict(flat(plain(cfg)))
     differing = [
         f"{key}: {before.get(key)} → {after.get(key)}"
         for key in sorted(before.keys() | after.keys())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gantrain.build import Built
     from gantrain.player import Player
 
-GROUPS = ("data", "architecture", "loss", "optimizer", "ratio", "precision", "augment")
+GROUPS = ("data", "architecture", "loss", "optimizer", "schedule", "ratio", "precision", "augment")
 
 
 def chosen() -> dict[str, str]:
@@ -41,7 +41,7 @@ def table(cfg: DictConfig, path: Path, built: Built) -> str:
         "G": player(trainer.g, cfg.architecture.generator),
         "D": player(trainer.d, cfg.architecture.discriminator),
         "loss": f"{choice['loss']}: {terms}",
-        "optimizer": choice["optimizer"],
+        "optimizer": f"{choice['optimizer']}, {choice['schedule']} learning rate",
         "ratio": f"{cfg.ratio.d_steps} D : {cfg.ratio.g_steps} G",
         "precision": f"{choice['precision']} on {trainer.precision.device}, augment {choice['augment']}",
         "steps": f"{cfg.total_steps:,} of batch {cfg.batch_size}, seed {cfg.seed}; "

@@ -50,9 +50,9 @@ def run_one(cfg: DictConfig) -> None:
     stop = StopSignal()
     with run.open():
         run.write_config(OmegaConf.to_yaml(cfg))
-        with run.recording(lambda: study.step), Records(path, 0) as records:
-            with stop.listening():
-                study.train(records, stop.__bool__)
+        with stop.listening(), run.recording(lambda: {"step": study.step}), Records(run, 0) as records:
+            stop.patient = True
+            study.train(records, stop.__bool__)
             records.image("theory", study.step, picture(study), "theory.png")
     print(table(study))
     print(summary.where(path, "theory"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from multiprocessing.pool import AsyncResult, ThreadPool
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +17,14 @@ from torch import Tensor
 
 from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, flip_some
 from gantrain.errors import ConfigError, DataError, first_line
-from gantrain.progress import bar
+from gantrain.progress import bar, say
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 GRAY = {"1", "L", "LA"}
 DEEP = {"I", "F", "I;16", "I;16B", "I;16L"}  # more than 8 bits a channel: Pillow would clip them to white
+MOST_SKIPPED = 0.01  # of all images
+T = TypeVar("T")
+Reading = tuple[Path, AsyncResult[np.ndarray]]
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 FITS: dict[str, Callable[..., Image.Image]] = {
     "crop": ImageOps.fit,
@@ -80,10 +85,46 @@ def read_mode(path: Path) -> str:
     return mode
 
 
+def in_threads(function: Callable[[Path], T], paths: Sequence[Path], timeout: float) -> Iterator[T]:
+    """Yield ``function`` of every path, in their order.
+
+    Raises:
+        DataError: if nothing comes for ``timeout`` seconds.
+    """
+    # Not concurrent.futures: at exit it would wait for a thread that hangs in the file system.
+    with ThreadPool(os.cpu_count()) as pool:
+        results = pool.imap(function, paths)
+        for path in paths:
+            try:
+                yield results.next(timeout)
+            except multiprocessing.TimeoutError as error:
+                raise too_slow(path, timeout) from error
+
+
+def too_slow(path: Path, timeout: float) -> DataError:
+    """Return the error for a file that does not come."""
+    return DataError(
+        f"reading {path} takes longer than data.timeout={timeout:g} seconds; does the disk or network share answer?"
+    )
+
+
 def unreadable(path: Path, error: BaseException) -> DataError:
     """Return the error that names the file, which Pillow's own text does not."""
     reason = first_line(error).replace(f" {str(path)!r}", "")
     return DataError(f"{path} cannot be read as an image ({reason}); remove or replace it")
+
+
+def why_unreadable(path: Path) -> str | None:
+    """Return the reason why a file cannot be used as an image, None if all of it can be decoded."""
+    try:
+        read_mode(path)
+        with Image.open(path) as image:
+            image.load()
+    except DataError as error:
+        return str(error)
+    except UNREADABLE as error:
+        return str(unreadable(path, error))
+    return None
 
 
 class ImageFolder(Data):
@@ -95,14 +136,24 @@ class ImageFolder(Data):
         fit: how to make them square: ``crop`` the middle, ``pad`` with black, or ``stretch``.
         channels: 1, 3, or None: 1 if every image is gray, else 3.
         flip: mirror each image with probability ½.
+        on_bad: ``error``, or ``skip`` images that cannot be read, up to 1% of all; they are listed in ``skipped``.
+        timeout: seconds to wait for an image.
         in_memory: True, False, or None: if the decoded bytes take at most a quarter of the machine's memory.
 
     Raises:
-        DataError: for a missing or empty folder, or an image that cannot be read; it names the file.
+        DataError: for a missing or empty folder, or an image that cannot be read or does not come; it names the file.
     """
 
     def __init__(
-        self, root: str, size: int, fit: str, channels: int | None, flip: bool, in_memory: bool | None
+        self,
+        root: str,
+        size: int,
+        fit: str,
+        channels: int | None,
+        flip: bool,
+        on_bad: str,
+        timeout: float,
+        in_memory: bool | None,
     ) -> None:
         if fit not in FITS:
             raise ConfigError(f"data.fit must be one of {', '.join(FITS)}, got {fit!r}")
@@ -110,12 +161,17 @@ class ImageFolder(Data):
             raise ConfigError(f"data.channels must be 1, 3 or null, got {channels}")
         if not isinstance(size, int) or size < 1:
             raise ConfigError(f"data.size must be a whole number above 0, got {size!r}")
+        if on_bad not in ("error", "skip"):
+            raise ConfigError(f"data.on_bad must be error or skip, got {on_bad!r}")
+        if not timeout > 0:
+            raise ConfigError(f"data.timeout must be above 0, got {timeout}")
         if in_memory not in (None, True, False):
             raise ConfigError(f"data.in_memory must be true, false or null, got {in_memory!r}")
         self.paths, self.labels, self.classes = find_images(root)
-        self.size, self.fit, self.flip = size, fit, flip
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            modes = set(pool.map(read_mode, self.paths))
+        self.size, self.fit, self.flip, self.timeout = size, fit, flip, timeout
+        if on_bad == "skip":
+            self._leave_out_unreadable()
+        modes = set(in_threads(read_mode, self.paths, timeout))
         self.shape = (channels or (1 if modes <= GRAY else 3), size, size)
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         needed = len(self.paths) * int(np.prod(self.shape))
@@ -142,32 +198,52 @@ class ImageFolder(Data):
             return Images(self._read_all(), labels, self.classes, self.flip).stream(batch_size, seed, device)
         return self._stream_from_disk(order, labels, seed, device)
 
+    def _leave_out_unreadable(self) -> None:
+        reasons = list(in_threads(why_unreadable, self.paths, self.timeout))
+        self.skipped = [reason for reason in reasons if reason is not None]
+        if len(self.skipped) > MOST_SKIPPED * len(self.paths):
+            raise DataError(
+                f"{len(self.skipped)} of {len(self.paths)} images cannot be read, more than {MOST_SKIPPED:.0%}; "
+                f"the first: {self.skipped[0]}"
+            )
+        if self.skipped:
+            say(f"{len(self.skipped)} of {len(self.paths):,} images are left out; the first: {self.skipped[0]}")
+        if self.labels is not None:
+            self.labels = [label for label, reason in zip(self.labels, reasons, strict=True) if reason is None]
+        self.paths = [path for path, reason in zip(self.paths, reasons, strict=True) if reason is None]
+
     def _read_all(self) -> Tensor:
         channels, side, _ = self.shape
         pixels = np.empty((len(self.paths), side, side, channels), dtype=np.uint8)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            images = pool.map(self.read, self.paths)
-            for k, image in enumerate(
-                bar(iterable=images, desc="reading images", total=len(self.paths), leave=False, delay=1)
-            ):
-                pixels[k] = image
+        images = in_threads(self.read, self.paths, self.timeout)
+        for k, image in enumerate(
+            bar(iterable=images, desc="reading images", total=len(self.paths), leave=False, delay=1)
+        ):
+            pixels[k] = image
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
     def _stream_from_disk(self, order: EpochOrder, labels: Tensor | None, seed: int, device: torch.device) -> Batches:
-        pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="read")
-        ahead: deque[tuple[int, list[Future[np.ndarray]]]] = deque()  # (position, its images), the next few batches
+        pool = ThreadPool(os.cpu_count())
+        ahead: deque[tuple[int, list[Reading]]] = deque()  # (position, its images), the next few batches
 
         def batch_at(position: int) -> Batch:
             if ahead and ahead[0][0] != position:
                 ahead.clear()  # a resume moved the position
             while len(ahead) < 3:
                 upcoming = position + len(ahead)
-                ahead.append((upcoming, [pool.submit(self.read, self.paths[i]) for i in order(upcoming)]))
-            _, futures = ahead.popleft()
-            pixels = torch.from_numpy(np.stack([future.result() for future in futures])).permute(0, 3, 1, 2)
+                paths = [self.paths[i] for i in order(upcoming)]
+                ahead.append((upcoming, [(path, pool.apply_async(self.read, (path,))) for path in paths]))
+            _, readings = ahead.popleft()
+            pixels = torch.from_numpy(np.stack([self._await(*reading) for reading in readings])).permute(0, 3, 1, 2)
             images = as_floats(pixels.to(device))
             if self.flip:
                 images = flip_some(images, seed, position)
             return images, None if labels is None else labels[order(position)].to(device)
 
         return Batches(batch_at)
+
+    def _await(self, path: Path, reading: AsyncResult[np.ndarray]) -> np.ndarray:
+        try:
+            return reading.get(self.timeout)
+        except multiprocessing.TimeoutError as error:
+            raise too_slow(path, self.timeout) from error

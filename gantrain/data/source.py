@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -54,6 +54,8 @@ class Data(ABC):
     """Shape of one sample: (2,) for points, (C, H, W) for images."""
     classes: int
     """Number of classes; 0 when samples carry no label."""
+    skipped: Sequence[str] = ()
+    """Samples left out because they cannot be read, a line each."""
 
     @abstractmethod
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:

@@ -33,7 +33,7 @@ def test_the_losses_that_newcomers_try_first_end_with_digits_that_a_classifier_r
     seconds = time.monotonic() - start
     run = built(f"loss={loss}")
     noise = torch.rand(1000, 1, 8, 8) * 2 - 1
-    run.trainer.load_state_dict(Checkpoints(tmp_path / "run" / "checkpoints", 2, {}).latest(print)[1])
+    run.trainer.load_state_dict(Checkpoints(tmp_path / "run" / "checkpoints").latest()[1])
     torch.manual_seed(0)
     with torch.no_grad():
         images = run.trainer.ema.net(torch.randn(1000, run.trainer.grid_latents.shape[1]))

@@ -1,0 +1,28 @@
+"""What bit-exact repetition depends on beside the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def environment(device: torch.device, data: object) -> dict[str, Any]:
+    """Return the facts, in the words that a resumed run prints if one has changed."""
+    gpu = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
+    return {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "device": f"{device}{gpu}",
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "data": str(data),
+    }
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs, a phrase each."""
+    return [f"{key} {before.get(key)} → {value}" for key, value in now.items() if before.get(key) != value]

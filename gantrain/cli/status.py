@@ -1,0 +1,101 @@
+"""``gantrain-status RUN…``: how runs stand, read from what they left; nothing is written, no run is disturbed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from gantrain import storage
+from gantrain.errors import ConfigError, GantrainError
+from gantrain.run import RunDirectory
+
+KILLED = 137  # what a shell says of a process that SIGKILL ended
+
+
+def main() -> None:
+    """Start the ``gantrain-status`` command."""
+    parser = argparse.ArgumentParser(
+        prog="gantrain-status",
+        description="Show each run's state, step, time left, last metrics and size.",
+        epilog="Exit code: of the first run that did not finish well, as gantrain gave it (137: killed); 0 if none.",
+    )
+    parser.add_argument("runs", nargs="*", default=["outputs"], help="run directories, or folders of them (outputs)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per run and line")
+    arguments = parser.parse_args()
+    try:
+        facts = [describe(RunDirectory(path)) for path in find(arguments.runs)]
+    except GantrainError as error:
+        print(f"gantrain: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    for run in facts:
+        print(json.dumps(run) if arguments.json else line(run, max(len(other["run"]) for other in facts)))
+    sys.exit(next((run["exit_code"] for run in facts if run["exit_code"]), 0))
+
+
+def find(arguments: Iterable[str]) -> Iterator[Path]:
+    """Yield the run directories at or under each argument.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    for argument in arguments:
+        found = False
+        for folder, subfolders, files in os.walk(argument):  # unlike rglob, it bears that running runs remove folders
+            subfolders.sort()
+            if "status.json" in files:
+                found = True
+                subfolders.clear()
+                yield Path(folder)
+        if not found:
+            raise ConfigError(f"{argument} holds no run" if Path(argument).is_dir() else f"{argument} is not a folder")
+
+
+def describe(run: RunDirectory) -> dict[str, Any]:
+    """Return what is known of a run.
+
+    ``state`` is that of status.json, but ``killed`` where a run calls itself running and no process holds its lock.
+    """
+    status = run.status()
+    last = next(iter(deque(run.metrics(), maxlen=1)), {})
+    recorded = str(status.get("state", "unknown"))
+    state = "running" if run.is_in_use() else "killed" if recorded == "running" else recorded
+    step = max(status.get("step", 0), last.get("step", 0)) if state in ("running", "killed") else status.get("step", 0)
+    total, speed = status.get("total_steps"), last.get("speed/steps_per_s")
+    return {
+        "run": str(run.path),
+        "state": state,
+        "step": step,
+        "total_steps": total,
+        "seconds_left": (total - step) / speed if state == "running" and total and speed else None,
+        "checkpoint": max((int(path.name[5:]) for path in run.path.glob("checkpoints/step-*")), default=None),
+        "exit_code": {"running": None, "killed": KILLED}.get(state, status.get("exit_code")),
+        "reason": status.get("reason", ""),
+        "counters": status.get("counters", {}),
+        "departures": status.get("departures", []),
+        "metrics": {name: value for name, value in last.items() if name != "step"},
+        "bytes": storage.size(run.path),
+    }
+
+
+def line(run: dict[str, Any], width: int) -> str:
+    """Return a run's facts in one line."""
+    total, left = run["total_steps"], run["seconds_left"]
+    parts = [f"{run['run']:<{width}}  {run['state']:<8}", f"step {run['step']:,}" + (f" of {total:,}" if total else "")]
+    if left is not None:
+        parts.append(f"{timedelta(seconds=math.ceil(left))} left")
+    if run["state"] == "killed":
+        checkpoint = run["checkpoint"]
+        parts.append("goes on from the start" if checkpoint is None else f"goes on from step {checkpoint:,}")
+    parts += [f"{name} {run['metrics'][name]:.3g}" for name in ("d/loss", "g/loss") if name in run["metrics"]]
+    parts.append(f"{run['bytes'] / 2**20:,.1f} MiB")
+    parts += [f"{count} {name.replace('_', ' ')}" for name, count in run["counters"].items() if count]
+    parts += [f"not bit-exact since step {d['step']:,} ({d['changed']})" for d in run["departures"]]
+    return ", ".join(parts) + (f"\n{'':<{width}}  {run['reason']}" if run["reason"] else "")

@@ -1,0 +1,225 @@
+"""What the forked children do, and the faults that are planted in them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from hydra.core.global_hydra import GlobalHydra
+
+from gantrain.checkpoint import Checkpoints, Retention
+from gantrain.cli.train import main
+from gantrain.records import Records
+from gantrain.trainer import Trainer
+
+
+def train(arguments: list[str], *faults: list[object]) -> None:
+    """Run the ``gantrain`` command; each fault is a function's name and its arguments."""
+    for name, *details in faults:
+        globals()[name](*details)
+    GlobalHydra.instance().clear()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    sys.argv = ["gantrain", *arguments]
+    main()
+
+
+def save_forever(folder: str) -> None:
+    """Save 8 MB without pause, and print every step once it is acknowledged."""
+    checkpoints = Checkpoints(Path(folder), Retention(2))
+    checkpoints.latest()
+    step = max(checkpoints.steps(), default=0)
+    x = torch.zeros(2_000_000)
+    while True:
+        step += 1
+        checkpoints.save(step, {"x": x + step, "step": step})
+        os.write(1, f"{step}\n".encode())
+
+
+def before_call(owner: type, name: str, action: Callable[..., None]) -> None:
+    """Let ``action(self, count)`` run before the count-th call of a method."""
+    method, count = getattr(owner, name), 0
+
+    def counted(self: object, *arguments: object, **options: object) -> object:
+        nonlocal count
+        count += 1
+        action(self, count)
+        return method(self, *arguments, **options)
+
+    setattr(owner, name, counted)
+
+
+def nan_loss(player: str, turn: int, value: float = float("nan"), once: str = "") -> None:
+    """Multiply the loss of a player's turn by NaN; with ``once``, a file, only if that does not exist yet."""
+    from gantrain.losses import Loss
+
+    method = getattr(Loss, f"for_{player}")
+
+    def poisoned(self: Loss, seen: object) -> object:
+        cost = method(self, seen)
+        if seen.index == turn and not (once and Path(once).exists()):
+            if once:
+                Path(once).touch()
+            name = list(cost.terms)[-1]
+            cost.terms[name] = cost.terms[name] * value
+        return cost
+
+    setattr(Loss, f"for_{player}", poisoned)
+
+
+def nan_gradient(player: str, turn: int) -> None:
+    """Make one gradient of a player NaN from the given turn on, while its loss stays finite."""
+
+    def poison(trainer: Trainer, count: int) -> None:
+        if count == turn:
+            parameter = next(getattr(trainer, player).net.parameters())
+            parameter.register_hook(lambda gradient: gradient * float("nan"))
+
+    before_call(Trainer, f"{player}_turn", poison)
+
+
+def nan_pixel(position: int) -> None:
+    """Put one NaN into the batch at a position of the stream."""
+    from gantrain.data import Batches
+
+    following = Batches.next
+
+    def poisoned(self: Batches) -> object:
+        at = self.position
+        samples, labels = following(self)
+        if at == position:
+            samples = samples.clone()
+            samples.view(-1)[0] = float("nan")
+        return samples, labels
+
+    Batches.next = poisoned
+
+
+def huge_scale() -> None:
+    """Start float16's loss scale at 2^60."""
+    from gantrain.turn import Precision
+
+    Precision.scaler = lambda self: torch.amp.GradScaler(self.device.type, init_scale=2.0**60)
+
+
+def file_size_limit(size: int) -> None:
+    """Let no file grow beyond ``size`` bytes: without root, the nearest thing to a full disk (EFBIG)."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def memory_limit(size: int) -> None:
+    """Let the process take at most ``size`` more bytes of address space."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (pages + size, resource.RLIM_INFINITY))
+
+
+def saves_fail(first: int, last: int) -> None:
+    """Let the disk be full for the saves from the first to the last (counted from 1)."""
+    from gantrain.checkpoint import series
+
+    write, count = series.write, 0
+
+    def full(folder: Path, *rest: object) -> None:
+        nonlocal count
+        count += 1
+        if first <= count <= last:
+            folder.mkdir(parents=True)
+            (folder / "state.safetensors").write_bytes(bytes(1000))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(folder, *rest)
+
+    series.write = full
+
+
+def out_of_gpu_memory(turn: int) -> None:
+    """Raise what torch raises when a GPU's memory is full."""
+
+    def full(trainer: object, count: int) -> None:
+        if count == turn:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    before_call(Trainer, "g_turn", full)
+
+
+def slow(phase: str, mark: str) -> None:
+    """Touch ``mark`` and take a second in a phase of the run."""
+
+    def wait(self: object, count: int) -> None:
+        Path(mark).touch()
+        end = time.monotonic() + 1
+        while time.monotonic() < end:  # a signal handler runs between two bytecodes, also while sleeping
+            time.sleep(0.01)
+
+    if phase == "start-up":
+        from gantrain import build
+
+        of_build = build.build_d_and_loss
+
+        def slow_build(*arguments: object) -> object:
+            wait(None, 0)
+            return of_build(*arguments)
+
+        build.build_d_and_loss = slow_build
+    else:
+        owner, name = {
+            "training": (Trainer, "g_turn"),
+            "sampling": (Trainer, "sample"),
+            "saving": (Checkpoints, "_commit"),
+            "logging": (Records, "scalars"),
+        }[phase]
+        before_call(owner, name, wait)
+
+
+def clock_jumps_back() -> None:
+    """Let the wall clock say that it is a day earlier from the second look on."""
+    now, looks = time.time, 0
+
+    def earlier() -> float:
+        nonlocal looks
+        looks += 1
+        return now() - 86400 * (looks > 1)
+
+    time.time = earlier
+
+
+def no_pickle(mark: str) -> None:
+    """Touch ``mark`` and fail where anything is unpickled."""
+    import pickle
+
+    def forbidden(*arguments: object, **options: object) -> None:
+        Path(mark).touch()
+        raise AssertionError("unpickled")
+
+    sys.addaudithook(lambda event, _: forbidden() if event == "pickle.find_class" else None)
+    for name in ("load", "loads", "Unpickler"):
+        setattr(pickle, name, forbidden)
+    torch.load = forbidden
+
+
+def unpickle() -> None:
+    """Unpickle something, past the names that ``no_pickle`` has replaced."""
+    import _pickle
+
+    _pickle.loads(_pickle.dumps(Path("x")))
+
+
+def nan_loss_of_seed(seed: int, turn: int) -> None:
+    """Let D's loss be NaN in one job of a sweep."""
+    from gantrain.losses import Loss
+
+    for_d = Loss.for_d
+
+    def poisoned(self: Loss, seen: object) -> object:
+        cost = for_d(self, seen)
+        if seen.index == turn and torch.initial_seed() == seed:
+            cost.terms["adversarial"] = cost.terms["adversarial"] * float("nan")
+        return cost
+
+    Loss.for_d = poisoned
