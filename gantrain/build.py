@@ -13,7 +13,9 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from gantrain import memory
 from gantrain.checkpoint import Rng
 from gantrain.data import Data, Mixture
 from gantrain.ema import Ema
@@ -55,8 +57,7 @@ def build(cfg: DictConfig) -> Built:
     g = build_player(cfg, "g", data, precision)
     d, loss = build_d_and_loss(cfg, data, precision)
     for name, player in (("g", g), ("d", d)):
-        if cfg.schedule[name] is not None:
-            player.schedule = make(cfg.schedule[name], f"schedule.{name}", optimizer=player.optimizer)
+        player.schedule = build_schedule(cfg, name, player)
     latent_dim = cfg.architecture.latent_dim
     check_shapes(g.net, d.net, latent_dim, data.shape, precision.device)
     check_batch_norm([g.net, d.net], cfg.batch_size)
@@ -155,8 +156,8 @@ def make(node: DictConfig, key: str, **facts: Any) -> Any:
     try:
         return instantiate(node, **facts, _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, GantrainError):
-            raise error.__cause__ from None
+        if isinstance(error.__cause__, GantrainError) or memory.is_full(error.__cause__):
+            raise error.__cause__ from None  # type: ignore[misc]
         reason = first_line(error.__cause__ or error)
         if key.startswith("architecture") and "unexpected keyword" in reason:
             reason += "; if the loss brought it, this architecture does not suit that loss"
@@ -226,6 +227,19 @@ def build_player(cfg: DictConfig, name: str, data: Data, precision: Precision) -
     return Player(net, optimizer, precision.scaler(), cfg.gradient_clip_norm)
 
 
+def build_schedule(cfg: DictConfig, name: str, player: Player) -> LRScheduler | None:
+    """Build the schedule of a player's learning rate, None if it stays."""
+    node, key = cfg.schedule[name], f"schedule.{name}"
+    if node is None:
+        return None
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        raise ConfigError(f"{key} must be null or have a _target_ in torch.optim.lr_scheduler, got {node}")
+    schedule = make(node, key, optimizer=player.optimizer)
+    if not isinstance(schedule, LRScheduler) or isinstance(schedule, ReduceLROnPlateau):
+        raise ConfigError(f"{key}: {node._target_} is no schedule that moves on by itself after every step")
+    return schedule
+
+
 @torch.no_grad()
 def check_shapes(g: nn.Module, d: nn.Module, latent_dim: int, shape: tuple[int, ...], device: torch.device) -> None:
     """Raise ConfigError unless G makes samples of ``shape`` and D gives each a score; one tiny forward of both."""
@@ -233,6 +247,8 @@ def check_shapes(g: nn.Module, d: nn.Module, latent_dim: int, shape: tuple[int, 
         fake = g.eval()(torch.zeros(2, latent_dim, device=device), None)
         scores = d.eval()(fake, None)
     except RuntimeError as error:
+        if memory.is_full(error):
+            raise
         raise ConfigError(f"architecture: the networks do not fit together: {first_line(error)}") from error
     g.train(), d.train()
     if tuple(fake.shape[1:]) != tuple(shape):

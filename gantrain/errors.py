@@ -43,6 +43,10 @@ class DamagedError(CheckpointError):
     """A checkpoint whose bytes are not what its manifest says: another one may do."""
 
 
+class UnreadableError(CheckpointError):
+    """A checkpoint that the disk does not give back, perhaps for the moment: another one may do."""
+
+
 class RunInUseError(GantrainError):
     """Another process trains in the same run directory."""
 

@@ -13,11 +13,15 @@ def explained(batch_size: int) -> Iterator[None]:
     """Turn what Python and torch raise on a full memory into MemoryFullError."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:  # torch's OutOfMemoryError is a RuntimeError; a CPU has only its text
-        kind, text = type(error).__name__, str(error)
-        if not (kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in text):
+    except (MemoryError, RuntimeError) as error:
+        if not is_full(error):
             raise
         raise MemoryFullError(
             f"out of memory ({first_line(error)[:120]}). A smaller batch_size than {batch_size}, a narrower "
             "architecture, or precision=bf16 needs less"
         ) from error
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Tell whether an error says that the memory is full; torch's own is a RuntimeError, on a CPU only by its text."""
+    return type(error).__name__ in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error)

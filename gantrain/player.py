@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from gantrain import tree
+from gantrain.errors import ConfigError, first_line
+
 UNMEASURED = torch.tensor(float("nan"))
 
 
@@ -51,12 +54,13 @@ class Player:
         self.skipped = torch.zeros((), device=next(net.parameters()).device)  # turns that float16 had to leave out
 
     def is_lost(self, loss: Tensor) -> Tensor:
-        """Tell, as a boolean scalar on the device, whether ``loss`` is not finite and no skipped step can mend that.
+        """Tell, as a boolean scalar on the device, whether ``loss`` is not finite and no skipped turn can mend that.
 
-        In float16 an overflow shrinks the scaler's scale; once that has come down to 1, it was not the scale.
+        In float16 an overflow of loss or gradients shrinks the scaler's scale; once that has come down to 1 and there
+        still is one, it was not the scale.
         """
         lost = ~loss.detach().isfinite()
-        return lost & (self._scale <= 1) if self.scaler.is_enabled() else lost
+        return (lost & (self._scale <= 1)) | (self._scale < 1) if self.scaler.is_enabled() else lost
 
     @property
     def _scale(self) -> Tensor:
@@ -89,9 +93,16 @@ class Player:
         return norm
 
     def end_step(self) -> None:
-        """Move the learning rate on, after every step of the game."""
-        if self.schedule is not None:
-            self.schedule.step()
+        """Move the learning rate on, after every step of the game.
+
+        Raises:
+            ConfigError: if the schedule is over before the run.
+        """
+        try:
+            if self.schedule is not None:
+                self.schedule.step()
+        except ValueError as error:
+            raise ConfigError(f"schedule: {first_line(error)}") from error
 
     @property
     def learning_rate(self) -> float:
@@ -125,5 +136,10 @@ class Player:
         # contiguous must take the weight's (channels-last) layout again.
         for parameter, moments in self.optimizer.state.items():
             for name, value in moments.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                if not isinstance(value, Tensor | int | float):
+                    raise ValueError(f"the optimizer's {name} is a {type(value).__name__}")
+                if isinstance(value, Tensor) and value.ndim == parameter.ndim:
+                    if any(a not in (1, b) for a, b in zip(value.shape, parameter.shape, strict=True)):
+                        raise ValueError(f"the optimizer's {name} is {tree.describe(value)}, of another weight")
+                    if value.shape == parameter.shape:
+                        moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

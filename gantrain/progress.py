@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -11,6 +14,48 @@ from tqdm import tqdm
 def bar(**options: Any) -> tqdm[Any]:
     """Return a tqdm bar on stderr: redrawn several times a second on a terminal, every 20 s elsewhere."""
     return tqdm(dynamic_ncols=True, mininterval=0.2 if sys.stderr.isatty() else 20, **options)
+
+
+class Unbreakable:
+    """A stream whose reader may leave: then what is written goes nowhere, and the program lives on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or not."""
+        with self._tolerant():
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or not."""
+        with self._tolerant():
+            self.stream.flush()
+
+    @contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            # The stream still holds the text, and would fail again when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def unbreakable() -> Iterator[None]:
+    """Make stdout and stderr unbreakable inside the block: ``gantrain | tee`` loses tee to the same Ctrl-C."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = Unbreakable(before[0]), Unbreakable(before[1])
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before
 
 
 def say(text: str) -> None:

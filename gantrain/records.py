@@ -71,8 +71,9 @@ class Records:
         self._on_board(lambda board: [board._get_file_writer().add_summary(s) for s in (experiment, start)])
 
     def flush(self) -> None:
-        """Hand everything written so far to the operating system; open TensorBoard's file again if it had failed."""
+        """Force the metrics to disk, hand TensorBoard's events over, and open their file again if it had failed."""
         with self._forgiven():
+            storage.sync(self.run.metrics_file)
             if self._board is None:
                 self._board = SummaryWriter(str(self.run.path / "tb"))
         self._on_board(SummaryWriter.flush)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -11,7 +12,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -53,7 +54,7 @@ class RunDirectory:
         """
         self.refuse_if_in_use()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            storage.make_folder(self.path)
             # lockf, not flock: the lock must not live on in child processes when this one is killed.
             lock = (self.path / "run.lock").open("a+")
         except OSError as error:
@@ -61,10 +62,11 @@ class RunDirectory:
         with lock:
             if not acquired(lock.fileno(), fcntl.LOCK_EX):
                 raise self._in_use()
-            lock.truncate(0)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
-            lock.flush()
+            with self.disk_errors():
+                lock.truncate(0)
+                lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
+                lock.flush()
             self._held.add(self.path.resolve())
             try:
                 yield
@@ -87,8 +89,9 @@ class RunDirectory:
             raise self._in_use()
 
     def _in_use(self) -> RunInUseError:
-        owner = (self.path / "run.lock").read_text().strip() if self.path.resolve() not in self._held else ""
-        return RunInUseError(f"{self.path} is in use by {owner or f'process {os.getpid()}'}")
+        mine = self.path.resolve() in self._held
+        owner = f"this process, {os.getpid()}" if mine else (self.path / "run.lock").read_text().strip()
+        return RunInUseError(f"{self.path} is in use by {owner or 'another process'}")
 
     def status(self) -> dict[str, Any]:
         """Return the last recorded status, {} if there is none."""
@@ -108,33 +111,43 @@ class RunDirectory:
         try:
             storage.write_durably(self.path / "status.json", json.dumps(content) + "\n")
         except OSError as error:
-            raise DiskError(f"{self.path / 'status.json'} cannot be written ({first_line(error)})") from error
+            raise DiskError(
+                f"{self.path / 'status.json'} cannot be written ({first_line(error)}); free some space"
+            ) from error
+
+    @contextmanager
+    def disk_errors(self) -> Iterator[None]:
+        """Turn what the disk refuses inside the block into DiskError."""
+        try:
+            yield
+        except BrokenPipeError:  # whoever read our output has gone: no matter of the disk
+            raise
+        except OSError as error:
+            raise DiskError(
+                f"{self.path} cannot be used ({first_line(error)}); free some space, or choose another run.dir"
+            ) from error
 
     @contextmanager
     def recording(self, facts: Callable[[], dict[str, Any]]) -> Iterator[None]:
         """Record in status.json that the work inside runs, and how it ended, with what ``facts()`` says then.
 
-        The traceback of an error goes to ``error.log``. What the disk refused becomes a DiskError.
+        The traceback of an error goes to ``error.log``.
         """
         self.write_status("running", facts())
         (self.path / "error.log").unlink(missing_ok=True)
         try:
-            yield
+            with self.disk_errors():
+                yield
         except Exception as error:
-            failure = error
-            if isinstance(error, OSError) and not isinstance(error, GantrainError):
-                failure = DiskError(f"{self.path} cannot be written ({first_line(error)})")
-            code = failure.exit_code if isinstance(failure, GantrainError) else 1
+            code = error.exit_code if isinstance(error, GantrainError) else 1
             state = {DivergedError.exit_code: "diverged", StoppedError.exit_code: "stopped"}.get(code, "failed")
             try:
-                self.write_status(state, facts(), code, str(failure))
                 if state != "stopped":
                     (self.path / "error.log").write_text("".join(traceback.format_exception(error)))
-            except (DiskError, OSError) as unwritten:
+                self.write_status(state, facts(), code, str(error))
+            except Exception as unwritten:  # a full disk; or a GPU that answers nothing more, not even for the facts
                 say(f"how it ended is not recorded: {first_line(unwritten)}")
-            if failure is error:
-                raise
-            raise failure from error
+            raise
         self.write_status("finished", facts(), 0)
 
     def write_config(self, text: str) -> None:
@@ -142,7 +155,9 @@ class RunDirectory:
         try:
             storage.write_durably(self.path / "config.yaml", text)
         except OSError as error:
-            raise DiskError(f"{self.path / 'config.yaml'} cannot be written ({first_line(error)})") from error
+            raise DiskError(
+                f"{self.path / 'config.yaml'} cannot be written ({first_line(error)}); free some space"
+            ) from error
 
     @property
     def metrics_file(self) -> Path:
@@ -179,7 +194,9 @@ def acquired(descriptor: int, kind: int) -> bool:
     for _ in range(5):
         try:
             fcntl.lockf(descriptor, kind | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise
             time.sleep(0.02)
         else:
             return True
@@ -194,7 +211,8 @@ def digest(text: str) -> str:
 class StopSignal:
     """Ctrl-C, SIGTERM and SIGUSR1 set a flag that training reads between steps; a second Ctrl-C exits at once.
 
-    Before training there is nothing to save, and until ``patient`` is set the first signal ends the work at once.
+    Until ``patient`` is set there is nothing to save, and the first signal ends the process at once, with the same
+    exit code. (An exception would not do: it may be raised, and caught, in the middle of somebody else's import.)
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -206,18 +224,15 @@ class StopSignal:
     def __bool__(self) -> bool:
         return self.name is not None
 
-    def check(self) -> None:
-        """Raise StoppedError if a signal has come."""
-        if self:
-            raise StoppedError(f"stopped by {self.name} before the first step; run the same command again to start")
-
     def _set(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self:
             os._exit(130)
         self.name = signal.Signals(number).name
+        then = "stopping after this step; Ctrl-C again leaves at once" if self.patient else "stopped before training"
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, f"\n{self.name}: {then}\n".encode())
         if not self.patient:
-            self.check()
-        os.write(2, f"\n{self.name}: stopping after this step; Ctrl-C again leaves at once\n".encode())
+            os._exit(StoppedError.exit_code)
 
     @contextmanager
     def listening(self) -> Iterator[None]:

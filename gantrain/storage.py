@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,20 @@ def write_durably(path: Path, text: str) -> None:
     sync(temporary)
     temporary.replace(path)
     sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing, so that a power cut leaves them there."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync(folder.parent)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step in a checkpoint folder's name, -1 if it is no checkpoint."""
+    match = re.fullmatch(r"step-(\d{9,18})", checkpoint.name)
+    return int(match[1]) if match else -1
 
 
 def sha256(path: Path) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gantrain import tree
+from gantrain import memory, tree
 from gantrain.checkpoint import Checkpoints, Rng
 from gantrain.data import Batches
 from gantrain.ema import Ema
@@ -91,6 +91,7 @@ class Trainer:
                 progress.update()
                 if measure:
                     clock = self.log(records, progress, clock)
+                    checkpoints.check_best([*self.scalars, *self.logged])
                 self.keep(records, checkpoints, stop)
 
     def d_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
@@ -141,7 +142,8 @@ class Trainer:
     def refuse_lost(self) -> None:
         """Raise DivergedError if a loss has not been finite since the last call."""
         if self.lost:
-            raise diverged(self.step, {name: value.item() for name, value in self.scalars.items()})
+            measured = {name: value.item() for name, value in self.scalars.items() if "gradient_norm" not in name}
+            raise diverged(self.step, measured)
 
     def log(self, records: Records, progress: tqdm[Any], clock: tuple[float, int]) -> tuple[float, int]:
         """Write the latest scalars; refuse to go on if one is not finite. Returns the time and step of this call."""
@@ -177,7 +179,7 @@ class Trainer:
             last = stopping or self.step == self.total_steps
             checkpoints.save(self.step, self.state_dict(), self.logged, last)
         if stopping and self.step < self.total_steps:
-            raise StoppedError(f"stopped at step {self.step:,}, state saved; run the same command again to go on")
+            raise StoppedError(f"stopped at step {self.step:,}, state saved; the same command with resume=auto goes on")
 
     def draw(self, records: Records) -> None:
         """Draw the grid latents through the averaged G and through G as it is."""
@@ -216,6 +218,8 @@ class Trainer:
             scalars = {name: value.to(self.precision.device) for name, value in state["scalars"].items()}
             self.scalars = {name: value.reshape(()) for name, value in scalars.items()}
         except Exception as error:  # of the right build, but a stranger wrote it
+            if memory.is_full(error):
+                raise
             raise CheckpointError(f"the checkpoint cannot be restored: {first_line(error)}") from error
         self.step, self.rollbacks = state["step"], state["rollbacks"]
         self.lost.zero_()
@@ -234,7 +238,7 @@ class Trainer:
 
 def diverged(step: int, values: dict[str, float]) -> DivergedError:
     """Return the error that names the first value that is not finite."""
-    name = next((name for name, value in values.items() if not math.isfinite(value)), "a loss")
+    name = next((name for name, value in values.items() if not math.isfinite(value)), "a loss or gradient")
     return DivergedError(
         f"{name} is {values.get(name, 'not finite')} at step {step:,}. "
         "A smaller learning rate, gradient_clip_norm=1, precision=fp32 or nonfinite.policy=rollback may help"

@@ -19,25 +19,28 @@ def flatten(value: Any, path: str = "") -> tuple[Any, dict[str, Tensor]]:
         TypeError: for a leaf or key of any other type; the text names its path.
     """
     tensors: dict[str, Tensor] = {}
-    return _flatten(value, path, tensors), tensors
+    return _flatten(value, path, tensors, set()), tensors
 
 
-def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+def _flatten(value: Any, path: str, tensors: dict[str, Tensor], stored: set[int]) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Tensor):
         tensor = value.detach().cpu().contiguous()
-        stored = {t.data_ptr() for t in tensors.values() if t.numel()}
         # Tied weights are stored twice: safetensors has no way to say that two names are one tensor.
         tensors[path] = tensor.clone() if tensor.data_ptr() in stored else tensor
+        if tensor.numel():
+            stored.add(tensor.data_ptr())
         return {"tensor": path}
     if type(value) in (list, tuple):
-        return {type(value).__name__: [_flatten(item, f"{path}.{k}", tensors) for k, item in enumerate(value)]}
+        return {type(value).__name__: [_flatten(item, f"{path}.{k}", tensors, stored) for k, item in enumerate(value)]}
     if isinstance(value, dict):
         for key in value:
             if type(key) not in (str, int):
                 raise TypeError(f"cannot save {path}: key {key!r} is neither str nor int")
-        pairs = [[key, _flatten(item, f"{path}.{key}" if path else str(key), tensors)] for key, item in value.items()]
+        pairs = [
+            [key, _flatten(item, f"{path}.{key}" if path else str(key), tensors, stored)] for key, item in value.items()
+        ]
         return {"dict": pairs}
     raise TypeError(f"cannot save {path}: {type(value).__name__} is not plain data")
 
@@ -69,13 +72,18 @@ def first_nonfinite(tensors: dict[str, Tensor]) -> str | None:
     return None
 
 
+OPTIONAL = "state.rng."  # a generator may hold no second normal number, and another machine no GPU
+
+
 def misfit(own: Any, stored: Any, path: str = "state") -> str | None:
     """Return in words where ``stored`` is not of the same build as ``own``, None if it fits.
 
-    Names, types, shapes and number formats count, values do not. What is empty or None on one side may be filled later:
-    an optimizer has no moments before its first step.
+    Names, types, shapes and number formats count, values do not, but a count is never negative. What is empty on one
+    side may be filled later: an optimizer has no moments before its first step.
     """
-    if own is None or stored is None or (isinstance(own, dict) and isinstance(stored, dict) and not (own and stored)):
+    if own is None or (stored is None and path.startswith(OPTIONAL)):
+        return None
+    if isinstance(own, dict) and isinstance(stored, dict) and not (own and stored):
         return None
     if isinstance(own, Tensor) and isinstance(stored, Tensor):
         if (own.shape, own.dtype) == (stored.shape, stored.dtype):
@@ -87,7 +95,9 @@ def misfit(own: Any, stored: Any, path: str = "state") -> str | None:
         pairs = [(f"{path}.{key}", own[key], stored[key]) for key in own]
     elif isinstance(own, list | tuple) and type(own) is type(stored) and len(own) == len(stored):
         pairs = [(f"{path}.{k}", *both) for k, both in enumerate(zip(own, stored, strict=True))]
-    elif type(own) is type(stored) or {type(own), type(stored)} == {int, float}:
+    elif type(own) is int and type(stored) is int and own >= 0 > stored:
+        return f"{path} is {stored}"
+    elif type(own) is type(stored) or (type(own) is float and type(stored) is int):
         return None
     else:
         return f"{path} is a {type(own).__name__} here and a {type(stored).__name__} there"

@@ -328,7 +328,7 @@ def test_a_checkpoint_of_another_configuration_is_refused_before_anything_is_wri
     # Without the configuration beside it, what does not fit is still said in one line.
     (tmp_path / "first" / "config.yaml").unlink()
     misfit = gantrain(*TINY, "data=ring", "run.dir=second", resume, "architecture.generator.width=32")
-    assert misfit.exit_code == 5 and "does not fit" in misfit.err and "Traceback" not in misfit.err
+    assert misfit.exit_code == 2 and "saved with other settings" in misfit.err and "Traceback" not in misfit.err
 
 
 def test_a_refusal_leaves_a_finished_run_finished(gantrain: Command, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 
-def environment(device: torch.device, data: object) -> dict[str, Any]:
+def environment(device: torch.device, data: str) -> dict[str, Any]:
     """Return the facts, in the words that a resumed run prints if one has changed."""
     gpu = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
     return {
@@ -19,7 +19,7 @@ def environment(device: torch.device, data: object) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": f"{device}{gpu}",
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "data": str(data),
+        "data": data,
     }
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 import gantrain
 from gantrain import storage, tree
-from gantrain.errors import CheckpointError, DamagedError, DivergedError, first_line
+from gantrain.errors import CheckpointError, DamagedError, DivergedError, UnreadableError, first_line
 
 FORMAT = 1
 TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
@@ -38,7 +37,7 @@ def write(folder: Path, step: int, state: dict[str, Any], extra: dict[str, Any])
     twin, tensors = tree.flatten(state)
     if (path := tree.first_nonfinite(tensors)) is not None:
         raise DivergedError(f"step {step}: {path} is not finite; the last good checkpoint is kept")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    storage.make_folder(folder.parent)
     storage.require_space(folder.parent, int(1.5 * sum(tensor.nbytes for tensor in tensors.values())))
     folder.mkdir()
     try:
@@ -71,7 +70,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Raises:
         DamagedError: if it is incomplete or has changed since it was written.
-        CheckpointError: if it is of another format, or the disk cannot read it.
+        UnreadableError: if the disk cannot read it.
+        CheckpointError: if it is of another format.
     """
     manifest = read_manifest(folder)
     try:
@@ -86,7 +86,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except BROKEN as error:
         raise DamagedError(f"{folder} is damaged: {type(error).__name__} {first_line(error)}") from error
     except OSError as error:
-        raise CheckpointError(f"{folder} cannot be read: {first_line(error)}") from error
+        raise UnreadableError(f"{folder} cannot be read: {first_line(error)}") from error
     return manifest, state
 
 
@@ -94,7 +94,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return a checkpoint's manifest; the files that it describes are not looked at.
 
     Raises:
-        DamagedError, CheckpointError: as ``read`` does.
+        DamagedError, UnreadableError, CheckpointError: as ``read`` does.
     """
     path = folder / MANIFEST
     try:
@@ -108,12 +108,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise CheckpointError(
                 f"{folder} has format {manifest['format']}, this gantrain {gantrain.__version__} reads format {FORMAT}"
             )
-        if not isinstance(manifest["step"], int) or step_of(folder) not in (manifest["step"], -1):
+        if not isinstance(manifest["step"], int) or storage.step_of(folder) not in (manifest["step"], -1):
             raise DamagedError(f"{folder} is damaged: its manifest is of step {manifest['step']}")
     except BROKEN as error:
         raise DamagedError(f"{folder} is damaged: {type(error).__name__} {first_line(error)}") from error
     except OSError as error:
-        raise CheckpointError(f"{folder} cannot be read: {first_line(error)}") from error
+        raise UnreadableError(f"{folder} cannot be read: {first_line(error)}") from error
     return manifest
 
 
@@ -123,9 +123,3 @@ def check_plain(path: Path, largest: int | None) -> None:
         raise DamagedError(f"{path.parent} is damaged: {path.name} is {'not a file' if path.exists() else 'missing'}")
     if largest is not None and path.stat().st_size > largest:
         raise DamagedError(f"{path.parent} is damaged: {path.name} has {path.stat().st_size:,} bytes")
-
-
-def step_of(folder: Path) -> int:
-    """Return the step in a checkpoint folder's name, -1 if it is no checkpoint."""
-    match = re.fullmatch(r"step-(\d{9,18})", folder.name)
-    return int(match[1]) if match else -1

@@ -6,15 +6,16 @@ byte. A damaged checkpoint is set aside in ``damaged/``, and the one before it i
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gantrain import storage
-from gantrain.checkpoint.format import read, read_manifest, step_of, write
+from gantrain.checkpoint.format import read, read_manifest, write
 from gantrain.checkpoint.retention import Retention
-from gantrain.errors import CheckpointError, ConfigError, DamagedError, DiskError, first_line
+from gantrain.errors import CheckpointError, ConfigError, DamagedError, DiskError, UnreadableError, first_line
 from gantrain.progress import say
 
 GIVE_UP = 3  # failed saves in a row
@@ -42,7 +43,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Return the steps saved, oldest first."""
-        return sorted(step for entry in self._entries() if (step := step_of(entry)) >= 0)
+        return sorted(step for entry in self._entries() if (step := storage.step_of(entry)) >= 0)
 
     def path(self, step: int) -> Path:
         """Return the folder of a step's checkpoint."""
@@ -64,7 +65,6 @@ class Checkpoints:
         Raises:
             DivergedError: if a tensor is not finite; nothing is written then.
             DiskError: if this was the third failure in a row, or the last save of all.
-            ConfigError: if ``Retention.best`` is no logged value; the state has been saved.
         """
         metrics = dict(metrics or {})
         temporary = self.folder / f".tmp-step-{step:09d}"
@@ -78,9 +78,6 @@ class Checkpoints:
         else:
             self.failed_in_a_row = 0
             self._remove_old()
-            if metrics and self.keep.best not in (None, *metrics):
-                names = ", ".join(sorted(metrics))
-                raise ConfigError(f"checkpoint.keep_best={self.keep.best} is not a logged value; there are {names}")
 
     def latest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return (manifest, state) of the newest checkpoint that verifies, None if there is none at all.
@@ -98,6 +95,8 @@ class Checkpoints:
             except DamagedError as error:
                 self._set_aside(self.path(step))
                 self.warn(f"{error}; moved to {self.folder / 'damaged'}")
+            except UnreadableError as error:
+                self.warn(f"{error}; the one before it is used")
         if found or any((self.folder / "damaged").glob("*")):
             raise CheckpointError(f"no usable checkpoint is left in {self.folder}; start again with resume=never")
         return None
@@ -110,10 +109,16 @@ class Checkpoints:
                 "use resume=auto, remove them, or choose another run.dir"
             )
 
+    def check_best(self, names: Iterable[str]) -> None:
+        """Raise ConfigError unless what the best checkpoint is chosen by is among the logged names."""
+        if self.keep.best is not None and self.keep.best not in names:
+            known = ", ".join(sorted(names))
+            raise ConfigError(f"checkpoint.keep_best={self.keep.best} is not a logged value; there are {known}")
+
     def sweep(self) -> None:
         """Remove what killed saves and removals have left."""
         for entry in self._entries():
-            if entry.name.startswith((".tmp-", ".del-")):
+            if entry.name.startswith((".tmp-", ".del-")) and entry.is_dir():
                 shutil.rmtree(entry)
 
     def _entries(self) -> list[Path]:
@@ -164,5 +169,5 @@ class Checkpoints:
     def _set_aside(self, checkpoint: Path) -> None:
         damaged = self.folder / "damaged"
         damaged.mkdir(exist_ok=True)
-        shutil.rmtree(damaged / checkpoint.name, ignore_errors=True)
-        checkpoint.rename(damaged / checkpoint.name)
+        places = (damaged / f"{checkpoint.name}{f'-{k}' if k > 1 else ''}" for k in itertools.count(1))
+        checkpoint.rename(next(place for place in places if not place.exists()))

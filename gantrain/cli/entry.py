@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.cli import overrides, summary
 from gantrain.errors import ConfigError, GantrainError, StoppedError
+from gantrain.progress import unbreakable
 from gantrain.run import StopSignal
 from gantrain.schema import one_line
 
@@ -69,7 +70,7 @@ def start(command: Callable[[], None], config_name: str) -> None:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.path.append(str(Path.cwd()))  # so that _target_ may name a module of the user's own, beside the command
-    with tempfile.TemporaryDirectory(prefix="gantrain-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="gantrain-") as scratch, unbreakable():
         try:
             sys.argv[1:] = prepared(sys.argv[1:], scratch)
             with StopSignal().listening():  # for what lies before and between jobs
@@ -81,8 +82,6 @@ def start(command: Callable[[], None], config_name: str) -> None:
         except (HydraException, OmegaConfBaseException) as error:
             with initialize_config_module("gantrain.configs", version_base="1.3"):
                 sys.exit(fail(ConfigError(explained(error, sys.argv[1:], config_name))))
-        except BrokenPipeError:  # gantrain --help | head
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def prepared(arguments: list[str], scratch: str) -> list[str]:

@@ -24,7 +24,7 @@ from gantrain.run import RunDirectory
 IN_THE_PATH = ("data", "architecture", "loss")
 CARRYING_OUT = (
     *("run.", "hydra", "resume", "device", "deterministic", "trusted_modules"),
-    *("log.", "samples.", "checkpoint.", "nonfinite.", "data.in_memory", "data.timeout"),
+    *("log.", "samples.", "checkpoint.", "nonfinite.", "data.in_memory", "data.on_bad", "data.timeout"),
 )
 """Settings of where and how a run is carried out and recorded, not of which run it is."""
 
@@ -155,16 +155,21 @@ def stored(run: RunDirectory, text: str) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
+def compared(content: dict[str, Any]) -> dict[str, Any]:
+    """Return, by dotted key, the settings in which two runs must agree for one to go on from the other."""
+    return {key: value for key, value in flat(content) if not key.startswith(("total_steps", *CARRYING_OUT))}
+
+
 def check_same_run(cfg: DictConfig, run: RunDirectory) -> None:
     """Raise ConfigError if the directory holds a run of another configuration; some settings may change."""
     text = run.read_config()
     if text is None:
         return
-    before, after = dict(flat(stored(run, text))), dict(flat(plain(cfg)))
+    before, after = compared(stored(run, text)), compared(plain(cfg))
     differing = [
         f"{key}: {before.get(key)} → {after.get(key)}"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and not key.startswith(("total_steps", *CARRYING_OUT))
+        if before.get(key) != after.get(key)
     ]
     if differing:
         raise ConfigError(f"{run.path} holds another run ({'; '.join(differing)}); choose another run.dir")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from gantrain.cli.overrides import check_same_run
-from gantrain.errors import ConfigError
+from gantrain.errors import CheckpointError, ConfigError
 from gantrain.run import RunDirectory
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Found = tuple[dict[str, Any], dict[str, Any]]
 """A checkpoint's manifest and state."""
 
 
-def named_checkpoint(cfg: DictConfig, checkpoints: Checkpoints) -> Found | None:
+def named_checkpoint(cfg: DictConfig, checkpoints: Checkpoints, settings: str) -> Found | None:
     """Return the checkpoint that ``resume=PATH`` names, None for auto and never; nothing has been written yet.
 
     Raises:
@@ -33,12 +33,40 @@ def named_checkpoint(cfg: DictConfig, checkpoints: Checkpoints) -> Found | None:
     if cfg.resume == "never":
         checkpoints.refuse_beyond(-1)
         return None
-    folder = Path(cfg.resume)
+    folder = Path(cfg.resume).resolve()
     found = read(folder)
-    check_same_run(cfg, RunDirectory(folder.absolute().parent.parent))
+    check_same_run(cfg, RunDirectory(folder.parent.parent))
+    check_settings(found, folder, settings)
     check_not_beyond(found, cfg.total_steps)
     checkpoints.refuse_beyond(found[0]["step"])
     return found
+
+
+def newest(run: RunDirectory, checkpoints: Checkpoints, settings: str) -> Found | None:
+    """Return the newest usable checkpoint of a run, None for a run that has none yet.
+
+    Raises:
+        CheckpointError: if it had some, and none is left.
+        ConfigError: if it is of another configuration.
+    """
+    found = checkpoints.latest()
+    status = run.status()
+    if found is None and status.get("state") in ("finished", "stopped"):
+        raise CheckpointError(
+            f"{run.path} is {status['state']} at step {status.get('step')}, but {checkpoints.folder} is empty or gone; "
+            "start again with resume=never"
+        )
+    if found is not None:
+        check_settings(found, checkpoints.path(found[0]["step"]), settings)
+    return found
+
+
+def check_settings(found: Found, folder: Path, settings: str) -> None:
+    """Raise ConfigError if a checkpoint was saved under other settings; for want of a config.yaml, by digest alone."""
+    if found[0].get("settings", settings) != settings:
+        raise ConfigError(
+            f"{folder} was saved with other settings than these, and there is no config.yaml that lists them"
+        )
 
 
 def check_not_beyond(found: Found, total_steps: int) -> None:
@@ -62,6 +90,8 @@ def restore(trainer: Trainer, found: Found | None, checkpoints: Checkpoints, now
         return
     check_not_beyond(found, trainer.total_steps)
     manifest, state = found
+    if state.get("step") != manifest["step"]:
+        raise CheckpointError(f"the checkpoint of step {manifest['step']} holds the state of step {state.get('step')}")
     trainer.load_state_dict(state)
     trainer.logged = dict(manifest.get("metrics", {}))
     departures = list(manifest.get("departures", []))

@@ -67,15 +67,17 @@ def describe(run: RunDirectory) -> dict[str, Any]:
     last = next(iter(deque(run.metrics(), maxlen=1)), {})
     recorded = str(status.get("state", "unknown"))
     state = "running" if run.is_in_use() else "killed" if recorded == "running" else recorded
-    step = max(status.get("step", 0), last.get("step", 0)) if state in ("running", "killed") else status.get("step", 0)
+    recorded_step = status["step"] if isinstance(status.get("step"), int) else 0
+    step = max(recorded_step, last.get("step", 0)) if state in ("running", "killed") else recorded_step
     total, speed = status.get("total_steps"), last.get("speed/steps_per_s")
+    saved = map(storage.step_of, run.path.glob("checkpoints/step-*"))
     return {
         "run": str(run.path),
         "state": state,
         "step": step,
         "total_steps": total,
         "seconds_left": (total - step) / speed if state == "running" and total and speed else None,
-        "checkpoint": max((int(path.name[5:]) for path in run.path.glob("checkpoints/step-*")), default=None),
+        "checkpoint": max((step for step in saved if step >= 0), default=None),
         "exit_code": {"running": None, "killed": KILLED}.get(state, status.get("exit_code")),
         "reason": status.get("reason", ""),
         "counters": status.get("counters", {}),

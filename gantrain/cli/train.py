@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -11,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from gantrain import memory
 from gantrain.cli import resume, summary
 from gantrain.cli.entry import in_sweep, reported, start
-from gantrain.cli.overrides import check_kinds, check_same_run, run_directory
+from gantrain.cli.overrides import check_kinds, check_same_run, compared, plain, run_directory
 from gantrain.errors import DivergedError, StoppedError
 from gantrain.progress import say
 from gantrain.run import RunDirectory, StopSignal, digest
@@ -59,14 +60,15 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> None:
 
     with memory.explained(cfg.batch_size):
         built = build(cfg)
-    stop.check()
     trainer = built.trainer
     text = OmegaConf.to_yaml(cfg)
-    now = environment(trainer.precision.device, built.data)
+    now = environment(trainer.precision.device, built.data.fingerprint())
     kept = cfg.checkpoint
     keep = Retention(kept.keep_last, kept.keep_every, kept.keep_best, kept.best_is == "highest")
-    checkpoints = Checkpoints(run.path / "checkpoints", keep, {"config": digest(text)} | now)
-    given = resume.named_checkpoint(cfg, checkpoints)
+    settings = digest(json.dumps(compared(plain(cfg)), sort_keys=True))
+    facts_of_run = {"config": digest(text), "settings": settings}
+    checkpoints = Checkpoints(run.path / "checkpoints", keep, facts_of_run | now)
+    given = resume.named_checkpoint(cfg, checkpoints, settings)
     print(summary.table(cfg, run.path, built))
 
     def facts() -> dict[str, Any]:
@@ -81,12 +83,17 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> None:
         departures = checkpoints.extra["departures"]
         return {"step": trainer.step, "total_steps": cfg.total_steps, "counters": counters, "departures": departures}
 
-    with run.open():
+    with run.open(), run.disk_errors():
         if built.data.skipped:
             (run.path / "skipped_images.txt").write_text("\n".join(built.data.skipped) + "\n")
         check_same_run(cfg, run)  # again: until now another process may have started a run here
+        if cfg.resume == "auto":
+            given = resume.newest(run, checkpoints, settings)
+        elif cfg.resume == "never":
+            checkpoints.refuse_beyond(-1)
         checkpoints.sweep()
-        resume.restore(trainer, checkpoints.latest() if cfg.resume == "auto" else given, checkpoints, now)
+        with memory.explained(cfg.batch_size):
+            resume.restore(trainer, given, checkpoints, now)
         run.write_config(text)
         with run.recording(facts), memory.explained(cfg.batch_size):
             stop.patient = True
@@ -112,9 +119,10 @@ def play(cfg: DictConfig, built: Built, run: RunDirectory, checkpoints: Checkpoi
         except DivergedError as error:
             if cfg.nonfinite.policy == "stop":
                 raise
-            if trainer.rollbacks == cfg.nonfinite.max_rollbacks:
+            if trainer.rollbacks >= cfg.nonfinite.max_rollbacks:
                 raise DivergedError(f"{error} (after {trainer.rollbacks} rollbacks)") from error
             if (found := checkpoints.latest()) is None:
                 raise DivergedError(f"{error} (there is no checkpoint to roll back to)") from error
             trainer.go_on_elsewhere(found[1], cfg.seed)
+            trainer.logged = dict(found[0]["metrics"])
             say(f"{error}. Rolled back to step {trainer.step:,}, to go on with other data and random numbers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 from collections import deque
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -167,6 +169,7 @@ class ImageFolder(Data):
             raise ConfigError(f"data.timeout must be above 0, got {timeout}")
         if in_memory not in (None, True, False):
             raise ConfigError(f"data.in_memory must be true, false or null, got {in_memory!r}")
+        self.root = Path(str(root)).expanduser()
         self.paths, self.labels, self.classes = find_images(root)
         self.size, self.fit, self.flip, self.timeout = size, fit, flip, timeout
         if on_bad == "skip":
@@ -179,6 +182,11 @@ class ImageFolder(Data):
 
     def __str__(self) -> str:
         return f"{len(self.paths):,} images {super().__str__()}"
+
+    def fingerprint(self) -> str:
+        """Return the description and a digest of every file's name and size."""
+        files = "\n".join(f"{path.relative_to(self.root)} {path.stat().st_size}" for path in self.paths)
+        return f"{self} ({hashlib.sha256(files.encode()).hexdigest()[:12]}, Pillow {PIL.__version__})"
 
     def read(self, path: Path) -> np.ndarray:
         """Return one image as bytes (size, size, channels), upright, converted, and fitted to the size."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -61,6 +62,10 @@ class Data(ABC):
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
         """Return endless batches on ``device``; which samples come when depends on ``seed`` and position alone."""
 
+    def fingerprint(self) -> str:
+        """Return a text that changes when the samples do, as far as that can be seen quickly."""
+        return str(self)
+
     def __str__(self) -> str:
         """Describe the set in a few words."""
         size = "×".join(map(str, self.shape))
@@ -117,6 +122,11 @@ class Images(Data):
 
     def __str__(self) -> str:
         return f"{len(self.pixels):,} images {super().__str__()}"
+
+    def fingerprint(self) -> str:
+        """Return the description and a digest of every pixel."""
+        pixels = self.pixels.permute(0, 2, 3, 1).contiguous()  # the order in which most sets are held: no copy
+        return f"{self} ({hashlib.sha256(pixels.numpy().data).hexdigest()[:12]})"
 
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
         """Return batches of images in [-1, 1] and their labels."""

@@ -8,7 +8,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -25,10 +26,25 @@ def train(arguments: list[str], *faults: list[object]) -> None:
     for name, *details in faults:
         globals()[name](*details)
     GlobalHydra.instance().clear()
+    sys.argv = ["gantrain", *arguments]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    sys.argv = ["gantrain", *arguments]
     main()
+
+
+def announce() -> None:
+    """Print ``ready`` as soon as signals are listened to."""
+    from gantrain.run import StopSignal
+
+    listening = StopSignal.listening
+
+    @contextmanager
+    def announced(self: StopSignal) -> Iterator[None]:
+        with listening(self):
+            os.write(1, b"ready\n")
+            yield
+
+    StopSignal.listening = announced
 
 
 def save_forever(folder: str) -> None:
@@ -83,6 +99,33 @@ def nan_gradient(player: str, turn: int) -> None:
             parameter.register_hook(lambda gradient: gradient * float("nan"))
 
     before_call(Trainer, f"{player}_turn", poison)
+
+
+def nan_before_a_rollback(step: int) -> None:
+    """Make a weight of D NaN at a step until the run has rolled back."""
+
+    def poison(trainer: Trainer, count: int) -> None:
+        if trainer.step == step and trainer.rollbacks == 0:
+            with torch.no_grad():
+                next(trainer.d.net.parameters()).fill_(float("nan"))
+
+    before_call(Trainer, "d_turn", poison)
+
+
+def slow_after_rollback(mark: str) -> None:
+    """Touch ``mark`` and wait at the first step after a rollback."""
+
+    def wait(trainer: Trainer, count: int) -> None:
+        if trainer.rollbacks:
+            Path(mark).touch()
+            time.sleep(60)
+
+    before_call(Trainer, "d_turn", wait)
+
+
+def threads(count: int) -> None:
+    """Use more than the one thread of the other children."""
+    torch.set_num_threads(count)
 
 
 def nan_pixel(position: int) -> None:

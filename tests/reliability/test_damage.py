@@ -301,7 +301,9 @@ def test_a_torn_last_line_is_passed_over_and_cut_off(tmp_path: Path, figure: Fig
                 written.scalars(step, {"d/loss": step / 3})
         content = run.metrics_file.read_bytes()
         start_of_last = content.rindex(b"\n", 0, -1) + 1
-        run.metrics_file.write_bytes(content[: rng.randrange(start_of_last + 1, len(content) - 1)])
+        run.metrics_file.write_bytes(
+            content[: rng.choice([len(content) - 1, rng.randrange(start_of_last + 1, len(content))])]
+        )
         read_back = [line["step"] for line in run.metrics()]
         with Records(run, 4) as written:
             written.scalars(5, {"d/loss": 5 / 3})
@@ -375,6 +377,8 @@ def mutated_json(value: object, rng: random.Random) -> object:
 def fuzz(folder: Path, times: int, seed: int) -> tuple[int, int, int]:
     """Mutate a checkpoint's and a run's readers' input; return how many were refused, were harmless, or went wrong."""
     rng, trainer = random.Random(seed), tiny()
+    trainer.d_turn(*trainer.data.next())
+    trainer.g_turn(*trainer.data.next())
     Checkpoints(folder / "sound").save(1, trainer.state_dict())
     sound = folder / "sound" / "step-000000001"
     run = RunDirectory(folder)
@@ -405,6 +409,8 @@ def fuzz(folder: Path, times: int, seed: int) -> tuple[int, int, int]:
                         sign(case)
                 _, state = read(case)
                 assert kind == "content"
+                for player in (trainer.d, trainer.g):  # as in a new process
+                    player.optimizer.state.clear()
                 trainer.load_state_dict(state)
                 trainer.d_turn(*trainer.data.next(), True)
                 trainer.g_turn(*trainer.data.next(), True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gantrain.checkpoint import Checkpoints
+from tests.conftest import REPOSITORY
 from tests.reliability.conftest import Start, records, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL, folder_of
 
@@ -74,9 +79,45 @@ def test_every_phase_heeds_a_signal(start: Start, tmp_path: Path, phase: str, fi
     figure(f"{phase}: exit 75 after {took:.1f} s")
     assert took < 5
     if phase == "start-up":
+        assert "SIGTERM: stopped before training" in child.text() and len(child.text().splitlines()) < 20
         assert not (tmp_path / "run").exists()
     else:
         assert status(tmp_path / "run")["state"] == "stopped"
+
+
+@pytest.mark.row("F11", "SIGTERM at 40 random moments from the start of the command to its first steps")
+def test_a_signal_at_any_moment_of_the_start_is_heeded(start: Start, tmp_path: Path, figure: Figure) -> None:
+    rng, slowest = random.Random(3), 0.0
+    for k in range(40):
+        child = start(*RING, f"run.dir={k}", "total_steps=100000", faults=(("announce",),))
+        child.until(lambda child=child: "ready" in child.text())
+        time.sleep(rng.uniform(0.0, 0.6))
+        begin = time.monotonic()
+        child.send(signal.SIGTERM)
+        assert child.wait(20) == 75 and "Traceback" not in child.text(), child.text()
+        slowest = max(slowest, time.monotonic() - begin)
+    figure(f"40/40: exit 75 after at most {slowest:.1f} s")
+    assert slowest < 5
+
+
+@pytest.mark.row("F9", "Ctrl-C to a run whose output nobody reads any more, as with | tee")
+def test_a_run_whose_reader_has_gone_saves_and_ends_well(tmp_path: Path, figure: Figure) -> None:
+    command = [sys.executable, "-m", "gantrain", *RING, "run.dir=run", "total_steps=100000"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=subprocess.STDOUT)
+    while not (tmp_path / "run" / "metrics.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.stdout.close()
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 75
+    stopped = status(tmp_path / "run")
+    assert stopped["state"] == "stopped" and stopped["exit_code"] == 75
+    assert Checkpoints(tmp_path / "run" / "checkpoints").steps()[-1] == stopped["step"]
+    figure("its reader gone: saved, exit 75")
 
 
 @pytest.mark.row("F11", "SIGTERM in the second job of a sweep")
