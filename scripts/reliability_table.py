@@ -70,13 +70,18 @@ FAULTS = {
 NOT_APPLICABLE = {"F29", "F30"}  # gantrain trains in one process
 
 
-def measure(slow: bool) -> dict[str, dict[str, Any]]:
-    """Run the marked tests; return what they found, by row and tier."""
+def run_tests(slow: bool) -> list[dict[str, Any]]:
+    """Run the marked tests; return what they reported."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"
         which = f"row and {'slow' if slow else 'not slow'}"
         subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", which, "--rows", path], cwd=REPOSITORY, check=False)
-        tests = json.loads(path.read_text())
+        reported: list[dict[str, Any]] = json.loads(path.read_text())
+        return reported
+
+
+def by_row(tests: list[dict[str, Any]], slow: bool) -> dict[str, dict[str, Any]]:
+    """Return what the tests found, by row and tier."""
     rows: dict[str, dict[str, Any]] = {}
     for test in tests:
         properties = test["properties"]
@@ -111,7 +116,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
             lines.append(f"| {row} | {fault} | | does not apply: gantrain trains in one process | | |")
         for tier, target in (("fast", "test"), ("slow", "test-slow")):
             if (entry := results.get(f"{row} {tier}")) is not None:
-                injected = "; ".join(entry["injected"])
+                injected = "; ".join(entry["injected"]).replace("|", "\\|")
                 command = f'`make {target} ARGS="--row {row}"`'
                 lines.append(f"| {row} | {fault} | {injected} | {found(entry)} | {entry['date']} | {command} |")
     return "\n".join(lines)
@@ -129,10 +134,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slow", action="store_true", help="the rows of make test-slow instead of those of make test")
     parser.add_argument("--write-only", action="store_true", help="only write the table again")
+    parser.add_argument(
+        "--rows", type=Path, help="what `make test ARGS='--rows FILE'` has found, instead of running it"
+    )
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if not arguments.write_only:
-        results |= measure(arguments.slow)
+        tests = json.loads(arguments.rows.read_text()) if arguments.rows else run_tests(arguments.slow)
+        results |= by_row(tests, arguments.slow)
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     write(results)
 

@@ -409,8 +409,7 @@ def fuzz(folder: Path, times: int, seed: int) -> tuple[int, int, int]:
                         sign(case)
                 _, state = read(case)
                 assert kind == "content"
-                for player in (trainer.d, trainer.g):  # as in a new process
-                    player.optimizer.state.clear()
+                trainer = tiny()  # as in a new process
                 trainer.load_state_dict(state)
                 trainer.d_turn(*trainer.data.next(), True)
                 trainer.g_turn(*trainer.data.next(), True)
