@@ -63,6 +63,7 @@ class Zygote:
 
     def __init__(self) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        environment["OMP_WAIT_POLICY"] = "PASSIVE"  # two children with two threads each would spin against each other
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.reliability.zygote"],
             cwd=REPOSITORY,
