@@ -108,20 +108,14 @@ class RunDirectory:
             DiskError: if the disk does not take it.
         """
         content = {"state": state, "exit_code": exit_code, "reason": reason} | facts
-        try:
+        with self.disk_errors():
             storage.write_durably(self.path / "status.json", json.dumps(content) + "\n")
-        except OSError as error:
-            raise DiskError(
-                f"{self.path / 'status.json'} cannot be written ({first_line(error)}); free some space"
-            ) from error
 
     @contextmanager
     def disk_errors(self) -> Iterator[None]:
         """Turn what the disk refuses inside the block into DiskError."""
         try:
             yield
-        except BrokenPipeError:  # whoever read our output has gone: no matter of the disk
-            raise
         except OSError as error:
             raise DiskError(
                 f"{self.path} cannot be used ({first_line(error)}); free some space, or choose another run.dir"
@@ -152,12 +146,8 @@ class RunDirectory:
 
     def write_config(self, text: str) -> None:
         """Store the resolved configuration (YAML)."""
-        try:
+        with self.disk_errors():
             storage.write_durably(self.path / "config.yaml", text)
-        except OSError as error:
-            raise DiskError(
-                f"{self.path / 'config.yaml'} cannot be written ({first_line(error)}); free some space"
-            ) from error
 
     @property
     def metrics_file(self) -> Path:

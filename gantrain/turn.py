@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from typing import NamedTuple
 
 import torch
@@ -111,7 +111,7 @@ class Cost:
     turn: Turn  # with D's scores of it
     readings: dict[str, Tensor] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def total(self) -> Tensor:
         """The scalar to descend."""
         return reduce(torch.add, self.terms.values())

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from gantrain import tree
+from gantrain import storage, tree
 from gantrain.checkpoint import Checkpoints, Retention, Rng, format, read
 from gantrain.errors import CheckpointError, ConfigError, DivergedError
 
@@ -173,3 +173,26 @@ def test_another_course_is_refused_where_there_are_later_checkpoints(tmp_path: P
     for step in (-1, 3):
         with pytest.raises(ConfigError, match="up to step 5"):
             old.refuse_beyond(step)
+
+
+def test_what_was_set_aside_is_never_replaced(tmp_path: Path) -> None:
+    for _ in range(2):
+        shutil.rmtree(tmp_path / "step-000000001", ignore_errors=True)
+        checkpoints = saved(tmp_path, 1, 2)
+        (checkpoints.path(2) / "state.json").write_text("{}")
+        checkpoints.latest()
+    assert {p.name for p in (tmp_path / "damaged").iterdir()} == {"step-000000002", "step-000000002-2"}
+
+
+def test_what_the_disk_does_not_give_back_stays_and_the_one_before_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints, sha256 = saved(tmp_path, 1, 2), storage.sha256
+
+    def failing(path: Path) -> str:
+        if "step-000000002" in str(path):
+            raise OSError(5, "Input/output error")
+        return sha256(path)
+
+    monkeypatch.setattr(storage, "sha256", failing)
+    assert checkpoints.latest()[1]["step"] == 1 and checkpoints.steps() == [1, 2]

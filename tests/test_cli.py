@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -358,3 +359,69 @@ def test_changed_circumstances_are_said(gantrain: Command) -> None:
     finally:
         torch.set_num_threads(before)
     assert f"not bit-exact: threads {before} → {before + 1}" in outcome.out
+
+
+# ---- what a reader of the reliability work found -----------------------------------------------------------------
+
+RING = ("data=ring", "device=cpu", "batch_size=16", "checkpoint.every=2")
+
+
+def test_a_run_whose_checkpoints_are_gone_does_not_silently_start_again(gantrain: Command, tmp_path: Path) -> None:
+    gantrain(*RING, "total_steps=4", "run.dir=here", "log.every=1")
+    metrics = (tmp_path / "here" / "metrics.jsonl").read_text()
+    shutil.rmtree(tmp_path / "here" / "checkpoints")
+    outcome = gantrain(*RING, "total_steps=6", "run.dir=here", "log.every=1")
+    assert outcome.exit_code == 5 and "empty or gone; start again with resume=never" in outcome.err
+    assert (tmp_path / "here" / "metrics.jsonl").read_text() == metrics
+
+
+def test_a_misspelt_best_is_noticed_at_the_first_log_line(gantrain: Command) -> None:
+    outcome = gantrain(*RING, "total_steps=40", "log.every=3", "run.dir=here", "checkpoint.keep_best=fid")
+    assert outcome.exit_code == 2 and "checkpoint.keep_best=fid is not a logged value; there are d/" in outcome.err
+    assert json.loads(Path("here/status.json").read_text())["step"] == 3
+    right = gantrain(*RING, "total_steps=6", "run.dir=there", "log.every=3", "checkpoint.keep_best=d/gradient_norm")
+    assert right.exit_code == 0
+
+
+@pytest.mark.parametrize("schedule", ["5", "{_target_: torch.nn.ReLU}",
+    "{_target_: torch.optim.lr_scheduler.ReduceLROnPlateau}",
+    "{_target_: torch.optim.lr_scheduler.OneCycleLR, max_lr: 0.1, total_steps: 3}"])  # fmt: skip
+def test_a_schedule_that_cannot_serve_gets_one_line(gantrain: Command, schedule: str) -> None:
+    outcome = gantrain(*RING, "total_steps=6", f"schedule.g={schedule.replace(': ', ':')}")
+    assert outcome.exit_code == 2 and "schedule" in outcome.err and "Traceback" not in outcome.err, outcome.err
+
+
+def test_a_limit_of_rollbacks_that_was_lowered_still_ends_the_run(
+    gantrain: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gantrain.trainer import Trainer
+
+    turn = Trainer.d_turn
+
+    def poisoned(self: Trainer, *rest: object) -> None:
+        if self.step == 3:
+            with torch.no_grad():
+                next(self.d.net.parameters()).fill_(float("nan"))
+        turn(self, *rest)
+
+    monkeypatch.setattr(Trainer, "d_turn", poisoned)
+    monkeypatch.setattr(
+        Trainer, "__post_init__", lambda self, old=Trainer.__post_init__: (old(self), setattr(self, "rollbacks", 3))
+    )
+    outcome = gantrain(*RING, "total_steps=6", "nonfinite.policy=rollback", "nonfinite.max_rollbacks=2")
+    assert outcome.exit_code == 4 and "(after 3 rollbacks)" in outcome.err
+
+
+def test_how_a_run_ended_is_recorded_even_if_the_facts_cannot_be_had(
+    gantrain: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gantrain.trainer import Trainer
+
+    def broken(self: Trainer, *rest: object) -> None:
+        self.d.skipped = None  # as a GPU after an error: nothing can be read from it any more
+        raise ZeroDivisionError("the cause")
+
+    monkeypatch.setattr(Trainer, "g_turn", broken)
+    outcome = gantrain(*RING, "total_steps=6", "run.dir=here")
+    assert outcome.exit_code == 1 and "ZeroDivisionError: the cause" in outcome.err
+    assert "ZeroDivisionError: the cause" in (tmp_path / "here" / "error.log").read_text()

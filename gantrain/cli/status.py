@@ -90,7 +90,7 @@ def describe(run: RunDirectory) -> dict[str, Any]:
 def line(run: dict[str, Any], width: int) -> str:
     """Return a run's facts in one line."""
     total, left = run["total_steps"], run["seconds_left"]
-    parts = [f"{run['run']:<{width}}  {run['state']:<8}", f"step {run['step']:,}" + (f" of {total:,}" if total else "")]
+    parts = [f"step {run['step']:,}" + (f" of {total:,}" if total else "")]
     if left is not None:
         parts.append(f"{timedelta(seconds=math.ceil(left))} left")
     if run["state"] == "killed":
@@ -100,4 +100,6 @@ def line(run: dict[str, Any], width: int) -> str:
     parts.append(f"{run['bytes'] / 2**20:,.1f} MiB")
     parts += [f"{count} {name.replace('_', ' ')}" for name, count in run["counters"].items() if count]
     parts += [f"not bit-exact since step {d['step']:,} ({d['changed']})" for d in run["departures"]]
-    return ", ".join(parts) + (f"\n{'':<{width}}  {run['reason']}" if run["reason"] else "")
+    return f"{run['run']:<{width}}  {run['state']:<8}  {', '.join(parts)}" + (
+        f"\n{'':<{width}}  {run['reason']}" if run["reason"] else ""
+    )

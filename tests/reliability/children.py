@@ -72,7 +72,7 @@ def before_call(owner: type, name: str, action: Callable[..., None]) -> None:
     setattr(owner, name, counted)
 
 
-def nan_loss(player: str, turn: int, value: float = float("nan"), once: str = "") -> None:
+def nan_loss(player: str, turn: int, once: str = "") -> None:
     """Multiply the loss of a player's turn by NaN; with ``once``, a file, only if that does not exist yet."""
     from gantrain.losses import Loss
 
@@ -84,7 +84,7 @@ def nan_loss(player: str, turn: int, value: float = float("nan"), once: str = ""
             if once:
                 Path(once).touch()
             name = list(cost.terms)[-1]
-            cost.terms[name] = cost.terms[name] * value
+            cost.terms[name] = cost.terms[name] * float("nan")
         return cost
 
     setattr(Loss, f"for_{player}", poisoned)
