@@ -21,6 +21,7 @@ from gantrain.data import Data, Mixture
 from gantrain.ema import Ema
 from gantrain.errors import ConfigError, GantrainError, first_line
 from gantrain.losses import Loss
+from gantrain.performance import Performance, pick
 from gantrain.player import Player
 from gantrain.trainer import Cadence, Trainer
 from gantrain.turn import Precision
@@ -37,6 +38,7 @@ class Built:
 
     trainer: Trainer
     data: Data
+    performance: Performance
     preview: Tensor  # real samples, to be drawn beside the generated ones
     limits: float  # half-width of the picture of points
 
@@ -62,13 +64,20 @@ def build(cfg: DictConfig) -> Built:
     check_shapes(g.net, d.net, latent_dim, data.shape, precision.device)
     check_batch_norm([g.net, d.net], cfg.batch_size)
     check_pairs(cfg.ratio, g, d)
+    augment = augment.to(precision.device)
+    performance = pick(cfg, g, d, loss, augment, precision)
+    performance.arrange(g.net, d.net)
+    ema = Ema(g.net, cfg.ema.halflife_images, cfg.ema.rampup)
+    performance.compile_networks(g.net, d.net)
     batches = data.stream(cfg.batch_size, cfg.seed, precision.device)
+    if not performance.channels_last:
+        batches.memory_format = torch.contiguous_format
     trainer = Trainer(
         g=g,
         d=d,
-        ema=Ema(g.net, cfg.ema.halflife_images, cfg.ema.rampup),
+        ema=ema,
         loss=loss,
-        augment=augment.to(precision.device),
+        augment=augment,
         data=batches,
         rng=rng,
         precision=precision,
@@ -78,9 +87,12 @@ def build(cfg: DictConfig) -> Built:
         g_steps=cfg.ratio.g_steps,
         total_steps=cfg.total_steps,
         every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every),
+        one_forward=bool(performance.one_forward),
     )
+    trainer.perform = performance.carry_out([g, d], loss, augment, trainer.watch.lost, rng)
+    trainer.watch.late |= trainer.perform.replays
     preview = batches.peek(len(trainer.grid_latents))
-    return Built(trainer, data, preview, limits=1.25 * float(preview.abs().max()))
+    return Built(trainer, data, performance, preview, limits=1.25 * float(preview.abs().max()))
 
 
 def build_study(cfg: DictConfig) -> Study:
@@ -220,9 +232,7 @@ def build_player(cfg: DictConfig, name: str, data: Data, precision: Precision) -
     """Build the network and the optimizer of player ``g`` or ``d``."""
     role = {"g": "generator", "d": "discriminator"}[name]
     key = f"architecture.{role}"
-    net: nn.Module = make(cfg.architecture[role], key, shape=data.shape, classes=data.classes)
-    # Convolutions are faster with channels last in memory; for other networks the call changes nothing.
-    net = net.to(precision.device).to(memory_format=torch.channels_last)
+    net: nn.Module = make(cfg.architecture[role], key, shape=data.shape, classes=data.classes).to(precision.device)
     optimizer = make(cfg.optimizer[name], f"optimizer.{name}", params=list(net.parameters()))
     return Player(net, optimizer, precision.scaler(), cfg.gradient_clip_norm)
 

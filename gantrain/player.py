@@ -89,7 +89,6 @@ class Player:
             before = self._scale.clone()
             self.scaler.update()
             self.skipped += self._scale < before
-        self.turns += 1
         return norm
 
     def end_step(self) -> None:

@@ -62,6 +62,14 @@ class NonfiniteSettings:
 
 
 @dataclass
+class PerformanceSettings:
+    channels_last: bool | None = MISSING
+    one_forward: bool | None = MISSING
+    keep_memory: bool | None = MISSING
+    cuda_graphs: bool | None = MISSING
+
+
+@dataclass
 class Schedules:
     g: Any = MISSING
     d: Any = MISSING
@@ -95,6 +103,9 @@ class TrainConfig(SharedConfig):
     schedule: Schedules = field(default_factory=Schedules)
     resume: str = MISSING
     deterministic: bool = MISSING
+    profile: bool = MISSING
+    performance: PerformanceSettings = field(default_factory=PerformanceSettings)
+    compile: str | None = MISSING
     nonfinite: NonfiniteSettings = field(default_factory=NonfiniteSettings)
     ema: EmaSettings = field(default_factory=EmaSettings)
     samples: SampleSettings = field(default_factory=SampleSettings)
@@ -130,6 +141,7 @@ ONE_OF = {
     "precision.penalty": FORMATS,
     "checkpoint.best_is": ("lowest", "highest"),
     "nonfinite.policy": ("stop", "rollback"),
+    "compile": ("none", "networks", "step"),
 }
 
 

@@ -16,12 +16,14 @@ from gantrain import memory, tree
 from gantrain.checkpoint import Checkpoints, Rng
 from gantrain.data import Batches
 from gantrain.ema import Ema
-from gantrain.errors import CheckpointError, DivergedError, StoppedError, first_line
+from gantrain.errors import CheckpointError, StoppedError, first_line
 from gantrain.losses import Loss
 from gantrain.player import Player, frozen
 from gantrain.progress import bar
 from gantrain.records import Records
-from gantrain.turn import Cost, Critic, Precision, Turn
+from gantrain.replay import Eager
+from gantrain.turn import Critic, Precision, Turn
+from gantrain.watch import Watch, diverged
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,15 @@ class Trainer:
     g_steps: int
     total_steps: int
     every: Cadence
+    one_forward: bool = False  # D scores real and fake batch in one forward pass
+    perform: Eager = field(default_factory=Eager)  # how turns are carried out: as they are written, or from recordings
     step: int = 0
     rollbacks: int = 0
     scalars: dict[str, Tensor] = field(default_factory=dict)  # the latest of each, still on the device
     logged: dict[str, float] = field(default_factory=dict)  # the last line of the records
 
     def __post_init__(self) -> None:
-        self.lost = torch.zeros((), dtype=torch.bool, device=self.precision.device)
+        self.watch = Watch(self.precision.device, late=self.precision.device.type != "cpu")
 
     STATEFUL = ("g", "d", "ema", "loss", "augment", "data", "rng")
 
@@ -81,42 +85,58 @@ class Trainer:
         with bar(total=self.total_steps, initial=self.step, unit="step") as progress:
             while self.step < self.total_steps:
                 measure = self.every.due(self.every.log, self.step + 1, self.total_steps)
-                for _ in range(self.d_steps):
-                    self.d_turn(*self.data.next(), measure)
-                for _ in range(self.g_steps):
-                    self.g_turn(*self.data.next(), measure)
-                self.d.end_step()
-                self.g.end_step()
-                self.step += 1
+                self.play(measure)
                 progress.update()
                 if measure:
                     clock = self.log(records, progress, clock)
                     checkpoints.check_best([*self.scalars, *self.logged])
                 self.keep(records, checkpoints, stop)
 
+    def play(self, measure: bool = False) -> None:
+        """Play one step of the game."""
+        for _ in range(self.d_steps):
+            self.d_turn(*self.data.next(), measure)
+        for _ in range(self.g_steps):
+            self.g_turn(*self.data.next(), measure)
+        self.d.end_step()
+        self.g.end_step()
+        self.step += 1
+
     def d_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
         """Move D once. G's weights stay and no graph runs through it; its batch-norm statistics see one more batch."""
-        with torch.no_grad():
-            fake = self.generate(len(real), labels)
-        cost = self.loss.for_d(self.turn(self.d, real, fake, labels, measure))
-        self.watch("d", self.d, cost)
-        norm = self.d.descend(cost.total, measure)
-        self.loss.after_d_step(cost.turn)
-        self.scalars |= cost.scalars("d") | {"d/gradient_norm": norm}
+        self.scalars |= self.perform(self.move_d, self.d, real, labels, measure)
+        self.d.turns += 1
 
     def g_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
         """Move G once through a D whose weights get no gradients, then the average of G."""
+        self.scalars |= self.perform(self.move_g, self.g, real, labels, measure)
+        self.g.turns += 1
+        self.ema.update(self.g.net, len(real))
+
+    def move_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
+        """Do what D's turn does on the device, and nothing else: what is recorded is this. Returns scalars to log."""
+        with torch.no_grad():
+            fake = self.generate(len(real), labels)
+        cost = self.loss.for_d(self.turn(self.d, real, fake, labels, measure))
+        scalars = cost.scalars("d")
+        self.watch.see(self.d.is_lost(cost.total), self.step + 1, scalars)
+        scalars["d/gradient_norm"] = self.d.descend(cost.total, measure)
+        self.loss.after_d_step(cost.turn)
+        return scalars
+
+    def move_g(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
+        """Do what G's turn does on the device, and nothing else. Returns scalars to log."""
         with frozen(self.d.net):
             fake = self.generate(len(real), labels)
             cost = self.loss.for_g(self.turn(self.g, real, fake, labels, measure))
-            self.watch("g", self.g, cost)
-            norm = self.g.descend(cost.total, measure)
-        self.ema.update(self.g.net, len(real))
-        self.scalars |= cost.scalars("g") | {"g/gradient_norm": norm}
+            scalars = cost.scalars("g")
+            self.watch.see(self.g.is_lost(cost.total), self.step + 1, scalars)
+            scalars["g/gradient_norm"] = self.g.descend(cost.total, measure)
+        return scalars
 
     def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None, measure: bool) -> Turn:
         """Return what ``player`` sees when it moves."""
-        critic = Critic(self.d.net, self.precision, self.precision.forward, labels, self.augment)
+        critic = Critic(self.d.net, self.precision, self.precision.forward, labels, self.augment, self.one_forward)
         return Turn(critic, self.g.net, real, fake, player.turns, measure)
 
     def generate(self, n: int, labels: Tensor | None) -> Tensor:
@@ -126,30 +146,11 @@ class Trainer:
             fake: Tensor = self.g.net(z, labels)
         return fake.float()
 
-    def watch(self, name: str, player: Player, cost: Cost) -> None:
-        """Refuse a loss that is not finite before the optimizer follows it.
-
-        A CPU looks at once. A GPU would have to be waited for: there the finding is kept, and read with the next log
-        line and before every save, so that nothing is saved after it.
-        """
-        lost = player.is_lost(cost.total)
-        if self.precision.device.type != "cpu":
-            self.lost |= lost
-        elif lost:
-            values = {tag: value.item() for tag, value in cost.scalars(name).items()}
-            raise diverged(self.step + 1, {tag: values[tag] for tag in values if tag != f"{name}/loss"} | values)
-
-    def refuse_lost(self) -> None:
-        """Raise DivergedError if a loss has not been finite since the last call."""
-        if self.lost:
-            measured = {name: value.item() for name, value in self.scalars.items() if "gradient_norm" not in name}
-            raise diverged(self.step, measured)
-
     def log(self, records: Records, progress: tqdm[Any], clock: tuple[float, int]) -> tuple[float, int]:
         """Write the latest scalars; refuse to go on if one is not finite. Returns the time and step of this call."""
         then, step_then = clock
         now = time.monotonic()
-        self.refuse_lost()
+        self.watch.refuse(self.step, self.scalars)
         # One transfer for all: .item() on each would make the device wait as many times.
         values = dict(zip(self.scalars, torch.stack(list(self.scalars.values())).tolist(), strict=True))
         if not self.g.scaler.is_enabled():  # in float16 it may be a step that the scaler skips, not an end
@@ -174,7 +175,7 @@ class Trainer:
             self.draw(records)
         stopping = stop()
         if stopping or self.every.due(self.every.checkpoint, self.step, self.total_steps):
-            self.refuse_lost()
+            self.watch.refuse(self.step, self.scalars)
             records.flush()
             last = stopping or self.step == self.total_steps
             checkpoints.save(self.step, self.state_dict(), self.logged, last)
@@ -222,7 +223,8 @@ class Trainer:
                 raise
             raise CheckpointError(f"the checkpoint cannot be restored: {first_line(error)}") from error
         self.step, self.rollbacks = state["step"], state["rollbacks"]
-        self.lost.zero_()
+        self.watch.forget()
+        self.perform.forget()
 
     def go_on_elsewhere(self, state: dict[str, Any], seed: int) -> None:
         """Restore an earlier state, but with the data yet to come and other random numbers.
@@ -234,12 +236,3 @@ class Trainer:
         self.load_state_dict(state)
         self.data.position, self.rollbacks = position, rollbacks
         self.rng.seed(seed, rollbacks)
-
-
-def diverged(step: int, values: dict[str, float]) -> DivergedError:
-    """Return the error that names the first value that is not finite."""
-    name = next((name for name, value in values.items() if not math.isfinite(value)), "a loss or gradient")
-    return DivergedError(
-        f"{name} is {values.get(name, 'not finite')} at step {step:,}. "
-        "A smaller learning rate, gradient_clip_norm=1, precision=fp32 or nonfinite.policy=rollback may help"
-    )

@@ -50,6 +50,7 @@ class Critic:
     dtype: torch.dtype
     labels: Tensor | None = None  # (N,) int64
     augment: Callable[[Tensor], Tensor] = unchanged
+    together: bool = False  # both batches in one forward; only for a D that scores each sample by itself
 
     def __call__(self, x: Tensor) -> Tensor:
         """Score ``x`` (N, *shape). Returns (N,), or (N, k) for k outputs or patches; never half precision."""
@@ -58,6 +59,13 @@ class Critic:
         if scores.dtype in (torch.bfloat16, torch.float16):
             scores = scores.float()
         return scores.reshape(len(x), -1).squeeze(1)
+
+    def both(self, real: Tensor, fake: Tensor) -> Scores:
+        """Score two batches of equal size."""
+        if not self.together:
+            return Scores(self(real), self(fake))
+        labels = None if self.labels is None else torch.cat([self.labels, self.labels])
+        return Scores(*replace(self, labels=labels)(torch.cat([real, fake])).chunk(2))
 
     @property
     def exact(self) -> Critic:

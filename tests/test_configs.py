@@ -24,6 +24,7 @@ GROUPS = (
     "ratio",
     "precision",
     "augment",
+    "performance",
     "schedule",
     "experiment",
 )

@@ -15,10 +15,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module imports only from floors below its own. errors and the version stand under all of them.
 FLOORS = [
     {"architectures", "augment", "data", "ema", "metrics", "numerics", "optimizers"}
-    | {"memory", "progress", "storage", "tree"},
+    | {"allocator", "memory", "progress", "storage", "tree", "watch"},
     {"turn", "checkpoint", "run"},
     {"player", "losses", "records", "regularizers"},
+    {"replay"},
     {"trainer", "theory"},
+    {"performance", "profiling"},
     {"build", "schema"},
     {"cli"},
     {"__main__"},

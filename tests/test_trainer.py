@@ -246,8 +246,8 @@ def with_every_kind_of_state(part: str) -> Trainer:
                  "architecture.generator.width=8", "architecture.discriminator.width=8")  # fmt: skip
     trainer = built(*overrides).trainer
     trainer.loss.objective, trainer.augment = Drawing(), Adaptive()
-    if part != "d.scaler":  # its own scale starts where D's first steps overflow; the others need D to move
-        trainer.d.scaler = torch.amp.GradScaler("cpu", init_scale=16.0)
+    # Its own scale starts where D's first steps overflow; the others need D to move.
+    trainer.d.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20 if part == "d.scaler" else 16.0)
     return trainer
 
 

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gantrain.architectures.layers import require_positive
+from gantrain.architectures.layers import require_positive, require_side
 from gantrain.errors import ConfigError
 
 ERRORS = {"l1": torch.abs, "l2": torch.square}
@@ -22,12 +22,7 @@ ERRORS = {"l1": torch.abs, "l2": torch.square}
 
 def halvings(shape: tuple[int, ...]) -> int:
     """Return how often an image of ``shape`` (C, H, W) is halved: down to 8×8, as in the paper, or 4×4 from 8×8."""
-    if shape[1] != shape[2] or shape[1] not in (8, 16, 32, 64, 128, 256):
-        raise ConfigError(
-            f"architecture=autoencoder needs square images of side 8, 16, 32, 64, 128 or 256, got "
-            f"{shape[1]}×{shape[2]}. Set data.size to one of these"
-        )
-    return max((shape[1] // 8).bit_length() - 1, 1)
+    return max((require_side(shape, "autoencoder") // 8).bit_length() - 1, 1)
 
 
 def two_convolutions(inputs: int, outputs: int) -> list[nn.Module]:

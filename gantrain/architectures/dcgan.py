@@ -16,9 +16,9 @@ from gantrain.architectures.layers import (
     require_norm,
     require_not_negative,
     require_positive,
+    require_side,
     weighted,
 )
-from gantrain.errors import ConfigError
 
 NORMS = ("batch", "layer", "instance", "spectral", "none")
 
@@ -29,14 +29,8 @@ def plan(shape: tuple[int, ...], width: int, max_width: int) -> tuple[int, list[
     The network starts at 4×4 as in the paper, at 2×2 for 8×8 images so that there too are two steps. Channels double
     with each halving, from ``width`` at the layer next to the image up to ``max_width``.
     """
-    if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in (8, 16, 32, 64, 128, 256):
-        got = "×".join(map(str, shape[1:])) if len(shape) == 3 else f"samples of shape {tuple(shape)}"
-        raise ConfigError(
-            f"architecture=dcgan needs square images of side 8, 16, 32, 64, 128 or 256, got {got}. "
-            "Set data.size to one of these, or use architecture=mlp"
-        )
+    side = require_side(shape, "dcgan")
     require_positive(width=width, max_width=max_width)
-    side = shape[1]
     smallest = 4 if side > 8 else 2
     steps = (side // smallest).bit_length() - 1
     return smallest, [min(width * 2**k, max_width) for k in reversed(range(steps))]

@@ -33,6 +33,17 @@ def require_norm(norm: str, allowed: tuple[str, ...]) -> None:
         raise ConfigError(f"norm must be one of {', '.join(allowed)}, got {norm!r}")
 
 
+def require_side(shape: tuple[int, ...], architecture: str) -> int:
+    """Return the side of square images whose side is a power of two from 8 to 256; else raise ConfigError."""
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in (8, 16, 32, 64, 128, 256):
+        got = "×".join(map(str, shape[1:])) if len(shape) == 3 else f"samples of shape {tuple(shape)}"
+        raise ConfigError(
+            f"architecture={architecture} needs square images of side 8, 16, 32, 64, 128 or 256, got {got}. "
+            "Set data.size to one of these, or use architecture=mlp"
+        )
+    return shape[1]
+
+
 def weighted(layer: nn.Module, norm: str) -> nn.Module:
     """Return ``layer``, spectrally normalised (Miyato et al. 2018, arXiv:1802.05957) if ``norm`` asks for it."""
     return spectral_norm(layer) if norm == "spectral" else layer

@@ -23,7 +23,7 @@ from gantrain.run import RunDirectory
 
 IN_THE_PATH = ("data", "architecture", "loss")
 CARRYING_OUT = (
-    *("run.", "hydra", "resume", "device", "deterministic", "trusted_modules"),
+    *("run.", "hydra", "resume", "device", "deterministic", "profile", "performance.keep_memory", "trusted_modules"),
     *("log.", "samples.", "checkpoint.", "nonfinite.", "data.in_memory", "data.on_bad", "data.timeout"),
 )
 """Settings of where and how a run is carried out and recorded, not of which run it is."""
@@ -156,8 +156,12 @@ def stored(run: RunDirectory, text: str) -> dict[str, Any]:
 
 
 def compared(content: dict[str, Any]) -> dict[str, Any]:
-    """Return, by dotted key, the settings in which two runs must agree for one to go on from the other."""
-    return {key: value for key, value in flat(content) if not key.startswith(("total_steps", *CARRYING_OUT))}
+    """Return, by dotted key, the settings in which two runs must agree for one to go on from the other.
+
+    What is null is left out, so that a setting of a later version, null by default, does not part it from older runs.
+    """
+    ours = ("total_steps", *CARRYING_OUT)
+    return {key: value for key, value in flat(content) if value is not None and not key.startswith(ours)}
 
 
 def check_same_run(cfg: DictConfig, run: RunDirectory) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gantrain.build import Built
     from gantrain.player import Player
 
-GROUPS = ("data", "architecture", "loss", "optimizer", "schedule", "ratio", "precision", "augment")
+GROUPS = ("data", "architecture", "loss", "optimizer", "schedule", "ratio", "precision", "augment", "performance")
 
 
 def chosen() -> dict[str, str]:
@@ -44,6 +44,7 @@ def table(cfg: DictConfig, path: Path, built: Built) -> str:
         "optimizer": f"{choice['optimizer']}, {choice['schedule']} learning rate",
         "ratio": f"{cfg.ratio.d_steps} D : {cfg.ratio.g_steps} G",
         "precision": f"{choice['precision']} on {trainer.precision.device}, augment {choice['augment']}",
+        "performance": str(built.performance),
         "steps": f"{cfg.total_steps:,} of batch {cfg.batch_size}, seed {cfg.seed}; "
         f"samples every {cfg.samples.every:,}, checkpoint every {cfg.checkpoint.every:,}",
     }

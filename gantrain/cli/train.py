@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -40,6 +41,9 @@ def run_one(cfg: DictConfig) -> None:
     check_kinds(overrides, cfg, "train")
     cfg = validated(cfg)
     cfg.run.dir = str(run_directory(cfg, overrides))
+    if cfg.profile:
+        profile(cfg)
+        return
     run, stop = RunDirectory(cfg.run.dir), StopSignal()
     with stop.listening():
         check_same_run(cfg, run)
@@ -51,6 +55,19 @@ def run_one(cfg: DictConfig) -> None:
         print(summary.where(run.path))
     if stop and in_sweep():
         raise StoppedError(f"{run.path} is finished, the rest of the sweep was stopped by {stop.name}")
+
+
+def profile(cfg: DictConfig) -> None:
+    """Play some steps and print where their time goes; no run is begun or touched."""
+    from gantrain import profiling
+    from gantrain.build import build
+
+    folder = Path(f"{cfg.run.dir}-profile")
+    with memory.explained(cfg.batch_size), RunDirectory(folder).disk_errors():
+        built = build(cfg)
+        print(summary.table(cfg, folder, built))
+        print(f"\n{profiling.profile(built.trainer, folder, built.limits)}")
+    print(f"\ntrace         {folder / 'trace.json'} (open in ui.perfetto.dev or chrome://tracing)")
 
 
 def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> None:

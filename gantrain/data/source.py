@@ -22,13 +22,16 @@ class Batches:
 
     def __init__(self, batch_at: Callable[[int], Batch]) -> None:
         self._batch_at = batch_at
+        self.memory_format = torch.preserve_format
         self.position = 0
 
     def next(self) -> Batch:
-        """Return the next batch."""
-        batch = self._batch_at(self.position)
+        """Return the next batch, its samples in ``memory_format``."""
+        samples, labels = self._batch_at(self.position)
         self.position += 1
-        return batch
+        if self.memory_format != torch.preserve_format:
+            samples = samples.contiguous(memory_format=self.memory_format)
+        return samples, labels
 
     def peek(self, n: int) -> Tensor:
         """Return the stream's first ``n`` samples (n, *shape); the position stays."""

@@ -13,6 +13,14 @@ from gantrain.turn import Turn
 class Regularizer(nn.Module):
     """Three seams in the algorithm and one at build, all no-ops unless overridden."""
 
+    def rhythm(self, index: int) -> int:
+        """Return a number that is equal for turns that do the same with other tensors, given how many went before.
+
+        A turn of one number may be recorded and played for others of that number (``compile=step``, CUDA graphs). Of a
+        class of your own that is believed only if it sets ``replayable = True``.
+        """
+        return 0
+
     def for_d(self, turn: Turn) -> Tensor | None:
         """Return the weighted scalar to add to D's loss, or None when idle."""
         return None
@@ -44,6 +52,8 @@ class InputGradient(Regularizer):
     regularization, Karras et al. 2020, arXiv:1912.04958, Section 3.1.
     """
 
+    differentiates_twice = True
+
     def __init__(self, weight: float, every: int = 1) -> None:
         super().__init__()
         if not weight >= 0 or every < 1:
@@ -51,6 +61,10 @@ class InputGradient(Regularizer):
                 f"{type(self).__name__} needs weight >= 0 and every >= 1, got weight={weight}, every={every}"
             )
         self.weight, self.every = weight, every
+
+    def rhythm(self, index: int) -> int:
+        """Tell turns with the term, 0, from turns without."""
+        return min(index % self.every, 1)
 
     def points(self, turn: Turn) -> Tensor:
         """Return where to take the gradient, (N, *shape)."""
@@ -62,7 +76,7 @@ class InputGradient(Regularizer):
 
     def for_d(self, turn: Turn) -> Tensor | None:
         """Return the penalty; its graph reaches D's parameters, not the points."""
-        if turn.index % self.every:
+        if self.rhythm(turn.index):
             return None
         x, critic = self.points(turn).detach().requires_grad_(), turn.critic.exact
         with critic.precision.autocast(torch.float32):  # an outer autocast would seize the gradient's own operations

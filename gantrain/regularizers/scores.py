@@ -23,6 +23,7 @@ class LeCam(Regularizer):
 
     average_real: Tensor
     average_fake: Tensor
+    turns: Tensor
 
     def __init__(self, weight: float, decay: float) -> None:
         super().__init__()
@@ -32,6 +33,11 @@ class LeCam(Regularizer):
         self.weight, self.decay = weight, decay
         self.register_buffer("average_real", torch.zeros(()))
         self.register_buffer("average_fake", torch.zeros(()))
+        self.register_buffer("turns", torch.zeros(()))
+
+    def rhythm(self, index: int) -> int:
+        """Tell the first turn from all others."""
+        return min(index, 1)
 
     def for_d(self, turn: Turn) -> Tensor | None:
         """Return the term; None on the first turn, before there is an average."""
@@ -44,9 +50,10 @@ class LeCam(Regularizer):
     def after_d_step(self, turn: Turn) -> None:
         """α ← decay · α + (1 - decay) · mean score."""
         assert turn.scores is not None
-        share = max(1 - self.decay, 1 / (turn.index + 1))
+        self.turns += 1
+        share = self.turns.reciprocal().clamp_min(1 - self.decay)
         for average, scores in zip((self.average_real, self.average_fake), turn.scores, strict=True):
-            move_if_finite(average, average.lerp(scores.mean().to(average.dtype), share))
+            move_if_finite(average, average.lerp(scores.mean().to(average.dtype), share.to(average.dtype)))
 
 
 class Consistency(Regularizer):

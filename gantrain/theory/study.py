@@ -77,6 +77,7 @@ class Study:
                 cost = self.loss.for_d(turn)
                 self.d.descend(cost.total)
                 self.loss.after_d_step(cost.turn)
+                self.d.turns += 1
                 self.step += 1
                 progress.update()
                 if measure:

@@ -1,141 +1,262 @@
-"""What the Trainer costs over a bare loop: the same networks, loss, precision and data, with nothing but torch.
+"""How fast a training step is: the Trainer beside a bare loop of plain torch, and beside a loop as peers write it.
 
-    python scripts/bench/train_step.py [--quick] [--json FILE|-]
+    python scripts/bench/train_step.py [--quick] [--images FOLDER] [--json FILE|-]
 
-Both loops run in one process in alternating rounds; the table shows the median time per step, the median of the
-rounds' ratios, and their quartiles. Neighbours on the machine move single times by tens of percent, ratios far less.
+Loops of one network take turns, in one process or, where allocator and memory are compared, in fresh processes. The
+figures are medians of the rounds' ratios with their quartiles: neighbours on the machine move single times by tens of
+percent, ratios far less. ``--quick`` takes less than five minutes on two cores. Without it every way of going faster is
+also measured alone, and docs/performance.md gets the tables. ``--guard`` measures two ratios and fails if one is bad.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from hydra import compose, initialize_config_module
-from torch.nn.functional import softplus
 
-from gantrain.build import build
-from gantrain.schema import validated
-from gantrain.trainer import Trainer
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
 
-Loop = Callable[[int], None]
+from loops import Loop, bare_loop, make, peer_loop, seconds, trainer_loop, write_jpegs
 
-WORK = {
-    "ring MLP, batch 256": ["data=ring"],
-    "digits DCGAN, batch 64": ["data=digits"],
+RESNET = ["architecture=sngan_resnet", "data=image_folder", "batch_size=64", "device=cpu"]
+SNGAN, WGAN_GP = [*RESNET, "loss=sngan"], [*RESNET, "loss=wgan_gp", "architecture.discriminator.pool=mean"]
+SMALL = {"ring": ["data=ring", "device=cpu"], "digits": ["data=digits", "device=cpu"]}
+Figures = dict[str, float]
+
+PROCESSES: dict[str, tuple[str, list[str]]] = {
+    # name: (kind of loop, overrides)
+    "sngan peer": ("peer", ["sngan"]),
+    "sngan bf16": ("trainer", [*SNGAN, "precision=bf16"]),
+    "sngan bf16 bare": ("bare", [*SNGAN, "precision=bf16"]),
+    "sngan fp32": ("trainer", SNGAN),
+    "sngan bf16 plain": ("trainer", [*SNGAN, "precision=bf16", "performance=plain"]),
+    "wgan_gp peer": ("peer", ["wgan_gp"]),
+    "wgan_gp bf16": ("trainer", [*WGAN_GP, "precision=bf16"]),
+    "wgan_gp bf16 penalty too": ("trainer", [*WGAN_GP, "precision=bf16", "precision.penalty=bfloat16"]),
+    "wgan_gp fp32": ("trainer", WGAN_GP),
 }
+ALONE = {
+    "channels last": "performance.channels_last=false",
+    "one D forward": "performance.one_forward=false",
+    "memory kept": "performance.keep_memory=false",
+    "shortcuts commuted": "architecture.generator.commute=false architecture.discriminator.commute=false",
+    "fused Adam": "optimizer.g.fused=false optimizer.d.fused=false",
+}
+"""Each way of going faster, and what switches it off."""
 
 
-def make(overrides: list[str]) -> Trainer:
-    """Build a trainer as the command line would."""
-    with initialize_config_module("gantrain.configs", version_base="1.3"):
-        return build(validated(compose("train", overrides))).trainer
+def worker(kind: str, overrides: list[str], images: Path, cycles: int) -> None:
+    """Time cycles of one loop in this process, and print a JSON line: their seconds, and the peak memory."""
+    if kind == "peer":
+        loop = peer_loop(images, overrides[0])
+    else:
+        overrides = [*overrides, f"data.root={images}"]
+        loss = next(o.split("=")[1] for o in overrides if o.startswith("loss="))
+        loop = trainer_loop(overrides) if kind == "trainer" else bare_loop(overrides, loss)
+    loop(1)  # the first cycle takes its memory, the optimizers' too
+    times = [seconds(loop, 1) for _ in range(cycles)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps({"seconds": times, "peak_gib": peak}))
 
 
-def trainer_loop(overrides: list[str]) -> Loop:
-    """Return the package's own turns."""
-    trainer = make(overrides)
-
-    def loop(steps: int) -> None:
-        for _ in range(steps):
-            trainer.d_turn(*trainer.data.next())
-            trainer.g_turn(*trainer.data.next())
-
-    return loop
-
-
-def bare_loop(overrides: list[str]) -> Loop:
-    """Return the shortest loop that trains the same game: non-saturating, one D step per G step, EMA of G."""
-    parts = make(overrides)
-    g, d, ema, data = parts.g.net, parts.d.net, parts.ema.net, parts.data
-    d_optimizer, g_optimizer = parts.d.optimizer, parts.g.optimizer
-    n, latent_dim = parts.batch_size, parts.grid_latents.shape[1]
-    d_weights, g_weights, ema_weights = (list(net.parameters()) for net in (d, g, ema))
-    buffers = list(zip(ema.buffers(), g.buffers(), strict=True))
-
-    def loop(steps: int) -> None:
-        for _ in range(steps):
-            real, _ = data.next()
-            with torch.no_grad():
-                fake = g(torch.randn(n, latent_dim))
-            loss = softplus(-d(real)).mean() + softplus(d(fake)).mean()
-            d_optimizer.zero_grad()
-            loss.backward()
-            d_optimizer.step()
-            for weight in d_weights:
-                weight.requires_grad_(False)
-            data.next()
-            loss = softplus(-d(g(torch.randn(n, latent_dim)))).mean()
-            g_optimizer.zero_grad()
-            loss.backward()
-            g_optimizer.step()
-            for weight in d_weights:
-                weight.requires_grad_(True)
-            with torch.no_grad():
-                torch._foreach_lerp_(ema_weights, g_weights, 0.01)
-                for mine, theirs in buffers:
-                    mine.copy_(theirs)
-
-    return loop
+def in_process(name: str, images: Path, cycles: int, extra: str = "") -> dict[str, Any]:
+    """Run a worker in a fresh process and return what it found."""
+    kind, overrides = PROCESSES[name]
+    overrides = [*overrides, *extra.split()]
+    command = [sys.executable, __file__, "--worker", kind, *overrides, "--images", str(images), "--cycles", str(cycles)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{name} failed:\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    log(f"  {name} {extra}: {statistics.median(found['seconds']):.2f} s a cycle, {found['peak_gib']:.2f} GiB")
+    return found
 
 
-def seconds(loop: Loop, steps: int) -> float:
-    """Return the time per step."""
-    start = time.perf_counter()
-    loop(steps)
-    return (time.perf_counter() - start) / steps
+def summary(values: list[float]) -> Figures:
+    """Return the median and the quartiles."""
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    return {"median": middle, "low": low, "high": high}
 
 
-def measure(overrides: list[str], rounds: int, steps: int) -> dict[str, float]:
-    """Time both loops in alternating rounds."""
-    trainer, bare = trainer_loop(overrides), bare_loop(overrides)
-    seconds(trainer, 20), seconds(bare, 20)  # warm-up
+def side_by_side(a: Loop, b: Loop, rounds: int, steps: int) -> tuple[Figures, float, float]:
+    """Return the ratio of the times of ``a`` to those of ``b`` in alternating rounds, and both medians in seconds."""
+    a(steps), b(steps)  # warm-up
     pairs = []
     for k in range(rounds):
-        first, second = (trainer, bare) if k % 2 else (bare, trainer)
+        first, second = (a, b) if k % 2 else (b, a)
         times = {first: seconds(first, steps), second: seconds(second, steps)}
-        pairs.append((times[trainer], times[bare]))
-    ratios = [a / b for a, b in pairs]
-    low, middle, high = statistics.quantiles(ratios, n=4)
+        pairs.append((times[a], times[b]))
+    return (
+        summary([x / y for x, y in pairs]),
+        statistics.median(x for x, _ in pairs),
+        statistics.median(y for _, y in pairs),
+    )
+
+
+def trainer_over_bare(images: Path, quick: bool) -> dict[str, Figures]:
+    """Return what the Trainer costs over the bare loop, for each network."""
+    found = {}
+    for name, overrides in SMALL.items():
+        found[name], mine, bare = side_by_side(
+            trainer_loop(overrides), bare_loop(overrides), *((16, 20) if quick else (40, 50))
+        )
+        log(f"  {name}: trainer {1e3 * mine:.2f} ms, bare {1e3 * bare:.2f} ms, {told(found[name])}")
+    overrides = [*SNGAN, "precision=bf16", f"data.root={images}"]
+    found["sngan"], mine, bare = side_by_side(
+        trainer_loop(overrides), bare_loop(overrides, "sngan"), *((6, 1) if quick else (16, 1))
+    )
+    log(f"  sngan: trainer {mine:.2f} s, bare {bare:.2f} s a cycle, {told(found['sngan'])}")
+    return found
+
+
+def compiled_speedups(quick: bool) -> dict[str, Figures]:
+    """Return how much faster ``compile=step`` is than the bare eager loop."""
+    found = {}
+    for name, overrides in SMALL.items():
+        rounds = (10, 20) if quick else (40, 50)
+        found[name], bare, mine = side_by_side(
+            bare_loop(overrides), trainer_loop([*overrides, "compile=step"]), *rounds
+        )
+        log(f"  {name}: bare {1e3 * bare:.2f} ms, compiled {1e3 * mine:.2f} ms, {told(found[name])}")
+    return found
+
+
+def against_peers(names: list[str], images: Path, rounds: int, deadline: float) -> dict[str, Any]:
+    """Return, for each name, its speed-up over its peer, seconds a cycle and peak memory; processes take turns."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for k in range(rounds):
+        if k and time.monotonic() > deadline:
+            break
+        for name in names:
+            found[name].append(in_process(name, images, 2 if name.endswith("peer") else 5))
+    seconds_of = {name: [statistics.median(r["seconds"]) for r in runs] for name, runs in found.items()}
+    result = {}
+    for name in names:
+        peer = seconds_of[f"{name.split()[0]} peer"]
+        result[name] = {
+            "speedup": summary([p / s for p, s in zip(peer, seconds_of[name], strict=True)]),
+            "seconds": statistics.median(seconds_of[name]),
+            "peak_gib": statistics.median(r["peak_gib"] for r in found[name]),
+        }
+    return result
+
+
+def each_alone(images: Path, rounds: int) -> dict[str, Figures]:
+    """Return what each way of going faster gives in bf16 SNGAN-32: the time without it over the time with all."""
+    ratios: dict[str, list[float]] = {name: [] for name in ALONE}
+    for _ in range(rounds):
+        with_all = statistics.median(in_process("sngan bf16", images, 4)["seconds"])
+        for name, off in ALONE.items():
+            without = statistics.median(in_process("sngan bf16", images, 4, off)["seconds"])
+            ratios[name].append(without / with_all)
+    return {name: summary(values) for name, values in ratios.items()}
+
+
+def records_share(name: str, steps: int, rounds: int) -> Figures:
+    """Return the share of time that logs, grids and checkpoints take at their default cadence, over ``steps`` steps."""
+    from gantrain.checkpoint import Checkpoints, Retention
+    from gantrain.records import Records
+    from gantrain.run import RunDirectory
+
+    trainer, shares = make(SMALL[name]), []
+    trainer.step = 1  # the first picture belongs to no window
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDirectory(folder)
+        checkpoints = Checkpoints(run.path / "checkpoints", Retention(3), {})
+        with Records(run, 0) as records:
+            for _ in range(rounds):
+                trainer.total_steps = -(-trainer.step // steps) * steps
+                trainer.train(records, checkpoints)
+                trainer.total_steps += steps
+                start = time.perf_counter()
+                trainer.train(records, checkpoints)
+                whole = time.perf_counter() - start
+                alone = steps * seconds(lambda n: [trainer.play() for _ in range(n)] and None, steps)
+                shares.append(whole / alone - 1)
+    return summary(shares)
+
+
+def started(arguments: list[str], rounds: int) -> Figures:
+    """Return the seconds that a command takes from its start to its end."""
+    times = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-m", "gantrain", *arguments], cwd=folder, capture_output=True, check=True)
+            times.append(time.perf_counter() - start)
+    return summary(times)
+
+
+def told(ratio: Figures) -> str:
+    """Say a median and its quartiles."""
+    return f"{ratio['median']:.3f} ({ratio['low']:.3f}-{ratio['high']:.3f})"
+
+
+def log(text: str) -> None:
+    """Tell how it goes; standard output is for the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def quick(images: Path) -> dict[str, Any]:
+    """Measure the headline figures."""
+    start = time.monotonic()
+    over_bare = trainer_over_bare(images, quick=True)
+    names = ["sngan peer", "sngan bf16", "wgan_gp peer", "wgan_gp bf16"]
+    peers = against_peers(names, images, 2, deadline=start + 130)
     return {
-        "trainer_ms": 1e3 * statistics.median(a for a, _ in pairs),
-        "bare_ms": 1e3 * statistics.median(b for _, b in pairs),
-        "trainer_over_bare": middle,
-        "quartile_low": low,
-        "quartile_high": high,
+        "trainer_over_bare": over_bare["sngan"]["median"],
+        "trainer_over_bare_digits": over_bare["digits"]["median"],
+        "trainer_over_bare_ring": over_bare["ring"]["median"],
+        "speedup_over_eager_fp32": peers["sngan bf16"]["speedup"]["median"],
+        "wgan_gp_speedup_over_eager_fp32": peers["wgan_gp bf16"]["speedup"]["median"],
+        "images_per_s": 5 * 64 / peers["sngan bf16"]["seconds"],
+        "seconds": time.monotonic() - start,
+    }
+
+
+def full(images: Path) -> dict[str, Any]:
+    """Measure everything that docs/performance.md states."""
+    return {
+        "start_up": {"help": started(["--help"], 9), "first_step_of_ring": started(["data=ring", "total_steps=1"], 5)},
+        "trainer_over_bare": trainer_over_bare(images, quick=False),
+        "compiled_over_bare": compiled_speedups(quick=False),
+        "records": {"digits": records_share("digits", 500, 5), "ring": records_share("ring", 1000, 5)},
+        "peers": against_peers(list(PROCESSES), images, 3, deadline=float("inf")),
+        "alone": each_alone(images, 3),
     }
 
 
 def main() -> None:
-    """Measure every kind of work and print the table."""
+    """Measure and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--quick", action="store_true", help="the headline figures only, in at most five minutes")
+    parser.add_argument("--images", metavar="FOLDER", help="JPEGs in class folders; without it random ones are made")
     parser.add_argument("--json", metavar="FILE", help="also write the figures as one JSON line; - for standard output")
+    parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--cycles", type=int, default=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    rounds, steps = (10, 30) if options.quick else (40, 60)
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {rounds} rounds of {steps} steps",
-        file=sys.stderr,
-    )
-    results = {}
-    for name, overrides in WORK.items():
-        results[name] = r = measure([*overrides, "device=cpu"], rounds, steps)
-        print(
-            f"{name:<24} trainer {r['trainer_ms']:6.2f} ms   bare {r['bare_ms']:6.2f} ms   "
-            f"ratio {r['trainer_over_bare']:.3f} (quartiles {r['quartile_low']:.3f}-{r['quartile_high']:.3f})",
-            file=sys.stderr,
-        )
-    line = json.dumps(results)
+    if options.worker:
+        return worker(options.worker[0], options.worker[1:], Path(options.images), options.cycles)
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(options.images) if options.images else write_jpegs(Path(folder) / "images")
+        log(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+        found = (quick if options.quick else full)(images)
+    line = json.dumps(found)
     if options.json == "-":
         print(line)
     elif options.json:
         Path(options.json).write_text(line + "\n")
+    return None
 
 
 if __name__ == "__main__":

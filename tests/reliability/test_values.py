@@ -142,13 +142,14 @@ def test_batch_norm_poisoned_by_one_pixel_is_restored_by_a_rollback(start: Start
 
 def test_on_a_gpu_a_lost_turn_is_noticed_before_anything_is_saved(tmp_path: Path) -> None:
     from gantrain.errors import DivergedError
+    from gantrain.watch import Watch
     from tests.conftest import built
 
     trainer = built("data=ring").trainer
     real, labels = trainer.data.next()
     lost = trainer.loss.for_d(trainer.turn(trainer.d, real, torch.full_like(real, float("nan")), labels, True))
-    object.__setattr__(trainer.precision, "device", torch.device("meta"))  # anything but a CPU defers the look
-    trainer.watch("d", trainer.d, lost)
-    trainer.watch("d", trainer.d, type(lost)({"adversarial": torch.zeros(())}, lost.turn))  # the finding stays
+    trainer.watch = Watch(torch.device("cpu"), late=True)  # as on a GPU
+    for total in (lost.total, torch.zeros(())):  # the finding stays
+        trainer.watch.see(trainer.d.is_lost(total), 1, {})
     with pytest.raises(DivergedError, match="at step 0"):
-        trainer.refuse_lost()
+        trainer.watch.refuse(trainer.step, trainer.scalars)

@@ -1,0 +1,185 @@
+"""Which ways of going faster are safe for the chosen pieces, what was picked, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gantrain import allocator
+from gantrain.checkpoint import Rng
+from gantrain.errors import ConfigError
+from gantrain.losses import Loss
+from gantrain.player import Player
+from gantrain.replay import Captured, Eager, Recorder, Replay, compiled
+from gantrain.turn import Precision
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One switch: what was picked, and why if there was something to say."""
+
+    value: bool | str
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __str__(self) -> str:
+        text = {True: "on", False: "off"}[self.value] if isinstance(self.value, bool) else self.value
+        return f"{text} ({self.reason})" if self.reason else text
+
+
+@dataclass(frozen=True)
+class Performance:
+    """How the turns are carried out. What they compute is the same, up to rounding."""
+
+    channels_last: Choice
+    one_forward: Choice
+    keep_memory: Choice
+    compile: Choice
+    cuda_graphs: Choice
+
+    def __str__(self) -> str:
+        names = {name.replace("_", " "): choice for name, choice in vars(self).items()}
+        return ", ".join(f"{name} {choice}" for name, choice in names.items())
+
+    def arrange(self, *nets: nn.Module) -> None:
+        """Set up the process and the layout of the networks' weights."""
+        if allocator.is_glibc():
+            allocator.keep_memory(bool(self.keep_memory))
+        for net in nets if self.channels_last else ():
+            net.to(memory_format=torch.channels_last)
+
+    def compile_networks(self, g: nn.Module, d: nn.Module) -> None:
+        """Let torch.compile have the networks if they are to be compiled."""
+        if self.compile.value == "networks":
+            g.compile()
+            if not self.compile.reason:
+                d.compile()
+
+    def carry_out(self, players: list[Player], loss: Loss, augment: nn.Module, lost: Tensor, rng: Rng) -> Eager:
+        """Return what carries out the turns."""
+        recorders: list[Recorder] = []
+        if self.compile.value == "step":
+            recorders.append(compiled)
+        if self.cuda_graphs:
+            recorders.append(Captured())
+        if not recorders:
+            return Eager()
+        modules = [*(player.net for player in players), loss, augment]
+        return Replay(recorders, modules, players, lost, rng, loss.rhythm, self.compile.value == "step")
+
+
+def pick(cfg: DictConfig, g: Player, d: Player, loss: Loss, augment: nn.Module, precision: Precision) -> Performance:
+    """Return what the configuration asks for, and what is safe where it leaves the choice.
+
+    Raises:
+        ConfigError: if it asks for something that these pieces cannot do.
+    """
+    wanted, players = cfg.performance, [g, d]
+    on_gpu = precision.device.type == "cuda"
+    obstacle = why_not_replay(players, loss, augment, precision)
+    return Performance(
+        channels_last=decided("channels_last", wanted.channels_last, why_not_channels_last(players)),
+        one_forward=decided("one_forward", wanted.one_forward, why_not_together(d.net, augment)),
+        keep_memory=decided("keep_memory", wanted.keep_memory, why_not_keep_memory(on_gpu)),
+        compile=pick_compile(cfg.compile, loss, obstacle),
+        cuda_graphs=decided("cuda_graphs", wanted.cuda_graphs, obstacle if on_gpu else "needs a GPU"),
+    )
+
+
+def decided(name: str, wanted: bool | None, obstacle: str) -> Choice:
+    """Return a switch's position: on where nothing stands against it, unless the configuration says otherwise.
+
+    Raises:
+        ConfigError: if it is wanted but cannot be.
+    """
+    if wanted and obstacle:
+        raise ConfigError(f"performance.{name}=true cannot be used: {obstacle}")
+    return Choice(not obstacle, obstacle) if wanted is None else Choice(wanted, "as set")
+
+
+def pick_compile(wanted: str | None, loss: Loss, obstacle: str) -> Choice:
+    """Return what is compiled.
+
+    Raises:
+        ConfigError: if it is wanted but cannot be.
+    """
+    if wanted is None:
+        return Choice("none", "it pays for small networks in long runs: compile=step")
+    if wanted == "none":
+        return Choice(wanted, "as set")
+    if why := why_no_compiler():
+        raise ConfigError(f"compile={wanted} cannot be used: {why}")
+    if wanted == "step":
+        if obstacle:
+            raise ConfigError(f"compile=step cannot be used: {obstacle}")
+        return Choice(wanted)
+    return Choice(wanted, "G alone: a penalty differentiates D twice" if loss.differentiates_twice else "")
+
+
+def why_no_compiler() -> str:
+    """Return what is missing for torch's compiler, "" if nothing is."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return "there is no C++ compiler; install g++"
+    return ""
+
+
+def why_not_keep_memory(on_gpu: bool) -> str:
+    """Return why the allocator stays as it is, "" if it may be told to keep memory."""
+    if on_gpu:
+        return "only for a CPU"
+    return "" if allocator.is_glibc() else "only for glibc's allocator"
+
+
+def why_not_channels_last(players: Iterable[Player]) -> str:
+    """Return why memory order is of no use, "" if it is."""
+    convolutions = (nn.modules.conv._ConvNd,)
+    found = any(isinstance(module, convolutions) for player in players for module in player.net.modules())
+    return "" if found else "no convolutions"
+
+
+def why_not_together(d: nn.Module, augment: nn.Module) -> str:
+    """Return why D must score real and fake batches apart, "" if it may score them in one pass."""
+    for module in d.modules():
+        if isinstance(module, _BatchNorm):
+            return "batch norm in D takes its statistics from one kind of samples"
+        if getattr(module, "mixes_samples", False):
+            return f"{type(module).__name__} in D compares the samples of a batch"
+    return why_foreign([d, augment], "scores_each_sample_alone")
+
+
+def why_not_replay(players: list[Player], loss: Loss, augment: nn.Module, precision: Precision) -> str:
+    """Return why turns cannot be recorded, "" if they can."""
+    if precision.forward == torch.float16:
+        return "float16 at times skips a step; use precision=bf16"
+    for player in players:
+        groups = player.optimizer.param_groups
+        plain = type(player.optimizer) is torch.optim.Adam and all(
+            group["fused"] and not (group["amsgrad"] or group["maximize"] or group["weight_decay"]) for group in groups
+        )
+        if not plain:
+            return "only plain Adam with fused=true can be recorded"
+    home = getattr(loss.lookahead, "__module__", "").split(".")[0]
+    if home != "gantrain" and not getattr(loss.lookahead, "replayable", False):
+        return "the lookahead does not say replayable = True"
+    return why_foreign([*(player.net for player in players), loss, augment], "replayable")
+
+
+def why_foreign(modules: Iterable[nn.Module], promise: str) -> str:
+    """Return which class of the user's own has not made a ``promise`` that gantrain's and torch's keep, "" if none."""
+    for module in (part for whole in modules for part in whole.modules()):
+        kind = type(module)
+        if kind.__module__.split(".")[0] not in ("gantrain", "torch") and not getattr(kind, promise, False):
+            return f"{kind.__name__} does not say {promise} = True"
+    return ""

@@ -1,0 +1,208 @@
+"""Where a step's time goes, how much arithmetic it does, and what share of the machine's best rate that is."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, record_function
+from torch.utils.flop_counter import FlopCounterMode
+
+from gantrain.checkpoint import Checkpoints, Retention
+from gantrain.records import Records
+from gantrain.replay import Eager
+from gantrain.run import RunDirectory
+from gantrain.trainer import Trainer
+
+WARM_UP, LEAST, SECONDS = 3, 3, 10.0
+"""Steps before measuring, steps measured at least, and seconds to spend on each measurement."""
+MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
+
+
+class Stopwatch:
+    """Charges time to the innermost part that runs, so that parts add up to the whole.
+
+    A GPU is waited for wherever a part begins or ends; the sum is then longer than a step that runs freely.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = {}
+        self.calls: dict[str, int] = {}
+        self._stack: list[str] = []
+        self._since = 0.0
+
+    def _charge(self) -> None:
+        synchronize(self.device)
+        now = time.perf_counter()
+        if self._stack:
+            self.seconds[self._stack[-1]] = self.seconds.get(self._stack[-1], 0.0) + now - self._since
+        self._since = now
+
+    def start(self, name: str) -> None:
+        """Begin a part inside the present one."""
+        self._charge()
+        self._stack.append(name)
+        self.calls[name] = self.calls.get(name, 0) + 1
+
+    def stop(self) -> None:
+        """End the innermost part."""
+        self._charge()
+        self._stack.pop()
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a block; the profiler's trace shows it by the same name."""
+        self.start(name)
+        try:
+            with record_function(name):
+                yield
+        finally:
+            self.stop()
+
+    def wrap(self, owner: Any, method: str, name: str) -> None:
+        """Time every call of an object's method."""
+        function: Callable[..., Any] = getattr(owner, method)
+
+        @wraps(function)
+        def timed(*arguments: Any, **settings: Any) -> Any:
+            with self.part(name):
+                return function(*arguments, **settings)
+
+        setattr(owner, method, timed)
+
+    def wrap_network(self, net: nn.Module, name: str) -> None:
+        """Time every forward of a network."""
+        net.register_forward_pre_hook(lambda *_: self.start(name))
+        net.register_forward_hook(lambda *_: self.stop())
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds_per_step(trainer: Trainer) -> float:
+    """Return the time of a step as the run would play it, the turns' recordings included."""
+    device = trainer.precision.device
+    for _ in range(WARM_UP):
+        trainer.play()
+    steps, start = 0, time.perf_counter()
+    synchronize(device)
+    while steps < LEAST or time.perf_counter() - start < SECONDS:
+        trainer.play()
+        steps += 1
+        synchronize(device)
+    return (time.perf_counter() - start) / steps
+
+
+def watched(trainer: Trainer) -> Stopwatch:
+    """Put a stopwatch on every part of the trainer's turns; for good, so the trainer is of no other use afterwards."""
+    trainer.perform = Eager()
+    watch = Stopwatch(trainer.precision.device)
+    watch.wrap(trainer.data, "next", "data")
+    watch.wrap_network(trainer.g.net, "G forward")
+    watch.wrap_network(trainer.d.net, "D forward")
+    for side, move in (("D", "move_d"), ("G", "move_g")):
+        watch.wrap(trainer, move, f"{side}'s turn: loss and rest")
+    for name, regularizer in trainer.loss.regularizers.items():
+        for method in ("for_d", "for_g", "after_d_step"):
+            watch.wrap(regularizer, method, f"penalty {name}: all but D forward")
+    for side, player in (("D", trainer.d), ("G", trainer.g)):
+        watch.wrap(player, "descend", f"{side}'s turn: backward")
+        watch.wrap(player.optimizer, "step", "optimizers")
+    watch.wrap(trainer.ema, "update", "average of G")
+    return watch
+
+
+def seconds_of_records(trainer: Trainer, folder: Path, limits: float) -> float:
+    """Return the time a step spends on logs, pictures and checkpoints, spread over their cadence."""
+    run = RunDirectory(folder)
+    checkpoints = Checkpoints(folder / "checkpoints", Retention(2), {})
+    every = trainer.every
+    total = 0.0
+    with Records(run, 0, limits) as records:
+        actions: list[tuple[Callable[[], None], int]] = [
+            (lambda: records.scalars(0, dict.fromkeys(trainer.scalars, 0.0)), every.log),
+            (lambda: trainer.draw(records), every.samples),
+            (lambda: checkpoints.save(trainer.step, trainer.state_dict()), every.checkpoint),
+        ]
+        for action, cadence in actions:
+            start = time.perf_counter()
+            action()
+            total += (time.perf_counter() - start) / (cadence or trainer.total_steps)
+    return total
+
+
+def count_flops(trainer: Trainer) -> float:
+    """Return the floating-point operations of a step's matrix products and convolutions (2 for a multiply-add)."""
+    with FlopCounterMode(display=False) as counter:
+        trainer.play()
+    return float(counter.get_total_flops())
+
+
+def best_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the FLOP/s of a large square matrix product here: what this machine can do at best."""
+    side = MATRIX_SIDE[device.type]
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(10):
+        synchronize(device)
+        start = time.perf_counter()
+        a @ b
+        synchronize(device)
+        best = max(best, 2 * side**3 / (time.perf_counter() - start))
+    return best
+
+
+def write_trace(trainer: Trainer, path: Path) -> None:
+    """Write torch's trace of one step, for chrome://tracing or ui.perfetto.dev."""
+    on_gpu = trainer.precision.device.type == "cuda"
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
+    with torch.profiler.profile(activities=activities) as profiler:
+        trainer.play()
+    profiler.export_chrome_trace(str(path))
+
+
+def profile(trainer: Trainer, folder: Path, limits: float) -> str:
+    """Profile a fresh trainer and return the table; ``folder`` gets trace.json.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    free = seconds_per_step(trainer)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:  # on the disk that the run would write to
+        records = seconds_of_records(trainer, Path(scratch), limits)
+    flops = count_flops(trainer)
+    precision = trainer.precision
+    rate = best_rate(precision.device, precision.forward)
+    watch = watched(trainer)
+    steps = max(LEAST, int(SECONDS / free))
+    for _ in range(steps):
+        trainer.play()
+    seconds = {name: spent / steps for name, spent in watch.seconds.items()} | {"records": records}
+    write_trace(trainer, folder / "trace.json")
+    total = sum(seconds.values())
+    rows = [("part of a step", "ms", "share", "calls")]
+    for name, spent in sorted(seconds.items(), key=lambda item: -item[1]):
+        calls = f"{watch.calls[name] / steps:g}" if name in watch.calls else ""
+        rows.append((name, f"{1e3 * spent:,.3f}", f"{spent / total:.1%}", calls))
+    images = trainer.d_steps * trainer.batch_size / free
+    rows += [
+        ("all parts", f"{1e3 * total:,.3f}", "", ""),
+        ("a step, unwatched", f"{1e3 * free:,.3f}", f"{images:,.0f} real samples/s", ""),
+        ("arithmetic", f"{flops / 1e9:,.2f}", "GFLOP a step", ""),
+        ("rate", f"{flops / free / 1e9:,.1f}", f"GFLOP/s, {flops / free / rate:.1%} of the best", ""),
+        ("best, a matrix product", f"{rate / 1e9:,.1f}", f"GFLOP/s in {str(precision.forward)[6:]}", ""),
+    ]
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(f"{a:<{width}}  {b:>12}  {c:<8} {d}".rstrip() for a, b, c, d in rows)

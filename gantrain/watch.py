@@ -1,0 +1,54 @@
+"""Losses that are not finite: found before anything is saved, at once where looking costs nothing."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from gantrain.errors import DivergedError
+
+
+class Watch:
+    """Remembers on the device whether a loss was lost.
+
+    Args:
+        device: where the losses are.
+        late: look only when asked to; else at once, before the optimizer follows the loss. A GPU would have to be
+            waited for, and a recorded turn cannot stop midway.
+    """
+
+    def __init__(self, device: torch.device, late: bool) -> None:
+        self.lost = torch.zeros((), dtype=torch.bool, device=device)
+        self.late = late
+
+    def see(self, lost: Tensor, step: int, values: dict[str, Tensor]) -> None:
+        """Note whether a turn's loss is ``lost``, a boolean scalar.
+
+        Raises:
+            DivergedError: at once, if this watch does not wait; it names the term among ``values`` that is not finite.
+        """
+        if self.late:
+            self.lost |= lost
+        elif lost:
+            terms = {tag: value.item() for tag, value in values.items() if not tag.endswith("/loss")}
+            raise diverged(step, terms | {tag: value.item() for tag, value in values.items()})
+
+    def refuse(self, step: int, values: dict[str, Tensor]) -> None:
+        """Raise DivergedError if a loss has been lost since ``forget``."""
+        if self.lost:
+            raise diverged(step, {tag: v.item() for tag, v in values.items() if "gradient_norm" not in tag})
+
+    def forget(self) -> None:
+        """Start anew, from a state that is sound."""
+        self.lost.zero_()
+
+
+def diverged(step: int, values: dict[str, float]) -> DivergedError:
+    """Return the error that names the first value that is not finite."""
+    name = next((name for name, value in values.items() if not math.isfinite(value)), "a loss or gradient")
+    return DivergedError(
+        f"{name} is {values.get(name, 'not finite')} at step {step:,}. "
+        "A smaller learning rate, gradient_clip_norm=1, precision=fp32 or nonfinite.policy=rollback may help"
+    )

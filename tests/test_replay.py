@@ -1,0 +1,198 @@
+"""Recorded turns: what they record is what is written, for every loss, and a wrong recording never counts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from gantrain import tree
+from gantrain.build import build
+from gantrain.errors import ConfigError, DivergedError
+from gantrain.replay import Recorded, Replay, distance
+from gantrain.trainer import Trainer
+from tests.conftest import config, option_names
+
+SMALL = ("data=ring", "architecture.generator.width=8", "architecture.discriminator.width=8")
+
+
+def traced(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorded:
+    """A recorder without a compiler: the very operations of one turn, whatever tensors they read and write."""
+    graph = make_fx(function)(real, labels)
+    return torch.no_grad()(graph)
+
+
+def recorded(*overrides: str, recorder: Callable[..., Any] = traced) -> Trainer:
+    trainer = build(config("batch_size=16", "device=cpu", *overrides, "compile=step")).trainer
+    assert isinstance(trainer.perform, Replay)
+    trainer.perform.recorders = [recorder]
+    return trainer
+
+
+def as_written(*overrides: str) -> Trainer:
+    return build(config("batch_size=16", "device=cpu", *overrides)).trainer
+
+
+def tensors(trainer: Trainer) -> dict[str, Tensor]:
+    return {name: t.clone() for name, t in tree.flatten(trainer.state_dict())[1].items() if "scalars" not in name}
+
+
+def assert_close(a: Trainer, b: Trainer) -> None:
+    mine, other = tensors(a), tensors(b)
+    assert mine.keys() == other.keys()
+    for name in mine:
+        torch.testing.assert_close(mine[name], other[name], rtol=1e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def with_adam(loss: str) -> tuple[str, ...]:
+    return (f"loss={loss}", "optimizer=adam", "ratio=1to1")
+
+
+@pytest.mark.parametrize("loss", option_names("loss"))
+def test_the_turns_of_every_loss_can_be_recorded(loss: str) -> None:
+    # Without batch norm: a bias before it has only rounding for a gradient, which Adam makes a whole step of.
+    overrides = (*SMALL, "architecture.generator.norm=none", *with_adam(loss))
+    if loss in ("ebgan", "began"):
+        overrides = (*SMALL, "architecture=autoencoder", *with_adam(loss))
+    replayed, written = recorded(*overrides), as_written(*overrides)
+    for trainer in (replayed, written):
+        trainer.rng.seed(5)
+        for _ in range(6):
+            trainer.play()
+    assert isinstance(replayed.perform, Replay) and replayed.perform.recordings and not replayed.perform.failed
+    assert_close(replayed, written)
+    assert (replayed.d.turns, replayed.g.turns) == (written.d.turns, written.g.turns)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("loss=vanilla", "regularizer=[r1,lecam]", "regularizers.r1.every=3"),
+        ("loss=vanilla", "schedule=linear", "total_steps=8"),
+        ("loss=vanilla", "gradient_clip_norm=0.1"),
+        ("loss=vanilla", "precision=bf16"),
+        ("loss=sngan", "ratio=1to2"),
+        ("loss=vanilla", "regularizer=[consistency,orthogonal,clip]"),
+    ],
+    ids=" ".join,
+)
+def test_what_changes_from_turn_to_turn_changes_in_recordings_too(overrides: tuple[str, ...]) -> None:
+    overrides = tuple(o.replace("regularizers.r1", "loss.regularizers.r1") for o in (*SMALL, *overrides))
+    replayed, written = recorded(*overrides), as_written(*overrides)
+    for trainer in (replayed, written):
+        trainer.rng.seed(5)
+        for _ in range(7):
+            trainer.play()
+    assert_close(replayed, written)
+
+
+def test_lazy_terms_have_a_recording_of_their_own() -> None:
+    trainer = recorded(*SMALL, "loss=vanilla", "regularizer=[r1]", "loss.regularizers.r1.every=4")
+    for _ in range(9):
+        trainer.play()
+    assert isinstance(trainer.perform, Replay)
+    assert len(trainer.perform.recordings) == 4  # D and G, with the term and without
+
+
+def test_images_and_labels_are_recorded_with_augmentation() -> None:
+    overrides = ("data=digits", "loss=wgan_gp", "augment=diffaug", "architecture.generator.width=8",
+                 "architecture.discriminator.width=8")  # fmt: skip
+    replayed, written = recorded(*overrides), as_written(*overrides)
+    for trainer in (replayed, written):
+        trainer.rng.seed(5)
+        for _ in range(3):
+            trainer.play()
+    assert_close(replayed, written)
+
+
+def test_a_compiled_run_resumes_bit_for_bit() -> None:
+    overrides = (*SMALL, "loss=vanilla", "regularizer=[r1]", "loss.regularizers.r1.every=2", "compile=step",
+                 "schedule=cosine", "total_steps=8", "batch_size=16", "device=cpu")  # fmt: skip
+
+    def play(trainer: Trainer, steps: int, log_every: int) -> None:
+        for k in range(steps):
+            trainer.play(measure=k % log_every == 0)
+
+    whole, first, second = (build(config(*overrides)).trainer for _ in range(3))
+    whole.rng.seed(1)
+    play(whole, 8, log_every=3)
+    first.rng.seed(1)
+    play(first, 3, log_every=1)
+    state = tree.unflatten(*tree.flatten(first.state_dict()))
+    second.load_state_dict(state)
+    play(second, 5, log_every=2)
+    mine, other = tensors(whole), tensors(second)
+    for name in mine:
+        assert torch.equal(mine[name], other[name]), name
+    assert isinstance(second.perform, Replay) and not second.perform.failed
+
+
+def lying(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorded:
+    """A recorder whose recording forgets what it should do."""
+    return lambda real, labels: {}
+
+
+def refusing(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorded:
+    raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+
+@pytest.mark.parametrize(
+    ("recorder", "reason"), [(lying, "off by 100% of their change"), (refusing, "operation not permitted")]
+)
+def test_a_wrong_recording_is_told_and_the_turns_go_on_as_written(
+    recorder: Callable[..., Any], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replayed, written = recorded(*SMALL, "loss=vanilla", recorder=recorder), as_written(*SMALL, "loss=vanilla")
+    for trainer in (replayed, written):
+        trainer.rng.seed(5)
+        for _ in range(5):
+            trainer.play()
+    told = capsys.readouterr().err
+    assert told.count("warning") == 1 and reason in told and "and more" not in told
+    mine, other = tensors(replayed), tensors(written)
+    assert all(torch.equal(mine[name], other[name]) for name in mine)
+
+
+def test_a_restored_state_drops_recordings_of_the_old_one() -> None:
+    trainer = recorded(*SMALL, "loss=vanilla")
+    for _ in range(3):
+        trainer.play()
+    state = copy.deepcopy(trainer.state_dict())
+    trainer.play()
+    after = tensors(trainer)
+    trainer.load_state_dict(state)
+    assert isinstance(trainer.perform, Replay) and not trainer.perform.recordings
+    trainer.play()
+    again = tensors(trainer)
+    assert all(torch.equal(after[name], again[name]) for name in after)
+
+
+def test_a_loss_lost_in_a_recording_is_noticed_when_asked() -> None:
+    trainer = recorded(*SMALL, "loss=vanilla")
+    for _ in range(2):
+        trainer.play()
+    trainer.watch.refuse(trainer.step, trainer.scalars)
+    real, labels = trainer.data.next()
+    trainer.d_turn(torch.full_like(real, float("nan")), labels)
+    trainer.play()
+    with pytest.raises(DivergedError):
+        trainer.watch.refuse(trainer.step, trainer.scalars)
+
+
+def test_distance_is_relative_to_what_changed() -> None:
+    old, new = [torch.zeros(3), torch.ones(2)], [torch.tensor([3.0, 0, 0]), torch.ones(2)]
+    assert distance(old, new, new) == 0
+    assert distance(old, new, old) == pytest.approx(1)
+    assert distance(old, new, [torch.tensor([3.3, 0, 0]), torch.ones(2)]) == pytest.approx(0.1)
+    still = [torch.ones(4)]
+    assert distance(still, still, [torch.full((4,), 1 + 1e-6)]) == pytest.approx(1e-3, rel=0.2)  # rounding, not change
+
+
+def test_compile_is_refused_where_it_would_be_wrong() -> None:
+    with pytest.raises(ConfigError, match="compile must be one of none, networks, step"):
+        config("compile=everything")
