@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Ema:
@@ -26,20 +26,27 @@ class Ema:
 
     def __init__(self, net: nn.Module, halflife_images: float, rampup: float | None) -> None:
         self.net = copy.deepcopy(net).requires_grad_(False).eval()
+        self._mine: list[Tensor] = list(self.net.parameters())
+        self._theirs: list[Tensor] = list(net.parameters())
+        # Where buffers are kept, not the buffers: a module may put a new tensor in its place.
+        modules = zip(self.net.modules(), net.modules(), strict=True)
+        self._buffers = [(mine._buffers, theirs._buffers) for mine, theirs in modules if theirs._buffers]
         self.halflife_images, self.rampup = halflife_images, rampup
         self.images = 0
 
     @torch.no_grad()
-    def update(self, net: nn.Module, images: int) -> None:
-        """Follow ``net``, which has just been updated with a batch of ``images``."""
+    def update(self, images: int) -> None:
+        """Follow the original, which has just been updated with a batch of ``images``."""
         self.images += images
         halflife = self.halflife_images
         if self.rampup is not None:
             halflife = min(halflife, self.rampup * self.images)
         keep = 0.5 ** (images / halflife) if halflife > 0 else 0.0
-        torch._foreach_lerp_(list(self.net.parameters()), list(net.parameters()), 1 - keep)
-        for mine, theirs in zip(self.net.buffers(), net.buffers(), strict=True):
-            mine.copy_(theirs)
+        torch._foreach_lerp_(self._mine, self._theirs, 1 - keep)
+        for mine, theirs in self._buffers:
+            for name, buffer in theirs.items():
+                if buffer is not None and (own := mine[name]) is not None:
+                    own.copy_(buffer)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the averaged weights and the images counted."""

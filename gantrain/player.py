@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,9 +17,9 @@ UNMEASURED = torch.tensor(float("nan"))
 
 
 @contextmanager
-def frozen(net: nn.Module) -> Iterator[None]:
-    """Let gradients pass through ``net`` without computing those of its parameters."""
-    parameters = [p for p in net.parameters() if p.requires_grad]
+def frozen(weights: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Let gradients pass through a network without computing those of its ``weights``."""
+    parameters = [p for p in weights if p.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:
@@ -50,6 +50,7 @@ class Player:
     ) -> None:
         self.net, self.optimizer, self.scaler, self.clip_norm = net, optimizer, scaler, clip_norm
         self.schedule = schedule
+        self.weights = list(net.parameters())  # walking through the modules on every turn would take as long as Adam
         self.turns = 0
         self.skipped = torch.zeros((), device=next(net.parameters()).device)  # turns that float16 had to leave out
 
@@ -81,9 +82,9 @@ class Player:
         norm = UNMEASURED
         if measure or self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
-            norm = get_total_norm([p.grad for p in self.net.parameters() if p.grad is not None])
+            norm = get_total_norm([p.grad for p in self.weights if p.grad is not None])
             if self.clip_norm is not None:
-                clip_grads_with_norm_(self.net.parameters(), self.clip_norm, norm)
+                clip_grads_with_norm_(self.weights, self.clip_norm, norm)
         self.scaler.step(self.optimizer)
         if self.scaler.is_enabled():
             before = self._scale.clone()

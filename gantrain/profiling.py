@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, record_function
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from gantrain.checkpoint import Checkpoints, Retention
 from gantrain.records import Records
+from gantrain.regularizers import Regularizer
 from gantrain.replay import Eager
 from gantrain.run import RunDirectory
 from gantrain.trainer import Trainer
@@ -106,7 +108,6 @@ def seconds_per_step(trainer: Trainer) -> float:
 
 def watched(trainer: Trainer) -> Stopwatch:
     """Put a stopwatch on every part of the trainer's turns; for good, so the trainer is of no other use afterwards."""
-    trainer.perform = Eager()
     watch = Stopwatch(trainer.precision.device)
     watch.wrap(trainer.data, "next", "data")
     watch.wrap_network(trainer.g.net, "G forward")
@@ -115,7 +116,8 @@ def watched(trainer: Trainer) -> Stopwatch:
         watch.wrap(trainer, move, f"{side}'s turn: loss and rest")
     for name, regularizer in trainer.loss.regularizers.items():
         for method in ("for_d", "for_g", "after_d_step"):
-            watch.wrap(regularizer, method, f"penalty {name}: all but D forward")
+            if getattr(type(regularizer), method) is not getattr(Regularizer, method, None):
+                watch.wrap(regularizer, method, f"term {name}: all but D forward")
     for side, player in (("D", trainer.d), ("G", trainer.g)):
         watch.wrap(player, "descend", f"{side}'s turn: backward")
         watch.wrap(player.optimizer, "step", "optimizers")
@@ -142,11 +144,28 @@ def seconds_of_records(trainer: Trainer, folder: Path, limits: float) -> float:
     return total
 
 
+class Flops(TorchDispatchMode):
+    """Adds up floating-point operations by torch's own formulas.
+
+    torch's FlopCounterMode follows modules too, and in that fails where a penalty differentiates by D's input.
+    """
+
+    total = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Carry out an operation and count it."""
+        result = func(*args, **(kwargs or {}))
+        if (formula := flop_registry.get(func.overloadpacket)) is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
 def count_flops(trainer: Trainer) -> float:
     """Return the floating-point operations of a step's matrix products and convolutions (2 for a multiply-add)."""
-    with FlopCounterMode(display=False) as counter:
+    counter = Flops()  # type: ignore[no-untyped-call]
+    with counter:
         trainer.play()
-    return float(counter.get_total_flops())
+    return counter.total
 
 
 def best_rate(device: torch.device, dtype: torch.dtype) -> float:
@@ -182,6 +201,7 @@ def profile(trainer: Trainer, folder: Path, limits: float) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:  # on the disk that the run would write to
         records = seconds_of_records(trainer, Path(scratch), limits)
+    trainer.perform = Eager()  # a recording has no parts
     flops = count_flops(trainer)
     precision = trainer.precision
     rate = best_rate(precision.device, precision.forward)
@@ -190,12 +210,12 @@ def profile(trainer: Trainer, folder: Path, limits: float) -> str:
     for _ in range(steps):
         trainer.play()
     seconds = {name: spent / steps for name, spent in watch.seconds.items()} | {"records": records}
+    calls = {name: f"{count / steps:g}" for name, count in watch.calls.items()}
     write_trace(trainer, folder / "trace.json")
     total = sum(seconds.values())
     rows = [("part of a step", "ms", "share", "calls")]
     for name, spent in sorted(seconds.items(), key=lambda item: -item[1]):
-        calls = f"{watch.calls[name] / steps:g}" if name in watch.calls else ""
-        rows.append((name, f"{1e3 * spent:,.3f}", f"{spent / total:.1%}", calls))
+        rows.append((name, f"{1e3 * spent:,.3f}", f"{spent / total:.1%}", calls.get(name, "")))
     images = trainer.d_steps * trainer.batch_size / free
     rows += [
         ("all parts", f"{1e3 * total:,.3f}", "", ""),

@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def bar(**options: Any) -> tqdm[Any]:
     """Return a tqdm bar on stderr: redrawn several times a second on a terminal, every 20 s elsewhere."""
+    from tqdm import tqdm  # not before it is needed: --help is to be quick
+
     return tqdm(dynamic_ncols=True, mininterval=0.2 if sys.stderr.isatty() else 20, **options)
 
 
@@ -60,4 +63,6 @@ def unbreakable() -> Iterator[None]:
 
 def say(text: str) -> None:
     """Print a warning on stderr, above the bar if one is shown."""
+    from tqdm import tqdm
+
     tqdm.write(f"gantrain: warning: {text}", file=sys.stderr)

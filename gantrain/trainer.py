@@ -111,7 +111,7 @@ class Trainer:
         """Move G once through a D whose weights get no gradients, then the average of G."""
         self.scalars |= self.perform(self.move_g, self.g, real, labels, measure)
         self.g.turns += 1
-        self.ema.update(self.g.net, len(real))
+        self.ema.update(len(real))
 
     def move_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
         """Do what D's turn does on the device, and nothing else: what is recorded is this. Returns scalars to log."""
@@ -119,18 +119,18 @@ class Trainer:
             fake = self.generate(len(real), labels)
         cost = self.loss.for_d(self.turn(self.d, real, fake, labels, measure))
         scalars = cost.scalars("d")
-        self.watch.see(self.d.is_lost(cost.total), self.step + 1, scalars)
+        self.watch.see(self.d, cost.total, self.step + 1, scalars)
         scalars["d/gradient_norm"] = self.d.descend(cost.total, measure)
         self.loss.after_d_step(cost.turn)
         return scalars
 
     def move_g(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
         """Do what G's turn does on the device, and nothing else. Returns scalars to log."""
-        with frozen(self.d.net):
+        with frozen(self.d.weights):
             fake = self.generate(len(real), labels)
             cost = self.loss.for_g(self.turn(self.g, real, fake, labels, measure))
             scalars = cost.scalars("g")
-            self.watch.see(self.g.is_lost(cost.total), self.step + 1, scalars)
+            self.watch.see(self.g, cost.total, self.step + 1, scalars)
             scalars["g/gradient_norm"] = self.g.descend(cost.total, measure)
         return scalars
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, reduce
 from typing import NamedTuple
@@ -23,9 +24,11 @@ class Precision:
     forward: torch.dtype = torch.float32  # both networks, in both turns
     penalty: torch.dtype = torch.float32  # D under a gradient penalty (twice differentiated)
 
-    def autocast(self, dtype: torch.dtype) -> torch.autocast:
+    def autocast(self, dtype: torch.dtype) -> AbstractContextManager[object]:
         """Return a context that runs networks in ``dtype``; float32 switches an outer autocast off."""
         mixed = dtype != torch.float32
+        if not mixed and not torch.is_autocast_enabled(self.device.type):
+            return nullcontext()  # the same, without the cost of a context that does nothing
         return torch.autocast(self.device.type, dtype=dtype if mixed else None, enabled=mixed)
 
     def scaler(self) -> torch.amp.GradScaler:

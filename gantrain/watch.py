@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gantrain.errors import DivergedError
+from gantrain.player import Player
 
 
 class Watch:
@@ -23,15 +24,19 @@ class Watch:
         self.lost = torch.zeros((), dtype=torch.bool, device=device)
         self.late = late
 
-    def see(self, lost: Tensor, step: int, values: dict[str, Tensor]) -> None:
-        """Note whether a turn's loss is ``lost``, a boolean scalar.
+    def see(self, player: Player, loss: Tensor, step: int, values: dict[str, Tensor]) -> None:
+        """Note whether the loss of a turn of ``player`` is lost.
 
         Raises:
             DivergedError: at once, if this watch does not wait; it names the term among ``values`` that is not finite.
         """
         if self.late:
-            self.lost |= lost
-        elif lost:
+            self.lost |= player.is_lost(loss)
+            return
+        # The plain question first: where it is answered on the CPU it costs a tenth of the full one.
+        if math.isfinite(loss.item()) and not player.scaler.is_enabled():
+            return
+        if player.is_lost(loss):
             terms = {tag: value.item() for tag, value in values.items() if not tag.endswith("/loss")}
             raise diverged(step, terms | {tag: value.item() for tag, value in values.items()})
 

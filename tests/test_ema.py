@@ -14,25 +14,33 @@ def constant(value: float) -> nn.Module:
     return net
 
 
+def followed(start: float, then: float, **settings: float | None) -> tuple[Ema, nn.Module]:
+    """An average that began at ``start``, and its original, which has moved on."""
+    net = constant(start)
+    ema = Ema(net, **settings)
+    net.load_state_dict(constant(then).state_dict())
+    return ema, net
+
+
 def test_half_of_the_way_is_left_after_one_halflife_whatever_the_batch_size() -> None:
     for batch in (10, 50, 100):
-        ema = Ema(constant(0.0), halflife_images=100, rampup=None)
+        ema, _ = followed(0.0, 1.0, halflife_images=100, rampup=None)
         for _ in range(100 // batch):
-            ema.update(constant(1.0), batch)
+            ema.update(batch)
         assert torch.allclose(ema.net[0].weight, torch.tensor(0.5))
 
 
 def test_early_on_the_memory_is_a_share_of_the_images_so_far() -> None:
-    ema = Ema(constant(0.0), halflife_images=1e9, rampup=0.05)
-    ema.update(constant(1.0), 64)  # half-life 3.2 images
+    ema, _ = followed(0.0, 1.0, halflife_images=1e9, rampup=0.05)
+    ema.update(64)  # half-life 3.2 images
     assert torch.allclose(ema.net[0].weight, torch.tensor(1 - 0.5**20))
 
 
 def test_no_halflife_copies_and_buffers_are_always_copied() -> None:
-    source = constant(1.0)
+    ema, source = followed(0.0, 1.0, halflife_images=0, rampup=None)
     source(torch.randn(8, 2))
-    ema = Ema(constant(0.0), halflife_images=0, rampup=None)
-    ema.update(source, 8)
+    source[1].running_mean = source[1].running_mean + 1  # a new tensor, as a module of a user's may put there
+    ema.update(8)
     for mine, theirs in zip(ema.net.state_dict().values(), source.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs)
     assert not ema.net.training and not any(p.requires_grad for p in ema.net.parameters())

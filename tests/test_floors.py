@@ -15,10 +15,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module imports only from floors below its own. errors and the version stand under all of them.
 FLOORS = [
     {"architectures", "augment", "data", "ema", "metrics", "numerics", "optimizers"}
-    | {"allocator", "memory", "progress", "storage", "tree", "watch"},
+    | {"allocator", "convolution", "memory", "progress", "storage", "tree"},
     {"turn", "checkpoint", "run"},
     {"player", "losses", "records", "regularizers"},
-    {"replay"},
+    {"replay", "watch"},
     {"trainer", "theory"},
     {"performance", "profiling"},
     {"build", "schema"},

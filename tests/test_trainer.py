@@ -108,7 +108,7 @@ def test_generated_samples_are_float32_and_carry_g_graph_in_its_turn_only() -> N
 def test_frozen_restores_what_was_trainable_even_after_an_error() -> None:
     net = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
     net[0].weight.requires_grad_(False)
-    with pytest.raises(RuntimeError), frozen(net):
+    with pytest.raises(RuntimeError), frozen(net.parameters()):
         assert not any(p.requires_grad for p in net.parameters())
         raise RuntimeError
     assert [p.requires_grad for p in net.parameters()] == [False, True, True, True]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hydra import initialize_config_module
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
@@ -69,6 +70,8 @@ def start(command: Callable[[], None], config_name: str) -> None:
     Hydra would print its own composition errors over several lines and exit with 1, so it is asked to raise them.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    store = ConfigStore.instance()
+    store.__deepcopy__ = lambda memo: store  # type: ignore[attr-defined]  # --help copies it for each group it lists
     sys.path.append(str(Path.cwd()))  # so that _target_ may name a module of the user's own, beside the command
     with tempfile.TemporaryDirectory(prefix="gantrain-") as scratch, unbreakable():
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ def run_one(cfg: DictConfig) -> None:
 
 def profile(cfg: DictConfig) -> None:
     """Play some steps and print where their time goes; no run is begun or touched."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reports to stderr that there is no GPU
     from gantrain import profiling
     from gantrain.build import build
 

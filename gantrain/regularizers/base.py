@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gantrain.convolution import TwiceDifferentiable
 from gantrain.errors import ConfigError
 from gantrain.turn import Turn
 
@@ -79,8 +80,10 @@ class InputGradient(Regularizer):
         if self.rhythm(turn.index):
             return None
         x, critic = self.points(turn).detach().requires_grad_(), turn.critic.exact
+        with TwiceDifferentiable():
+            score = turn.witness(critic(x)).sum()
         with critic.precision.autocast(torch.float32):  # an outer autocast would seize the gradient's own operations
-            (gradient,) = torch.autograd.grad(turn.witness(critic(x)).sum(), x, create_graph=True)
+            (gradient,) = torch.autograd.grad(score, x, create_graph=True)
         return self.weight * self.every * self.cost(gradient.flatten(1).square().sum(1)).mean()
 
     def check(self, d: nn.Module) -> None:

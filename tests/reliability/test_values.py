@@ -150,6 +150,6 @@ def test_on_a_gpu_a_lost_turn_is_noticed_before_anything_is_saved(tmp_path: Path
     lost = trainer.loss.for_d(trainer.turn(trainer.d, real, torch.full_like(real, float("nan")), labels, True))
     trainer.watch = Watch(torch.device("cpu"), late=True)  # as on a GPU
     for total in (lost.total, torch.zeros(())):  # the finding stays
-        trainer.watch.see(trainer.d.is_lost(total), 1, {})
+        trainer.watch.see(trainer.d, total, 1, {})
     with pytest.raises(DivergedError, match="at step 0"):
         trainer.watch.refuse(trainer.step, trainer.scalars)

@@ -1,0 +1,102 @@
+"""Convolutions whose slope by the input can be differentiated again at the price of ordinary convolutions.
+
+torch writes the weight's part of a convolution's second derivative as a convolution with kernels the size of the image.
+It is the weight gradient of an ordinary convolution, of which every backend has a fast one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
+
+aten = torch.ops.aten
+Shape = tuple[list[int], list[int], list[int], int]
+"""Stride, padding, dilation and groups."""
+
+
+def forward(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
+    """Return the convolution."""
+    stride, padding, dilation, groups = shape
+    result: Tensor = aten.convolution(x, weight, bias, stride, padding, dilation, False, [0] * len(stride), groups)
+    return result
+
+
+def gradients(gradient: Tensor, x: Tensor, weight: Tensor, shape: Shape, wanted: list[bool]) -> Any:
+    """Return the gradients of a convolution by input, weight and bias, None where not ``wanted``."""
+    stride, padding, dilation, groups = shape
+    zeros, bias = [0] * len(stride), [weight.shape[0]]
+    return aten.convolution_backward(gradient, x, weight, bias, stride, padding, dilation, False, zeros, groups, wanted)
+
+
+class Convolution(torch.autograd.Function):
+    """A convolution. Where a graph of its backward pass is wanted, that pass is by the input alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
+        """Return the convolution."""
+        ctx.save_for_backward(x, weight)
+        ctx.shape = shape
+        return forward(x, weight, bias, shape)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """Return the gradients."""
+        x, weight = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return InputGradient.apply(gradient, x.detach(), weight, ctx.shape), None, None, None
+        return *gradients(gradient, x, weight, ctx.shape, list(ctx.needs_input_grad[:3])), None
+
+
+class InputGradient(torch.autograd.Function):
+    """A convolution's gradient by its input: linear in the gradient by its output, and in the weight."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, x: Tensor, weight: Tensor, shape: Shape) -> Tensor:
+        """Return the gradient; of ``x`` only the shape matters."""
+        ctx.save_for_backward(gradient, weight)
+        ctx.shape = shape
+        result: Tensor = gradients(gradient, x, weight, shape, [True, False, False])[0]
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        """Return the gradients by the gradient and by the weight."""
+        gradient, weight = ctx.saved_tensors
+        by_gradient = by_weight = None
+        if ctx.needs_input_grad[0]:
+            by_gradient = forward(slope, weight, None, ctx.shape)
+        if ctx.needs_input_grad[2]:
+            by_weight = gradients(gradient, slope, weight, ctx.shape, [False, True, False])[1]
+        return by_gradient, None, by_weight, None
+
+
+class TwiceDifferentiable(TorchFunctionMode):
+    """Inside, 2-D convolutions are ``Convolution``; a slope with a graph may be taken by inputs only, not weights."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Carry out a call."""
+        if func is torch.conv2d and not isinstance(args[4], str):
+            return convolution(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Tensor:
+    """Do what torch.conv2d does, autocast included."""
+    kind = x.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        x, weight = x.to(dtype), weight.to(dtype)
+        bias = None if bias is None else bias.to(dtype)
+    with torch.autocast(kind, enabled=False):
+        result: Tensor = Convolution.apply(x, weight, bias, (list(stride), list(padding), list(dilation), groups))
+    return result
