@@ -37,7 +37,7 @@ smoke: $(VENV)/.run  ## train every loss for 20 steps through the real command
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	$(BIN)/gantrain -m 'loss=glob(*)' data=digits,ring total_steps=20 hydra.sweep.dir="$$folder" $(ARGS)
 
-bench: $(VENV)/.run  ## measure the trainer against a bare loop
+bench: $(VENV)/.run  ## measure speed and write docs/performance.md (ARGS=--quick: five minutes, ARGS=--guard: one)
 	@$(BIN)/python scripts/bench/train_step.py $(ARGS)
 
 clean:  ## remove caches and builds; runs and .venv stay

@@ -5,10 +5,8 @@ from __future__ import annotations
 import ctypes
 import platform
 
-# Numbers of mallopt(3), and what glibc starts with.
+# Numbers of mallopt(3). There is no way back: setting any of them switches glibc's own adaptation off.
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
-KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 64 * 2**20}
-DEFAULT = {MMAP_MAX: 65536, TRIM_THRESHOLD: 128 * 2**10, TOP_PAD: 0}
 
 
 def is_glibc() -> bool:
@@ -16,8 +14,8 @@ def is_glibc() -> bool:
     return platform.libc_ver()[0] == "glibc" and hasattr(ctypes.CDLL(None), "mallopt")
 
 
-def keep_memory(wanted: bool) -> None:
-    """Keep freed memory in this process from now on, or go back to glibc's own ways. Results do not change."""
+def keep_memory() -> None:
+    """Keep freed memory from now on, as long as this process lives. Results do not change."""
     mallopt = ctypes.CDLL(None).mallopt
-    for parameter, value in (KEPT if wanted else DEFAULT).items():
+    for parameter, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, 64 * 2**20)):
         mallopt(ctypes.c_int(parameter), ctypes.c_int(value))

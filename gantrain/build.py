@@ -89,7 +89,7 @@ def build(cfg: DictConfig) -> Built:
         every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every),
         one_forward=bool(performance.one_forward),
     )
-    trainer.perform = performance.carry_out([g, d], loss, augment, trainer.watch.lost, rng)
+    trainer.perform = performance.carry_out([g, d], ema, loss, augment, trainer.watch.lost, rng)
     trainer.watch.late |= trainer.perform.replays
     preview = batches.peek(len(trainer.grid_latents))
     return Built(trainer, data, performance, preview, limits=1.25 * float(preview.abs().max()))
@@ -137,9 +137,10 @@ def pick_precision(cfg: DictConfig) -> Precision:
     """Return the device and number formats that a configuration asks for."""
     # Gradients of sure scores fall below 1e-38, where a CPU computes many times slower; a GPU flushes them anyway.
     torch.set_flush_denormal(True)
-    return Precision(
-        pick_device(cfg.device), getattr(torch, cfg.precision.forward), getattr(torch, cfg.precision.penalty)
-    )
+    device = pick_device(cfg.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams and graphs belong to the current one
+    return Precision(device, getattr(torch, cfg.precision.forward), getattr(torch, cfg.precision.penalty))
 
 
 def repeat_exactly(wanted: bool) -> None:

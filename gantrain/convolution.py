@@ -6,7 +6,7 @@ It is the weight gradient of an ordinary convolution, of which every backend has
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,11 @@ from torch.overrides import TorchFunctionMode
 aten = torch.ops.aten
 Shape = tuple[list[int], list[int], list[int], int]
 """Stride, padding, dilation and groups."""
+
+
+def pair(numbers: int | Sequence[int]) -> list[int]:
+    """Return one number for each of the two directions."""
+    return [numbers, numbers] if isinstance(numbers, int) else list(numbers)
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
@@ -83,20 +88,26 @@ class TwiceDifferentiable(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Carry out a call."""
-        if func is torch.conv2d and not isinstance(args[4], str):
-            return convolution(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+        return (convolution if func is torch.conv2d else func)(*args, **(kwargs or {}))
 
 
 def convolution(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
 ) -> Tensor:
-    """Do what torch.conv2d does, autocast included."""
-    kind = x.device.type
+    """Do what torch.conv2d does, autocast included; torch's own where the padding is a word or there is no batch."""
+    if isinstance(padding, str) or input.ndim != 4:
+        return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    x, kind = input, input.device.type
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
         x, weight = x.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
     with torch.autocast(kind, enabled=False):
-        result: Tensor = Convolution.apply(x, weight, bias, (list(stride), list(padding), list(dilation), groups))
+        result: Tensor = Convolution.apply(x, weight, bias, (pair(stride), pair(padding), pair(dilation), groups))
     return result

@@ -33,16 +33,29 @@ class Ema:
         self._buffers = [(mine._buffers, theirs._buffers) for mine, theirs in modules if theirs._buffers]
         self.halflife_images, self.rampup = halflife_images, rampup
         self.images = 0
+        self.share = 1.0  # of the original in the next average
+        self.live_share: Tensor | None = None  # the same on the device, for recordings, which read it anew each time
 
-    @torch.no_grad()
-    def update(self, images: int) -> None:
-        """Follow the original, which has just been updated with a batch of ``images``."""
+    def advance(self, images: int) -> None:
+        """Count a batch of ``images``: how far the next ``follow`` goes depends on it."""
         self.images += images
         halflife = self.halflife_images
         if self.rampup is not None:
             halflife = min(halflife, self.rampup * self.images)
         keep = 0.5 ** (images / halflife) if halflife > 0 else 0.0
-        torch._foreach_lerp_(self._mine, self._theirs, 1 - keep)
+        self.share = 1 - keep
+        if self.live_share is not None:
+            self.live_share.fill_(self.share)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the average towards the original."""
+        if self.live_share is None:
+            torch._foreach_lerp_(self._mine, self._theirs, self.share)
+        else:
+            way = torch._foreach_sub(self._mine, self._theirs)
+            torch._foreach_mul_(way, 1 - self.live_share)
+            torch._foreach_copy_(self._mine, torch._foreach_add(self._theirs, way))
         for mine, theirs in self._buffers:
             for name, buffer in theirs.items():
                 if buffer is not None and (own := mine[name]) is not None:

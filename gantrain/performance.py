@@ -9,9 +9,11 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrize import is_parametrized
 
 from gantrain import allocator
 from gantrain.checkpoint import Rng
+from gantrain.ema import Ema
 from gantrain.errors import ConfigError
 from gantrain.losses import Loss
 from gantrain.player import Player
@@ -36,7 +38,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Performance:
-    """How the turns are carried out. What they compute is the same, up to rounding."""
+    """How the turns are carried out; ``docs/performance.md`` says what each may change."""
 
     channels_last: Choice
     one_forward: Choice
@@ -48,10 +50,15 @@ class Performance:
         names = {name.replace("_", " "): choice for name, choice in vars(self).items()}
         return ", ".join(f"{name} {choice}" for name, choice in names.items())
 
+    def facts(self) -> str:
+        """Return what was picked for the switches that rounding depends on, for a checkpoint's manifest."""
+        picked = {name: choice.value for name, choice in vars(self).items() if name != "keep_memory"}
+        return " ".join(f"{name}={str(value).lower()}" for name, value in picked.items())
+
     def arrange(self, *nets: nn.Module) -> None:
         """Set up the process and the layout of the networks' weights."""
-        if allocator.is_glibc():
-            allocator.keep_memory(bool(self.keep_memory))
+        if self.keep_memory:
+            allocator.keep_memory()
         for net in nets if self.channels_last else ():
             net.to(memory_format=torch.channels_last)
 
@@ -62,7 +69,9 @@ class Performance:
             if not self.compile.reason:
                 d.compile()
 
-    def carry_out(self, players: list[Player], loss: Loss, augment: nn.Module, lost: Tensor, rng: Rng) -> Eager:
+    def carry_out(
+        self, players: list[Player], ema: Ema, loss: Loss, augment: nn.Module, lost: Tensor, rng: Rng
+    ) -> Eager:
         """Return what carries out the turns."""
         recorders: list[Recorder] = []
         if self.compile.value == "step":
@@ -71,7 +80,8 @@ class Performance:
             recorders.append(Captured())
         if not recorders:
             return Eager()
-        modules = [*(player.net for player in players), loss, augment]
+        ema.live_share = torch.zeros((), device=lost.device)
+        modules = [*(player.net for player in players), ema.net, loss, augment]
         return Replay(recorders, modules, players, lost, rng, loss.rhythm, self.compile.value == "step")
 
 
@@ -88,7 +98,7 @@ def pick(cfg: DictConfig, g: Player, d: Player, loss: Loss, augment: nn.Module, 
         channels_last=decided("channels_last", wanted.channels_last, why_not_channels_last(players)),
         one_forward=decided("one_forward", wanted.one_forward, why_not_together(d.net, augment)),
         keep_memory=decided("keep_memory", wanted.keep_memory, why_not_keep_memory(on_gpu)),
-        compile=pick_compile(cfg.compile, loss, obstacle),
+        compile=pick_compile(cfg.compile, d.net, loss, obstacle),
         cuda_graphs=decided("cuda_graphs", wanted.cuda_graphs, obstacle if on_gpu else "needs a GPU"),
     )
 
@@ -104,7 +114,7 @@ def decided(name: str, wanted: bool | None, obstacle: str) -> Choice:
     return Choice(not obstacle, obstacle) if wanted is None else Choice(wanted, "as set")
 
 
-def pick_compile(wanted: str | None, loss: Loss, obstacle: str) -> Choice:
+def pick_compile(wanted: str | None, d: nn.Module, loss: Loss, obstacle: str) -> Choice:
     """Return what is compiled.
 
     Raises:
@@ -120,7 +130,11 @@ def pick_compile(wanted: str | None, loss: Loss, obstacle: str) -> Choice:
         if obstacle:
             raise ConfigError(f"compile=step cannot be used: {obstacle}")
         return Choice(wanted)
-    return Choice(wanted, "G alone: a penalty differentiates D twice" if loss.differentiates_twice else "")
+    if loss.differentiates_twice:
+        return Choice(wanted, "G alone: a term differentiates D twice")
+    if any(is_parametrized(module) for module in d.modules()):
+        return Choice(wanted, "G alone: D's weights are computed anew in each of its passes")
+    return Choice(wanted)
 
 
 def why_no_compiler() -> str:
@@ -170,6 +184,8 @@ def why_not_replay(players: list[Player], loss: Loss, augment: nn.Module, precis
         )
         if not plain:
             return "only plain Adam with fused=true can be recorded"
+        if getattr(player.schedule, "cycle_momentum", False):
+            return "the schedule moves Adam's betas; give it cycle_momentum: false"
     home = getattr(loss.lookahead, "__module__", "").split(".")[0]
     if home != "gantrain" and not getattr(loss.lookahead, "replayable", False):
         return "the lookahead does not say replayable = True"
@@ -179,7 +195,9 @@ def why_not_replay(players: list[Player], loss: Loss, augment: nn.Module, precis
 def why_foreign(modules: Iterable[nn.Module], promise: str) -> str:
     """Return which class of the user's own has not made a ``promise`` that gantrain's and torch's keep, "" if none."""
     for module in (part for whole in modules for part in whole.modules()):
-        kind = type(module)
+        kind = type(module).__mro__[1] if is_parametrized(module) else type(module)  # the first is made by torch
+        if module._forward_hooks or module._forward_pre_hooks:
+            return f"{kind.__name__} has forward hooks"
         if kind.__module__.split(".")[0] not in ("gantrain", "torch") and not getattr(kind, promise, False):
             return f"{kind.__name__} does not say {promise} = True"
     return ""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.profiler import ProfilerActivity, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -48,26 +47,18 @@ class Stopwatch:
             self.seconds[self._stack[-1]] = self.seconds.get(self._stack[-1], 0.0) + now - self._since
         self._since = now
 
-    def start(self, name: str) -> None:
-        """Begin a part inside the present one."""
-        self._charge()
-        self._stack.append(name)
-        self.calls[name] = self.calls.get(name, 0) + 1
-
-    def stop(self) -> None:
-        """End the innermost part."""
-        self._charge()
-        self._stack.pop()
-
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Time a block; the profiler's trace shows it by the same name."""
-        self.start(name)
+        self._charge()
+        self._stack.append(name)
+        self.calls[name] = self.calls.get(name, 0) + 1
         try:
             with record_function(name):
                 yield
         finally:
-            self.stop()
+            self._charge()
+            self._stack.pop()
 
     def wrap(self, owner: Any, method: str, name: str) -> None:
         """Time every call of an object's method."""
@@ -80,11 +71,6 @@ class Stopwatch:
 
         setattr(owner, method, timed)
 
-    def wrap_network(self, net: nn.Module, name: str) -> None:
-        """Time every forward of a network."""
-        net.register_forward_pre_hook(lambda *_: self.start(name))
-        net.register_forward_hook(lambda *_: self.stop())
-
 
 def synchronize(device: torch.device) -> None:
     """Wait until the device has done all it was given."""
@@ -95,10 +81,10 @@ def synchronize(device: torch.device) -> None:
 def seconds_per_step(trainer: Trainer) -> float:
     """Return the time of a step as the run would play it, the turns' recordings included."""
     device = trainer.precision.device
-    for _ in range(WARM_UP):
+    for _ in range(WARM_UP + period(trainer)):  # every kind of turn is recorded before the clock starts
         trainer.play()
-    steps, start = 0, time.perf_counter()
     synchronize(device)
+    steps, start = 0, time.perf_counter()
     while steps < LEAST or time.perf_counter() - start < SECONDS:
         trainer.play()
         steps += 1
@@ -110,8 +96,8 @@ def watched(trainer: Trainer) -> Stopwatch:
     """Put a stopwatch on every part of the trainer's turns; for good, so the trainer is of no other use afterwards."""
     watch = Stopwatch(trainer.precision.device)
     watch.wrap(trainer.data, "next", "data")
-    watch.wrap_network(trainer.g.net, "G forward")
-    watch.wrap_network(trainer.d.net, "D forward")
+    watch.wrap(trainer.g.net, "forward", "G forward")
+    watch.wrap(trainer.d.net, "forward", "D forward")
     for side, move in (("D", "move_d"), ("G", "move_g")):
         watch.wrap(trainer, move, f"{side}'s turn: loss and rest")
     for name, regularizer in trainer.loss.regularizers.items():
@@ -121,7 +107,7 @@ def watched(trainer: Trainer) -> Stopwatch:
     for side, player in (("D", trainer.d), ("G", trainer.g)):
         watch.wrap(player, "descend", f"{side}'s turn: backward")
         watch.wrap(player.optimizer, "step", "optimizers")
-    watch.wrap(trainer.ema, "update", "average of G")
+    watch.wrap(trainer.ema, "follow", "average of G")
     return watch
 
 
@@ -162,10 +148,16 @@ class Flops(TorchDispatchMode):
 
 def count_flops(trainer: Trainer) -> float:
     """Return the floating-point operations of a step's matrix products and convolutions (2 for a multiply-add)."""
-    counter = Flops()  # type: ignore[no-untyped-call]
+    counter, steps = Flops(), period(trainer)  # type: ignore[no-untyped-call]
     with counter:
-        trainer.play()
-    return counter.total
+        for _ in range(steps):
+            trainer.play()
+    return counter.total / steps
+
+
+def period(trainer: Trainer) -> int:
+    """Return after how many steps every lazy term has had its turn."""
+    return max((getattr(term, "every", 1) for term in trainer.loss.regularizers.values()), default=1)
 
 
 def best_rate(device: torch.device, dtype: torch.dtype) -> float:
@@ -197,6 +189,8 @@ def profile(trainer: Trainer, folder: Path, limits: float) -> str:
     Raises:
         OSError: if the folder cannot be written.
     """
+    for player in (trainer.d, trainer.g):
+        player.schedule = None  # it may end before the profile does
     free = seconds_per_step(trainer)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:  # on the disk that the run would write to

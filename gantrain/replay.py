@@ -8,6 +8,7 @@ operations; torch.compile itself starts above it and refuses that.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,17 +30,22 @@ Recorded = Callable[[Tensor, Tensor | None], Scalars]
 Recorder = Callable[[Recorded, Tensor, Tensor | None], Recorded]
 """Makes a recording of a function of one batch; what else it reads and writes stays where it is."""
 
-TOLERANCE = {"weights": 0.5}
+TOLERANCE = {"weights": 0.5, "averages": 0.5}
 OTHERS = 0.1
 """Largest distance of a recording from its turn, relative to what the turn changes. Adam's first steps move a weight
 whose gradient is rounding noise (a bias before batch norm) as far as any other, so the moments tell more than weights.
 """
 
 
+class NotFinite(Exception):  # noqa: N818  (no error of the recording)
+    """Raised where a turn that is to be recorded does not end in finite numbers."""
+
+
 class Eager:
     """Carries out turns as they are written."""
 
     replays = False
+    failed = False
 
     def __call__(self, move: Move, player: Player, real: Tensor, labels: Tensor | None, measure: bool) -> Scalars:
         """Carry out ``move``, a turn of ``player``, on a batch."""
@@ -82,10 +88,10 @@ class Replay(Eager):
 
     def __post_init__(self) -> None:
         # As tensors, so that a schedule can move them under a recording.
+        device = self.lost.device
         self.rates = {
-            id(group): torch.tensor(float(group["lr"]), device=self.lost.device)
+            id(player): [torch.zeros((), device=device) for _ in player.optimizer.param_groups]
             for player in self.players
-            for group in player.optimizer.param_groups
         }
 
     def __call__(self, move: Move, player: Player, real: Tensor, labels: Tensor | None, measure: bool) -> Scalars:
@@ -98,7 +104,10 @@ class Replay(Eager):
         if key not in self.recordings:
             try:
                 self.recordings[key] = self.record(lambda r, c: move(r, c, measure), player, real, labels)
+            except NotFinite:  # the turn's own fault: the watch will say so
+                return move(real, labels, measure)
             except Exception as error:  # whatever a compiler or a driver raises
+                self.forget()
                 self.failed = True
                 say(f"a turn cannot be recorded ({first_line(error)}); from now on turns are carried out as written")
                 return move(real, labels, measure)
@@ -107,7 +116,10 @@ class Replay(Eager):
     def forget(self) -> None:
         """Drop all recordings."""
         self.recordings.clear()
-        self.__post_init__()
+        self.failed = False
+        for recorder in self.recorders:
+            if isinstance(recorder, Captured):
+                recorder.forget()
 
     def record(self, turn: Recorded, player: Player, real: Tensor, labels: Tensor | None) -> Recorded:
         """Return a recording of ``turn`` that has been compared with it; the state is as before."""
@@ -127,7 +139,10 @@ class Replay(Eager):
         try:
             turn(real, labels)
             expected = back()
-            with self.tensor_rates(player):
+            if not all(tensor.isfinite().all() for tensors in expected.values() for tensor in tensors):
+                raise NotFinite
+            with self.tensor_rates(player), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch advises against capturable=True in the steps before a capture
                 for recorder in self.recorders:
                     turn = recorder(turn, real, labels)
                     back()
@@ -142,10 +157,11 @@ class Replay(Eager):
 
     def state(self) -> dict[str, list[Tensor]]:
         """Return every tensor that a turn reads or writes, apart from the batch, by what it is."""
-        state: dict[str, list[Tensor]] = {"weights": [], "lost": [self.lost]}
+        state: dict[str, list[Tensor]] = {"weights": [], "averages": [], "lost": [self.lost]}
         state |= {f"buffer {k}": [b] for k, b in enumerate(self.buffers())}
         for module in self.modules:
-            state["weights"] += module.parameters()
+            for parameter in module.parameters():
+                state["weights" if parameter.requires_grad else "averages"].append(parameter)
         for player in self.players:
             for kept in player.optimizer.state.values():
                 for name, tensor in kept.items():
@@ -159,16 +175,16 @@ class Replay(Eager):
 
     def set_rates(self, player: Player) -> None:
         """Bring the recordings' learning rates up to date."""
-        for group in player.optimizer.param_groups:
-            self.rates[id(group)].fill_(group["lr"])
+        for rate, group in zip(self.rates[id(player)], player.optimizer.param_groups, strict=True):
+            rate.fill_(group["lr"])
 
     @contextmanager
     def tensor_rates(self, player: Player) -> Iterator[None]:
         """Let the optimizer read its learning rates from tensors, as a recording has to."""
         groups = player.optimizer.param_groups
         kept = [{name: group[name] for name in ("lr", "capturable")} for group in groups]
-        for group in groups:
-            group.update(lr=self.rates[id(group)], capturable=self.lost.is_cuda)
+        for rate, group in zip(self.rates[id(player)], groups, strict=True):
+            group.update(lr=rate, capturable=self.lost.is_cuda)
         try:
             yield
         finally:
@@ -192,7 +208,8 @@ def distance(before: list[Tensor], expected: list[Tensor], found: list[Tensor]) 
 
     error: float = norm(b.double() - a.double() for a, b in zip(expected, found, strict=True))
     moved = norm(a.double() - old.double() for old, a in zip(before, expected, strict=True))
-    return error / max(moved, 1e-3 * norm(expected)) if error > 0 else 0.0
+    change = max(moved, 1e-3 * norm(expected))
+    return 0.0 if error == 0 else error / change if change > 0 else math.inf
 
 
 def adam(
@@ -226,6 +243,12 @@ def adam(
         parameter.sub_(rate * mean / (square.sqrt() * root + eps))
 
 
+def norms(tensors: list[Tensor], order: float = 2.0, dtype: torch.dtype | None = None) -> list[Tensor]:
+    """Do what ``aten::_foreach_norm`` does, in operations that the compiler can fuse with their neighbours."""
+    assert order == 2 and dtype is None
+    return [tensor.square().sum().sqrt() for tensor in tensors]
+
+
 def compiled(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorded:
     """Return ``function`` compiled by torch's inductor: the one place that knows torch's tracer and compiler.
 
@@ -234,10 +257,17 @@ def compiled(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorde
     from torch._inductor import compile as inductor
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    fused = torch.ops.aten._fused_adam_
-    traced = make_fx(function, decomposition_table={fused.default: adam, fused.tensor_lr: adam})(real, labels)
-    state = lift(traced)
+    aten = torch.ops.aten
+    written_out: dict[Any, Callable[..., Any]] = {
+        aten._fused_adam_.default: adam,
+        aten._fused_adam_.tensor_lr: adam,
+        aten._foreach_norm.Scalar: norms,
+    }
+    # A batch without labels has one tensor: None would be traced as an input too, and the compiler takes none for it.
     batch = [real] if labels is None else [real, labels]
+    turn = (lambda real: function(real, None)) if labels is None else function
+    traced = make_fx(turn, decomposition_table=written_out)(*batch)
+    state = lift(traced)
     options = {"fallback_random": True, "size_asserts": False, "alignment_asserts": False}
     with torch.no_grad():
         run = inductor(traced, [*batch, *state], options=options)
@@ -270,6 +300,8 @@ def lift(traced: GraphModule) -> list[Tensor]:
         node.replace_all_uses_with(inputs[id(tensor)])
         graph.erase_node(node)
     traced.recompile()
+    for name in {*traced._parameters, *traced._buffers}:
+        delattr(traced, name)  # the compiler would take what the module holds for inputs too, aliases of these
     return state
 
 
@@ -277,20 +309,29 @@ class Captured:
     """Records functions into CUDA graphs that share their memory; a replay is one launch."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: a pool whose graphs are all gone takes no new ones."""
         self.pool: Any = torch.cuda.graph_pool_handle()
+        self.stream = torch.cuda.Stream()
+        self.held: list[Recorded] = []  # a compiled function owns tensors that its graph reads
 
     def __call__(self, function: Recorded, real: Tensor, labels: Tensor | None) -> Recorded:
         """Return ``function`` as a graph."""
         batch = real.clone(), None if labels is None else labels.clone()
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):  # libraries choose their kernels and take their workspaces before the capture
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):  # libraries choose their kernels and take their workspaces now
             for _ in range(3):
-                function(*batch)
-        torch.cuda.current_stream().wait_stream(stream)
+                scalars = function(*batch)
+        torch.cuda.current_stream().wait_stream(self.stream)
+        # Outside of the pool, where a graph that is captured later may put what it needs in between.
+        scalars = {name: torch.empty_like(value) for name, value in scalars.items()}
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
-            scalars = function(*batch)
+        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+            for name, value in function(*batch).items():
+                scalars[name].copy_(value)
+        self.held.append(function)
 
         def replay(real: Tensor, labels: Tensor | None) -> Scalars:
             batch[0].copy_(real)

@@ -109,9 +109,9 @@ class Trainer:
 
     def g_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
         """Move G once through a D whose weights get no gradients, then the average of G."""
+        self.ema.advance(len(real))
         self.scalars |= self.perform(self.move_g, self.g, real, labels, measure)
         self.g.turns += 1
-        self.ema.update(len(real))
 
     def move_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
         """Do what D's turn does on the device, and nothing else: what is recorded is this. Returns scalars to log."""
@@ -132,6 +132,7 @@ class Trainer:
             scalars = cost.scalars("g")
             self.watch.see(self.g, cost.total, self.step + 1, scalars)
             scalars["g/gradient_norm"] = self.g.descend(cost.total, measure)
+        self.ema.follow()
         return scalars
 
     def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None, measure: bool) -> Turn:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.architectures import dcgan, sngan_resnet
-from gantrain.convolution import convolution
+from gantrain.convolution import TwiceDifferentiable, convolution
 from gantrain.regularizers import GradientPenalty
 from gantrain.turn import Critic, Precision, Turn
 
@@ -49,6 +49,34 @@ def test_a_convolutions_two_differentiations_equal_torchs(
     ours, theirs = (slope_and_gradients(x, weights, *shape, ours=on) for on in (True, False))
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+CALLS = {
+    "two tensors": lambda x, w: torch.nn.functional.conv2d(x, w),
+    "padding by name": lambda x, w: torch.nn.functional.conv2d(x, w, None, padding=1),
+    "all by name": lambda x, w: torch.nn.functional.conv2d(input=x, weight=w, stride=2, dilation=(1, 2)),
+    "whole numbers": lambda x, w: torch.conv2d(x, w, None, 1, 2, 1, 1),
+    "same": lambda x, w: torch.nn.functional.conv2d(x, w, padding="same"),
+    "no batch": lambda x, w: torch.nn.functional.conv2d(x[0], w)[None],
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_way_to_call_a_convolution_works_inside(call: str) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(4, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+
+    def gradient() -> Tensor:
+        with TwiceDifferentiable():
+            y = CALLS[call](x, w).square().sum()
+        (slope,) = torch.autograd.grad(y, x, create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), w)[0]
+
+    ours = gradient()
+    y = CALLS[call](x, w).square().sum()
+    (slope,) = torch.autograd.grad(y, x, create_graph=True)
+    torch.testing.assert_close(ours, torch.autograd.grad(slope.square().sum(), w)[0], rtol=1e-10, atol=1e-12)
 
 
 def test_without_a_second_differentiation_all_gradients_are_torchs() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -22,25 +23,29 @@ def followed(start: float, then: float, **settings: float | None) -> tuple[Ema, 
     return ema, net
 
 
-def test_half_of_the_way_is_left_after_one_halflife_whatever_the_batch_size() -> None:
+@pytest.mark.parametrize("recorded", [False, True])
+def test_half_of_the_way_is_left_after_one_halflife_whatever_the_batch_size(recorded: bool) -> None:
     for batch in (10, 50, 100):
         ema, _ = followed(0.0, 1.0, halflife_images=100, rampup=None)
+        ema.live_share = torch.zeros(()) if recorded else None
         for _ in range(100 // batch):
-            ema.update(batch)
+            ema.advance(batch), ema.follow()
         assert torch.allclose(ema.net[0].weight, torch.tensor(0.5))
 
 
 def test_early_on_the_memory_is_a_share_of_the_images_so_far() -> None:
     ema, _ = followed(0.0, 1.0, halflife_images=1e9, rampup=0.05)
-    ema.update(64)  # half-life 3.2 images
+    ema.advance(64), ema.follow()  # half-life 3.2 images
     assert torch.allclose(ema.net[0].weight, torch.tensor(1 - 0.5**20))
 
 
-def test_no_halflife_copies_and_buffers_are_always_copied() -> None:
+@pytest.mark.parametrize("recorded", [False, True])
+def test_no_halflife_copies_and_buffers_are_always_copied(recorded: bool) -> None:
     ema, source = followed(0.0, 1.0, halflife_images=0, rampup=None)
+    ema.live_share = torch.zeros(()) if recorded else None
     source(torch.randn(8, 2))
     source[1].running_mean = source[1].running_mean + 1  # a new tensor, as a module of a user's may put there
-    ema.update(8)
+    ema.advance(8), ema.follow()
     for mine, theirs in zip(ema.net.state_dict().values(), source.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs)
     assert not ema.net.training and not any(p.requires_grad for p in ema.net.parameters())

@@ -14,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from gantrain import tree
 from gantrain.build import build
 from gantrain.errors import ConfigError, DivergedError
-from gantrain.replay import Recorded, Replay, distance
+from gantrain.replay import Recorded, Replay, compiled, distance
 from gantrain.trainer import Trainer
 from tests.conftest import config, option_names
 
@@ -42,7 +42,13 @@ def tensors(trainer: Trainer) -> dict[str, Tensor]:
     return {name: t.clone() for name, t in tree.flatten(trainer.state_dict())[1].items() if "scalars" not in name}
 
 
+def assert_recorded(trainer: Trainer) -> None:
+    assert isinstance(trainer.perform, Replay) and trainer.perform.recordings and not trainer.perform.failed
+
+
 def assert_close(a: Trainer, b: Trainer) -> None:
+    """Whether ``a``, from recordings, is where ``b`` is."""
+    assert_recorded(a)
     mine, other = tensors(a), tensors(b)
     assert mine.keys() == other.keys()
     for name in mine:
@@ -64,7 +70,6 @@ def test_the_turns_of_every_loss_can_be_recorded(loss: str) -> None:
         trainer.rng.seed(5)
         for _ in range(6):
             trainer.play()
-    assert isinstance(replayed.perform, Replay) and replayed.perform.recordings and not replayed.perform.failed
     assert_close(replayed, written)
     assert (replayed.d.turns, replayed.g.turns) == (written.d.turns, written.g.turns)
 
@@ -129,7 +134,7 @@ def test_a_compiled_run_resumes_bit_for_bit() -> None:
     mine, other = tensors(whole), tensors(second)
     for name in mine:
         assert torch.equal(mine[name], other[name]), name
-    assert isinstance(second.perform, Replay) and not second.perform.failed
+    assert_recorded(whole), assert_recorded(second)
 
 
 def lying(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorded:
@@ -176,10 +181,37 @@ def test_a_loss_lost_in_a_recording_is_noticed_when_asked() -> None:
     trainer = recorded(*SMALL, "loss=vanilla")
     for _ in range(2):
         trainer.play()
+    assert_recorded(trainer)
     trainer.watch.refuse(trainer.step, trainer.scalars)
     real, labels = trainer.data.next()
     trainer.d_turn(torch.full_like(real, float("nan")), labels)
     trainer.play()
+    with pytest.raises(DivergedError):
+        trainer.watch.refuse(trainer.step, trainer.scalars)
+
+
+def test_a_batch_without_labels_is_compiled_too() -> None:
+    weight = torch.ones(2, requires_grad=True)
+
+    def move(real: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+        assert labels is None
+        with torch.no_grad():
+            weight.mul_(2)
+        return {"sum": (real * weight).sum()}
+
+    run = compiled(move, torch.ones(3, 2), None)
+    with torch.no_grad():
+        weight.fill_(1)
+    assert run(torch.ones(3, 2), None)["sum"] == 12 and run(torch.ones(3, 2), None)["sum"] == 24
+    assert torch.equal(weight, torch.full((2,), 4.0))
+
+
+def test_a_turn_that_is_lost_is_not_taken_for_a_wrong_recording(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = recorded(*SMALL, "loss=vanilla")
+    trainer.play()
+    real, labels = trainer.data.next()
+    trainer.d_turn(torch.full_like(real, float("nan")), labels)
+    assert not trainer.perform.failed and "recorded" not in capsys.readouterr().err
     with pytest.raises(DivergedError):
         trainer.watch.refuse(trainer.step, trainer.scalars)
 
@@ -189,10 +221,11 @@ def test_distance_is_relative_to_what_changed() -> None:
     assert distance(old, new, new) == 0
     assert distance(old, new, old) == pytest.approx(1)
     assert distance(old, new, [torch.tensor([3.3, 0, 0]), torch.ones(2)]) == pytest.approx(0.1)
+    assert distance([torch.zeros(1)], [torch.zeros(1)], [torch.ones(1)]) == float("inf")
     still = [torch.ones(4)]
     assert distance(still, still, [torch.full((4,), 1 + 1e-6)]) == pytest.approx(1e-3, rel=0.2)  # rounding, not change
 
 
-def test_compile_is_refused_where_it_would_be_wrong() -> None:
+def test_an_unknown_kind_of_compilation_is_refused() -> None:
     with pytest.raises(ConfigError, match="compile must be one of none, networks, step"):
         config("compile=everything")

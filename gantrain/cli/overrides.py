@@ -158,10 +158,10 @@ def stored(run: RunDirectory, text: str) -> dict[str, Any]:
 def compared(content: dict[str, Any]) -> dict[str, Any]:
     """Return, by dotted key, the settings in which two runs must agree for one to go on from the other.
 
-    What is null is left out, so that a setting of a later version, null by default, does not part it from older runs.
+    A switch of speed that is null is left out, so that runs from before it existed go on.
     """
-    ours = ("total_steps", *CARRYING_OUT)
-    return {key: value for key, value in flat(content) if value is not None and not key.startswith(ours)}
+    settings = {key: value for key, value in flat(content) if not key.startswith(("total_steps", *CARRYING_OUT))}
+    return {k: v for k, v in settings.items() if v is not None or not k.startswith(("performance.", "compile"))}
 
 
 def check_same_run(cfg: DictConfig, run: RunDirectory) -> None:

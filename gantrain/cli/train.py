@@ -81,7 +81,7 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> None:
         built = build(cfg)
     trainer = built.trainer
     text = OmegaConf.to_yaml(cfg)
-    now = environment(trainer.precision.device, built.data.fingerprint())
+    now = environment(trainer.precision.device, built.data.fingerprint()) | {"performance": built.performance.facts()}
     kept = cfg.checkpoint
     keep = Retention(kept.keep_last, kept.keep_every, kept.keep_best, kept.best_is == "highest")
     settings = digest(json.dumps(compared(plain(cfg)), sort_keys=True))

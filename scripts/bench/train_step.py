@@ -32,6 +32,8 @@ RESNET = ["architecture=sngan_resnet", "data=image_folder", "batch_size=64", "de
 SNGAN, WGAN_GP = [*RESNET, "loss=sngan"], [*RESNET, "loss=wgan_gp", "architecture.discriminator.pool=mean"]
 SMALL = {"ring": ["data=ring", "device=cpu"], "digits": ["data=digits", "device=cpu"]}
 Figures = dict[str, float]
+DOCS = Path(__file__).parents[2] / "docs"
+RESULTS, DOCUMENT = DOCS / "performance.json", DOCS / "performance.md"
 
 PROCESSES: dict[str, tuple[str, list[str]]] = {
     # name: (kind of loop, overrides)
@@ -119,14 +121,11 @@ def trainer_over_bare(images: Path, quick: bool) -> dict[str, Figures]:
     return found
 
 
-def compiled_speedups(quick: bool) -> dict[str, Figures]:
+def compiled_speedups() -> dict[str, Figures]:
     """Return how much faster ``compile=step`` is than the bare eager loop."""
     found = {}
     for name, overrides in SMALL.items():
-        rounds = (10, 20) if quick else (40, 50)
-        found[name], bare, mine = side_by_side(
-            bare_loop(overrides), trainer_loop([*overrides, "compile=step"]), *rounds
-        )
+        found[name], bare, mine = side_by_side(bare_loop(overrides), trainer_loop([*overrides, "compile=step"]), 40, 50)
         log(f"  {name}: bare {1e3 * bare:.2f} ms, compiled {1e3 * mine:.2f} ms, {told(found[name])}")
     return found
 
@@ -138,7 +137,8 @@ def against_peers(names: list[str], images: Path, rounds: int, deadline: float) 
         if k and time.monotonic() > deadline:
             break
         for name in names:
-            found[name].append(in_process(name, images, 2 if name.endswith("peer") else 5))
+            slow = name.endswith(("peer", "fp32"))
+            found[name].append(in_process(name, images, (1 if deadline < float("inf") else 2) if slow else 5))
     seconds_of = {name: [statistics.median(r["seconds"]) for r in runs] for name, runs in found.items()}
     result = {}
     for name in names:
@@ -160,6 +160,15 @@ def each_alone(images: Path, rounds: int) -> dict[str, Figures]:
             without = statistics.median(in_process("sngan bf16", images, 4, off)["seconds"])
             ratios[name].append(without / with_all)
     return {name: summary(values) for name, values in ratios.items()}
+
+
+def guard() -> None:
+    """Fail if the Trainer costs far more over the bare loop than it should; the bounds leave room for noise."""
+    for name, most in {"ring": 1.3, "digits": 1.2}.items():
+        ratio, *_ = side_by_side(trainer_loop(SMALL[name]), bare_loop(SMALL[name]), 24, 20)
+        log(f"{name}: trainer over bare {told(ratio)}, at most {most}")
+        if ratio["median"] > most:
+            sys.exit(f"a training step has become slow: {name} takes {ratio['median']:.2f} times a bare loop's time")
 
 
 def records_share(name: str, steps: int, rounds: int) -> Figures:
@@ -227,19 +236,54 @@ def quick(images: Path) -> dict[str, Any]:
 def full(images: Path) -> dict[str, Any]:
     """Measure everything that docs/performance.md states."""
     return {
-        "start_up": {"help": started(["--help"], 9), "first_step_of_ring": started(["data=ring", "total_steps=1"], 5)},
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "start_up": {"help": started(["--help"], 9), "first_step": started(["data=ring", "total_steps=1"], 5)},
         "trainer_over_bare": trainer_over_bare(images, quick=False),
-        "compiled_over_bare": compiled_speedups(quick=False),
+        "compiled": compiled_speedups(),
         "records": {"digits": records_share("digits", 500, 5), "ring": records_share("ring", 1000, 5)},
-        "peers": against_peers(list(PROCESSES), images, 3, deadline=float("inf")),
-        "alone": each_alone(images, 3),
+        "peers": against_peers(list(PROCESSES), images, 2, deadline=float("inf")),
+        "alone": each_alone(images, 2),
     }
+
+
+def by_row(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the tables of docs/performance.md: a name for each, and its text."""
+    over = [f"| {name} | {told(r)} |" for name, r in found["trainer_over_bare"].items()]
+    over += [f"| {name}, `compile=step`: bare over compiled | {told(r)} |" for name, r in found["compiled"].items()]
+    peers = ["| loop | s a cycle | real images/s | over its peer (quartiles) | peak GiB |", "|---|---|---|---|---|"]
+    peers += [
+        f"| {name} | {r['seconds']:.2f} | {320 / r['seconds']:.0f} | {told(r['speedup'])} | {r['peak_gib']:.2f} |"
+        for name, r in found["peers"].items()
+    ]
+    alone = [f"| {name} | {told(r)} |" for name, r in found["alone"].items()]
+    rest = [f"| `gantrain --help` | {told(found['start_up']['help'])} s |"]
+    rest += [f"| ring, from the command to the end of its first step | {told(found['start_up']['first_step'])} s |"]
+    rest += [f"| records of {name}, share of the time | {told(r)} |" for name, r in found["records"].items()]
+    tables = {
+        "overhead": ["| work | ratio (quartiles) |", "|---|---|", *over],
+        "peers": peers,
+        "alone": ["| without it the cycle takes | times as long (quartiles) |", "|---|---|", *alone],
+        "rest": ["| what | measured (quartiles) |", "|---|---|", *rest],
+    }
+    return [(name, "\n".join(lines)) for name, lines in tables.items()]
+
+
+def write_document(found: dict[str, Any]) -> None:
+    """Put the tables between their marks in docs/performance.md."""
+    text = DOCUMENT.read_text()
+    for name, table in by_row(found):
+        start, end = f"<!-- {name}: written by make bench -->", f"<!-- end of {name} -->"
+        before, rest = text.split(start)
+        text = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
+    DOCUMENT.write_text(text)
 
 
 def main() -> None:
     """Measure and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the headline figures only, in at most five minutes")
+    parser.add_argument("--guard", action="store_true", help="fail if a step costs far more than a bare loop's")
     parser.add_argument("--images", metavar="FOLDER", help="JPEGs in class folders; without it random ones are made")
     parser.add_argument("--json", metavar="FILE", help="also write the figures as one JSON line; - for standard output")
     parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
@@ -247,10 +291,17 @@ def main() -> None:
     options = parser.parse_args()
     if options.worker:
         return worker(options.worker[0], options.worker[1:], Path(options.images), options.cycles)
+    if options.guard:
+        return guard()
     with tempfile.TemporaryDirectory() as folder:
         images = Path(options.images) if options.images else write_jpegs(Path(folder) / "images")
         log(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
         found = (quick if options.quick else full)(images)
+    if not options.quick:
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        write_document(found)
+        for _, table in by_row(found):
+            print(table + "\n", file=sys.stderr)
     line = json.dumps(found)
     if options.json == "-":
         print(line)

@@ -1,0 +1,187 @@
+"""SNGAN-32, 5:1, batch 64 on one GPU: the Trainer with CUDA graphs beside eager loops and the best plain-torch graph.
+
+    python scripts/bench/gpu.py [--rounds 5] [--json FILE|-]
+
+Every loop plays the same game on data that lie on the GPU (the peers' loop reads JPEGs). Rounds take turns; the table
+has medians and quartiles of the times of a cycle, ratios, images a second, peak memory, and the share of the rate that
+a large matrix product reaches. ``--smoke`` plays everything once, small, also on a CPU, where nothing can be captured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+
+from loops import Loop, d_cost, g_cost, make, peer_loop, seconds, set_gradients, write_jpegs
+
+from gantrain.profiling import best_rate, count_flops
+from gantrain.replay import Eager
+
+SNGAN = ["architecture=sngan_resnet", "data=image_folder", "loss=sngan", "batch_size=64", "precision=bf16"]
+WGAN_GP = [*SNGAN[:2], "loss=wgan_gp", "architecture.discriminator.pool=mean", *SNGAN[3:]]
+SMALL = ["architecture.generator.width=8", "architecture.discriminator.width=8", "batch_size=8"]
+GOAL_SECONDS = 900 / 100_000  # 100,000 steps in 15 minutes
+
+
+def captured(turn: Callable[[], None], on_gpu: bool) -> Callable[[], None]:
+    """Return ``turn`` as one CUDA graph."""
+    if not on_gpu:
+        return turn
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            turn()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        turn()
+    return graph.replay
+
+
+def plain_graph_loop(overrides: list[str]) -> Loop:
+    """Return the best loop of plain torch: a whole cycle, 5 turns of D and one of G with its average, in one graph."""
+    parts = make([*overrides, "performance.cuda_graphs=false"])
+    g, d, ema, device = parts.g.net, parts.d.net, parts.ema.net, parts.precision.device
+    adam: dict[str, Any] = {"lr": 2e-4, "betas": (0.0, 0.9), "fused": True, "capturable": device.type == "cuda"}
+    d_optimizer, g_optimizer = torch.optim.Adam(d.parameters(), **adam), torch.optim.Adam(g.parameters(), **adam)
+    n, latent_dim = parts.batch_size, parts.grid_latents.shape[1]
+    reals = [parts.data.next()[0].clone() for _ in range(parts.d_steps)]
+    d_weights: list[Tensor] = list(d.parameters())
+    g_weights: list[Tensor] = list(g.parameters())
+    ema_weights: list[Tensor] = list(ema.parameters())
+    mine: list[Tensor] = [b for b in ema.buffers() if b.is_floating_point()]
+    theirs: list[Tensor] = [b for b in g.buffers() if b.is_floating_point()]
+
+    def cycle() -> None:
+        for real in reals:
+            with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+                with torch.no_grad():
+                    fake = g(torch.randn(n, latent_dim, device=device)).float()
+                scores = d(torch.cat([real, fake])).float()
+            d_optimizer.zero_grad()
+            d_cost("sngan", *scores.chunk(2)).backward()
+            d_optimizer.step()
+        set_gradients(d_weights, False)
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+            scores = d(g(torch.randn(n, latent_dim, device=device)).float()).float()
+        g_optimizer.zero_grad()
+        g_cost("sngan", scores).backward()
+        g_optimizer.step()
+        set_gradients(d_weights, True)
+        with torch.no_grad():
+            torch._foreach_lerp_(ema_weights, g_weights, 0.01)
+            torch._foreach_copy_(mine, theirs)
+
+    replay = captured(cycle, device.type == "cuda")
+
+    def loop(steps: int) -> None:
+        for _ in range(steps):
+            for real in reals:
+                real.copy_(parts.data.next()[0])
+            parts.data.next()
+            replay()
+
+    return loop
+
+
+def package_loop(overrides: list[str]) -> Loop:
+    """Return the Trainer's steps; the first ones, which record, are not timed."""
+    trainer = make(overrides)
+    for _ in range(3):
+        trainer.play()
+    if trainer.perform.replays:
+        print(f"  recorded: {not trainer.perform.failed}", file=sys.stderr)
+
+    def loop(steps: int) -> None:
+        for _ in range(steps):
+            trainer.play()
+
+    return loop
+
+
+def measured(loops: dict[str, Loop], rounds: int, steps: dict[str, int]) -> dict[str, dict[str, float]]:
+    """Return each loop's seconds a cycle; rounds take turns, in alternating order."""
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    for k in range(rounds):
+        for name in list(loops) if k % 2 else list(loops)[::-1]:
+            times[name].append(seconds(loops[name], steps[name]))
+    found = {}
+    for name, values in times.items():
+        low, middle, high = statistics.quantiles(values, n=4)
+        found[name] = {"seconds": middle, "low": low, "high": high, "images_per_s": 5 * 64 / middle}
+    return found
+
+
+def main() -> None:
+    """Measure and tell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", metavar="FILE", help="also write the figures as one JSON line; - for standard output")
+    parser.add_argument("--smoke", action="store_true", help="play everything once, small")
+    options = parser.parse_args()
+    if not (torch.cuda.is_available() or options.smoke):
+        sys.exit("gpu.py needs a GPU that torch can use; --smoke tries the loops without one")
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(kind)
+    with tempfile.TemporaryDirectory() as folder:
+        images = write_jpegs(Path(folder) / "images", 200 if options.smoke else 5000)
+        extra = [f"data.root={images}", f"device={kind}", *(SMALL if options.smoke else [])]
+        loops: dict[str, Loop] = {
+            "trainer, CUDA graphs": package_loop([*SNGAN, *extra]),
+            "trainer, eager": package_loop([*SNGAN, *extra, "performance.cuda_graphs=false"]),
+            "trainer, compiled": package_loop([*SNGAN, *extra, "compile=step"]),
+            "plain torch, one graph": plain_graph_loop([*SNGAN, *extra]),
+            "trainer, WGAN-GP, CUDA graphs": package_loop([*WGAN_GP, *extra]),
+        }
+        if not options.smoke:
+            loops["peer, eager fp32"] = peer_loop(images, "sngan", kind)
+        steps = {name: 1 if options.smoke else 10 if "peer" in name else 50 for name in loops}
+        for name, loop in loops.items():
+            loop(steps[name])
+        found: dict[str, Any] = measured(loops, 2 if options.smoke else options.rounds, steps)
+        trainer = make([*SNGAN, *extra])
+        trainer.perform = Eager()
+        flops, rate = count_flops(trainer), best_rate(device, torch.bfloat16)
+    report(found, flops, rate, device)
+    line = json.dumps(found)
+    if options.json == "-":
+        print(line)
+    elif options.json:
+        Path(options.json).write_text(line + "\n")
+
+
+def report(found: dict[str, Any], flops: float, rate: float, device: torch.device) -> None:
+    """Print the table."""
+    mine = found["trainer, CUDA graphs"]["seconds"]
+    for name, r in found.items():
+        share = f"{flops / r['seconds'] / rate:.1%} of the matrix peak" if "WGAN" not in name else ""
+        print(
+            f"{name:<32} {1e3 * r['seconds']:9.3f} ms a cycle ({1e3 * r['low']:.3f}-{1e3 * r['high']:.3f})  "
+            f"{r['images_per_s']:9,.0f} images/s  {r['seconds'] / mine:6.2f} × the trainer's time  {share}",
+            file=sys.stderr,
+        )
+    print(
+        f"100,000 steps: {1e5 * mine / 60:.1f} minutes, goal 15 ({1e3 * GOAL_SECONDS:.0f} ms a cycle)", file=sys.stderr
+    )
+    print(f"{flops / 1e12:.3f} TFLOP a cycle, matrix peak {rate / 1e12:.1f} TFLOP/s in bfloat16", file=sys.stderr)
+    found["flops"], found["rate"] = flops, rate
+    if device.type == "cuda":
+        found["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, all loops {found['peak_gib']:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()
