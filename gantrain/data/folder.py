@@ -243,10 +243,10 @@ class ImageFolder(Data):
                 ahead.append((upcoming, [(path, pool.apply_async(self.read, (path,))) for path in paths]))
             _, readings = ahead.popleft()
             pixels = torch.from_numpy(np.stack([self._await(*reading) for reading in readings])).permute(0, 3, 1, 2)
-            images = as_floats(pixels.to(device))
+            images = as_floats(pixels.to(device, non_blocking=True))
             if self.flip:
                 images = flip_some(images, seed, position)
-            return images, None if labels is None else labels[order(position)].to(device)
+            return images, None if labels is None else labels[order(position)].to(device, non_blocking=True)
 
         return Batches(batch_at)
 

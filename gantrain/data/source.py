@@ -106,7 +106,7 @@ def as_floats(pixels: Tensor) -> Tensor:
 def flip_some(images: Tensor, seed: int, position: int) -> Tensor:
     """Mirror each image (B, C, H, W) left to right with probability ½, a function of seed and position alone."""
     chosen = torch.from_numpy(np.random.default_rng([seed, position, 1]).random(len(images)) < 0.5)
-    return torch.where(chosen.to(images.device)[:, None, None, None], images.flip(-1), images)
+    return torch.where(chosen.to(images.device, non_blocking=True)[:, None, None, None], images.flip(-1), images)
 
 
 class Images(Data):

@@ -66,7 +66,9 @@ class Mixture(Data):
 
         def batch_at(position: int) -> Batch:
             points, component = self.sample(batch_size, np.random.default_rng([seed, position]))
-            return torch.from_numpy(points).to(device), torch.from_numpy(component).to(device)
+            # Blocking, a GPU would be waited for at every batch.
+            labels = torch.from_numpy(component).to(device, non_blocking=True)
+            return torch.from_numpy(points).to(device, non_blocking=True), labels
 
         return Batches(batch_at)
 

@@ -32,6 +32,7 @@ from gantrain.replay import Eager
 SNGAN = ["architecture=sngan_resnet", "data=image_folder", "loss=sngan", "batch_size=64", "precision=bf16"]
 WGAN_GP = [*SNGAN[:2], "loss=wgan_gp", "architecture.discriminator.pool=mean", *SNGAN[3:]]
 SMALL = ["architecture.generator.width=8", "architecture.discriminator.width=8", "batch_size=8"]
+MINE = "trainer, CUDA graphs"
 GOAL_SECONDS = 900 / 100_000  # 100,000 steps in 15 minutes
 
 
@@ -120,7 +121,7 @@ def measured(loops: dict[str, Loop], rounds: int, steps: dict[str, int]) -> dict
             times[name].append(seconds(loops[name], steps[name]))
     found = {}
     for name, values in times.items():
-        low, middle, high = statistics.quantiles(values, n=4)
+        low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
         found[name] = {"seconds": middle, "low": low, "high": high, "images_per_s": 5 * 64 / middle}
     return found
 
@@ -130,6 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", metavar="FILE", help="also write the figures as one JSON line; - for standard output")
+    parser.add_argument("--only", metavar="NAME", help="one loop, for its memory")
     parser.add_argument("--smoke", action="store_true", help="play everything once, small")
     options = parser.parse_args()
     if not (torch.cuda.is_available() or options.smoke):
@@ -139,15 +141,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = write_jpegs(Path(folder) / "images", 200 if options.smoke else 5000)
         extra = [f"data.root={images}", f"device={kind}", *(SMALL if options.smoke else [])]
-        loops: dict[str, Loop] = {
-            "trainer, CUDA graphs": package_loop([*SNGAN, *extra]),
-            "trainer, eager": package_loop([*SNGAN, *extra, "performance.cuda_graphs=false"]),
-            "trainer, compiled": package_loop([*SNGAN, *extra, "compile=step"]),
-            "plain torch, one graph": plain_graph_loop([*SNGAN, *extra]),
-            "trainer, WGAN-GP, CUDA graphs": package_loop([*WGAN_GP, *extra]),
+        makers: dict[str, Callable[[], Loop]] = {
+            MINE: lambda: package_loop([*SNGAN, *extra]),
+            "trainer, eager": lambda: package_loop([*SNGAN, *extra, "performance.cuda_graphs=false"]),
+            "trainer, plain fp32": lambda: package_loop([*SNGAN, *extra, "precision=fp32", "performance=plain"]),
+            "trainer, compiled": lambda: package_loop([*SNGAN, *extra, "compile=step"]),
+            "plain torch, one graph": lambda: plain_graph_loop([*SNGAN, *extra]),
+            "trainer, WGAN-GP, CUDA graphs": lambda: package_loop([*WGAN_GP, *extra]),
         }
         if not options.smoke:
-            loops["peer, eager fp32"] = peer_loop(images, "sngan", kind)
+            makers["peer, fp32, JPEGs"] = lambda: peer_loop(images, "sngan", kind)
+        loops = {name: make_loop() for name, make_loop in makers.items() if options.only in (None, name)}
         steps = {name: 1 if options.smoke else 10 if "peer" in name else 50 for name in loops}
         for name, loop in loops.items():
             loop(steps[name])
@@ -165,7 +169,7 @@ def main() -> None:
 
 def report(found: dict[str, Any], flops: float, rate: float, device: torch.device) -> None:
     """Print the table."""
-    mine = found["trainer, CUDA graphs"]["seconds"]
+    mine = found.get(MINE, next(iter(found.values())))["seconds"]
     for name, r in found.items():
         share = f"{flops / r['seconds'] / rate:.1%} of the matrix peak" if "WGAN" not in name else ""
         print(
@@ -179,8 +183,10 @@ def report(found: dict[str, Any], flops: float, rate: float, device: torch.devic
     print(f"{flops / 1e12:.3f} TFLOP a cycle, matrix peak {rate / 1e12:.1f} TFLOP/s in bfloat16", file=sys.stderr)
     found["flops"], found["rate"] = flops, rate
     if device.type == "cuda":
-        found["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, all loops {found['peak_gib']:.2f} GiB")
+        found["reserved_gib"] = torch.cuda.max_memory_reserved() / 2**30
+        tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, TF32 in products, convolutions: {tf32}")
+        print(f"{found['reserved_gib']:.2f} GiB reserved for the loops above; one alone: --only NAME")
 
 
 if __name__ == "__main__":
