@@ -67,7 +67,8 @@ def digest(job: Job) -> str:
 
     cfg = OmegaConf.to_container(composed(job))
     assert isinstance(cfg, dict)
-    for unimportant in ("run", "log", "samples", "checkpoint", "nonfinite", "deterministic"):
+    speed = ("performance", "compile", "profile")  # the table was measured before there were any
+    for unimportant in ("run", "log", "samples", "checkpoint", "nonfinite", "deterministic", *speed):
         cfg.pop(unimportant)
     if not any(cfg["schedule"].values()):
         cfg.pop("schedule")
@@ -88,12 +89,7 @@ def train(job: Job, picture: Path | None = None) -> dict[str, Any]:
     trainer = built.trainer
     start = time.monotonic()
     while trainer.step < trainer.total_steps:
-        last = trainer.step + 1 == trainer.total_steps
-        for _ in range(trainer.d_steps):
-            trainer.d_turn(*trainer.data.next(), last)
-        for _ in range(trainer.g_steps):
-            trainer.g_turn(*trainer.data.next(), last)
-        trainer.step += 1
+        trainer.play(measure=trainer.step + 1 == trainer.total_steps)
     seconds = time.monotonic() - start
     finite = all(torch.isfinite(value).item() for value in trainer.scalars.values())
     torch.manual_seed(job[2])
