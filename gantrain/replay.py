@@ -290,6 +290,8 @@ def lift(traced: GraphModule) -> list[Tensor]:
     state: list[Tensor] = []
     last = [node for node in graph.nodes if node.op == "placeholder"][-1]
     for node in list(graph.nodes):
+        if node.target is torch.ops.aten.view.default:
+            node.target = torch.ops.aten.reshape.default  # the compiler may choose another layout than the turn had
         if node.op != "get_attr":
             continue
         tensor = getattr(traced, node.target)

@@ -71,7 +71,7 @@ def test_the_command_line_and_experiments_win_over_a_losss_recipe() -> None:
     assert recipe("loss=wgan_gp", "ratio.d_steps=3", "optimizer.g.lr=0.01")[:4] == (3, 1, "Adam", 0.01)
     assert recipe("loss=wgan_gp", "experiment=compare_losses") == (1, 1, "Adam", 2e-4, [0.5, 0.999])
     assert recipe("loss=wgan_gp", "experiment=compare_losses", "ratio=5to1")[0] == 5
-    assert recipe("experiment=wgan_gp_cifar10") == (5, 1, "Adam", 1e-4, [0.0, 0.9])
+    assert recipe("experiment=wgan_gp_cifar10") == (5, 1, "Adam", 2e-4, [0.0, 0.9])
     assert recipe("experiment=wgan_gp_cifar10", "loss=vanilla")[:2] == (1, 1)
 
 
