@@ -53,11 +53,11 @@ class Convolution(torch.autograd.Function):
         """Return the gradients."""
         x, weight = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return InputGradient.apply(gradient, x.detach(), weight, ctx.shape), None, None, None
+            return ConvolutionByInput.apply(gradient, x.detach(), weight, ctx.shape), None, None, None
         return *gradients(gradient, x, weight, ctx.shape, list(ctx.needs_input_grad[:3])), None
 
 
-class InputGradient(torch.autograd.Function):
+class ConvolutionByInput(torch.autograd.Function):
     """A convolution's gradient by its input: linear in the gradient by its output, and in the weight."""
 
     @staticmethod

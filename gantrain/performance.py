@@ -64,10 +64,10 @@ class Performance:
 
     def compile_networks(self, g: nn.Module, d: nn.Module) -> None:
         """Let torch.compile have the networks if they are to be compiled."""
-        if self.compile.value == "networks":
+        if self.compile.value in ("networks", "generator"):
             g.compile()
-            if not self.compile.reason:
-                d.compile()
+        if self.compile.value == "networks":
+            d.compile()
 
     def carry_out(
         self, players: list[Player], ema: Ema, loss: Loss, augment: nn.Module, lost: Tensor, rng: Rng
@@ -131,9 +131,9 @@ def pick_compile(wanted: str | None, d: nn.Module, loss: Loss, obstacle: str) ->
             raise ConfigError(f"compile=step cannot be used: {obstacle}")
         return Choice(wanted)
     if loss.differentiates_twice:
-        return Choice(wanted, "G alone: a term differentiates D twice")
+        return Choice("generator", "G alone: a term differentiates D twice")
     if any(is_parametrized(module) for module in d.modules()):
-        return Choice(wanted, "G alone: D's weights are computed anew in each of its passes")
+        return Choice("generator", "G alone: D's weights are computed anew in each of its passes")
     return Choice(wanted)
 
 

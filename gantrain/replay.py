@@ -66,7 +66,7 @@ class Replay(Eager):
     Args:
         recorders: applied one after another.
         modules: what the turns read and move.
-        players: whose optimizers' state they move; fused Adam, see ``performance.check_replay``.
+        players: whose optimizers' state they move; fused Adam, see ``performance.why_not_replay``.
         lost: where a loss that is not finite is noted.
         rng: random numbers that the turns draw.
         rhythm: index of a turn -> what tells apart turns whose computation differs.

@@ -38,6 +38,16 @@ def as_written(*overrides: str) -> Trainer:
     return build(config("batch_size=16", "device=cpu", *overrides)).trainer
 
 
+def both(*overrides: str, steps: int, recorder: Callable[..., Any] = traced) -> tuple[Trainer, Trainer]:
+    """The same game from recordings and as it is written, after the same steps."""
+    replayed, written = recorded(*overrides, recorder=recorder), as_written(*overrides)
+    for trainer in (replayed, written):
+        trainer.rng.seed(5)
+        for _ in range(steps):
+            trainer.play()
+    return replayed, written
+
+
 def tensors(trainer: Trainer) -> dict[str, Tensor]:
     return {name: t.clone() for name, t in tree.flatten(trainer.state_dict())[1].items() if "scalars" not in name}
 
@@ -65,11 +75,7 @@ def test_the_turns_of_every_loss_can_be_recorded(loss: str) -> None:
     overrides = (*SMALL, "architecture.generator.norm=none", *with_adam(loss))
     if loss in ("ebgan", "began"):
         overrides = (*SMALL, "architecture=autoencoder", *with_adam(loss))
-    replayed, written = recorded(*overrides), as_written(*overrides)
-    for trainer in (replayed, written):
-        trainer.rng.seed(5)
-        for _ in range(6):
-            trainer.play()
+    replayed, written = both(*overrides, steps=6)
     assert_close(replayed, written)
     assert (replayed.d.turns, replayed.g.turns) == (written.d.turns, written.g.turns)
 
@@ -88,11 +94,7 @@ def test_the_turns_of_every_loss_can_be_recorded(loss: str) -> None:
 )
 def test_what_changes_from_turn_to_turn_changes_in_recordings_too(overrides: tuple[str, ...]) -> None:
     overrides = tuple(o.replace("regularizers.r1", "loss.regularizers.r1") for o in (*SMALL, *overrides))
-    replayed, written = recorded(*overrides), as_written(*overrides)
-    for trainer in (replayed, written):
-        trainer.rng.seed(5)
-        for _ in range(7):
-            trainer.play()
+    replayed, written = both(*overrides, steps=7)
     assert_close(replayed, written)
 
 
@@ -107,11 +109,7 @@ def test_lazy_terms_have_a_recording_of_their_own() -> None:
 def test_images_and_labels_are_recorded_with_augmentation() -> None:
     overrides = ("data=digits", "loss=wgan_gp", "augment=diffaug", "architecture.generator.width=8",
                  "architecture.discriminator.width=8")  # fmt: skip
-    replayed, written = recorded(*overrides), as_written(*overrides)
-    for trainer in (replayed, written):
-        trainer.rng.seed(5)
-        for _ in range(3):
-            trainer.play()
+    replayed, written = both(*overrides, steps=3)
     assert_close(replayed, written)
 
 
@@ -152,11 +150,7 @@ def refusing(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorde
 def test_a_wrong_recording_is_told_and_the_turns_go_on_as_written(
     recorder: Callable[..., Any], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    replayed, written = recorded(*SMALL, "loss=vanilla", recorder=recorder), as_written(*SMALL, "loss=vanilla")
-    for trainer in (replayed, written):
-        trainer.rng.seed(5)
-        for _ in range(5):
-            trainer.play()
+    replayed, written = both(*SMALL, "loss=vanilla", steps=5, recorder=recorder)
     told = capsys.readouterr().err
     assert told.count("warning") == 1 and reason in told and "and more" not in told
     mine, other = tensors(replayed), tensors(written)
