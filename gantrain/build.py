@@ -16,20 +16,25 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from gantrain import memory
+from gantrain.cadence import Cadence
 from gantrain.checkpoint import Rng
 from gantrain.data import Data, Mixture
 from gantrain.ema import Ema
 from gantrain.errors import ConfigError, GantrainError, first_line
+from gantrain.evaluation import BETTER, ImageQuality, PointQuality, prepare
 from gantrain.losses import Loss
 from gantrain.performance import Performance, pick
 from gantrain.player import Player
-from gantrain.trainer import Cadence, Trainer
+from gantrain.trainer import Trainer
 from gantrain.turn import Precision
 
 if TYPE_CHECKING:
     from gantrain.theory.study import Study
 
 TRUSTED = ("gantrain", "torch.nn", "torch.optim")
+
+
+Quality = ImageQuality | PointQuality
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,10 @@ def build(cfg: DictConfig) -> Built:
     Raises:
         ConfigError, DataError: for choices that cannot work together, and data that cannot be read.
     """
-    check_targets(cfg)
     precision = pick_precision(cfg)
     repeat_exactly(cfg.deterministic)
     rng = Rng(precision.device)
-    data: Data = make(cfg.data, "data")
+    data = build_data(cfg)
     augment: nn.Module = make(cfg.augment, "augment", shape=data.shape)
     rng.seed(cfg.seed)
     g = build_player(cfg, "g", data, precision)
@@ -86,7 +90,7 @@ def build(cfg: DictConfig) -> Built:
         d_steps=cfg.ratio.d_steps,
         g_steps=cfg.ratio.g_steps,
         total_steps=cfg.total_steps,
-        every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every),
+        every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every, cfg.evaluation.every),
         one_forward=bool(performance.one_forward),
     )
     trainer.perform = performance.carry_out([g, d], ema, loss, augment, trainer.watch.lost, rng)
@@ -131,6 +135,51 @@ def build_study(cfg: DictConfig) -> Study:
         total_steps=cfg.total_steps,
         log_every=cfg.log.every,
     )
+
+
+def build_data(cfg: DictConfig) -> Data:
+    """Read the data set.
+
+    Raises:
+        ConfigError: for a target that is not trusted.
+        DataError: if it cannot be read.
+    """
+    check_targets(cfg)
+    data: Data = make(cfg.data, "data")
+    return data
+
+
+def build_quality(cfg: DictConfig, data: Data, device: torch.device, without_network: bool = False) -> Quality | None:
+    """Build what measures a generator as ``evaluation=…`` says; None if it says that nothing is to be measured.
+
+    Raises:
+        ConfigError, DataError: as ``gantrain.evaluation.prepare`` does.
+    """
+    settings, compared = cfg.evaluation, data
+    if not settings.metrics:
+        return None
+    if settings.split is not None and settings.split != cfg.data.get("split"):
+        if "split" not in cfg.data:
+            raise ConfigError(f"evaluation.split={settings.split}: this data set has no splits; use null")
+        compared = make(OmegaConf.create({**cfg.data, "split": settings.split}), "data")
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):  # measuring changes nothing in the training
+        quality = prepare(settings, data, compared, device, without_network)
+    if settings.best is not None and (settings.best not in quality.gives or settings.best not in BETTER):
+        known = [name for name in quality.gives if name in BETTER]
+        if not without_network or settings.best not in BETTER:
+            raise ConfigError(f"evaluation.best={settings.best} is not measured; there are {', '.join(known)}")
+    return quality
+
+
+def build_generator(cfg: DictConfig, shape: tuple[int, ...], classes: int, device: torch.device) -> nn.Module:
+    """Build G alone, with weights yet to be loaded, for samples of ``shape``.
+
+    Raises:
+        ConfigError: for a target that is not trusted, or arguments that it refuses.
+    """
+    check_targets(cfg)
+    net: nn.Module = make(cfg.architecture.generator, "architecture.generator", shape=shape, classes=classes)
+    return net.to(device)
 
 
 def pick_precision(cfg: DictConfig) -> Precision:

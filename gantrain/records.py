@@ -58,6 +58,10 @@ class Records:
         """Draw images (N, C, H, W) in [-1, 1] or points (N, 1) or (N, 2), as ``image`` does."""
         self.image(tag, step, draw_images(samples) if samples.ndim == 4 else draw_points(samples, self.limits), file)
 
+    def pairs(self, tag: str, step: int, pairs: Tensor) -> None:
+        """Draw pairs of images (2, n, C, H, W) uint8, the second of each below the first, into a PNG too."""
+        self.image(tag, step, draw_pairs(pairs), f"nearest-step-{step:09d}.png")
+
     def image(self, tag: str, step: int, drawn: Tensor, file: str | None = None) -> None:
         """Put a picture (3, h, w) in [0, 1] into TensorBoard and, if ``file`` is given, into a PNG."""
         self._on_board(lambda board: board.add_image(tag, drawn, step))
@@ -118,14 +122,23 @@ def drop_lines_after(run: RunDirectory, step: int) -> None:
         storage.write_durably(run.metrics_file, kept)
 
 
-def draw_images(images: Tensor) -> Tensor:
-    """Return images (N, C, H, W) in [-1, 1] as one RGB grid (3, h, w) in [0, 1], small images enlarged to be seen."""
+def draw_images(images: Tensor, columns: int | None = None) -> Tensor:
+    """Return images (N, C, H, W) in [-1, 1] as one RGB grid (3, h, w) in [0, 1], small images enlarged to be seen.
+
+    As wide as high, unless the number of columns is given.
+    """
     side = images.shape[-1]
     images = images.detach().float().cpu().clamp(-1, 1).add(1).div(2)
     if side < 32:
         images = images.repeat_interleave(32 // side, -1).repeat_interleave(32 // side, -2)
-    grid: Tensor = make_grid(images, nrow=max(1, round(len(images) ** 0.5)), padding=2, pad_value=0.5)
+    grid: Tensor = make_grid(images, nrow=columns or max(1, round(len(images) ** 0.5)), padding=2, pad_value=0.5)
     return grid
+
+
+def draw_pairs(pairs: Tensor) -> Tensor:
+    """Return pairs of images (2, n, C, H, W) uint8 as one RGB picture in [0, 1], each above its second."""
+    images = pairs.flatten(0, 1).float().div(127.5).sub(1)
+    return draw_images(images, columns=pairs.shape[1])
 
 
 def draw_points(points: Tensor, limits: float, side: int = 512) -> Tensor:

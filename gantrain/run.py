@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
 
+import yaml
+
 from gantrain import storage
 from gantrain.errors import (
     ConfigError,
@@ -172,6 +174,27 @@ class RunDirectory:
         self.lost_records += 1
         if self.lost_records == 1:
             say(f"records in {self.path} are being lost ({first_line(error)}); training goes on")
+
+    def settings(self) -> dict[str, Any]:
+        """Return the stored configuration as plain data; what interpolates in a foreign one stays text.
+
+        Raises:
+            ConfigError: if there is none, or it is damaged.
+        """
+        path = self.path / "config.yaml"
+        if (text := self.read_config()) is None:
+            raise ConfigError(f"{self.path} is no run's folder: it has no config.yaml")
+        try:
+            if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+                raise ValueError("it has YAML aliases, which gantrain never writes")  # a few lines of them fill memory
+            content = yaml.safe_load(text)
+            if not isinstance(content, dict):
+                raise ValueError("it holds no settings")
+        except (ValueError, TypeError, RecursionError, OverflowError, yaml.YAMLError) as error:
+            raise ConfigError(
+                f"{path} is damaged ({first_line(error)}); remove it to go on with these settings"
+            ) from error
+        return {str(key): value for key, value in content.items()}
 
     def read_config(self) -> str | None:
         """Return the stored configuration (YAML), None for a new run."""

@@ -70,6 +70,33 @@ class PerformanceSettings:
 
 
 @dataclass
+class EvaluationSettings:
+    """``configs/evaluation/none.yaml`` has every key and its default; a file that leaves one out starts from there."""
+
+    metrics: list[str] = MISSING
+    features: str | None = MISSING
+    weights: str | None = MISSING
+    resizer: str = MISSING
+    n_fake: int | None = MISSING
+    n_real: int | None = MISSING
+    split: str | None = MISSING
+    generator: str = MISSING
+    truncation: float | None = MISSING
+    seed: int = MISSING
+    kid_subsets: int = MISSING
+    kid_subset_size: int = MISSING
+    is_splits: int = MISSING
+    k_precision_recall: int = MISSING
+    k_density_coverage: int = MISSING
+    n_neighbours: int = MISSING
+    slices: int = MISSING
+    n_w2: int = MISSING
+    every: int | None = MISSING
+    best: str | None = MISSING
+    cache: str = MISSING
+
+
+@dataclass
 class Schedules:
     g: Any = MISSING
     d: Any = MISSING
@@ -85,6 +112,7 @@ class SharedConfig:
     optimizer: Any = MISSING
     ratio: Ratio = field(default_factory=Ratio)
     precision: PrecisionNames = field(default_factory=PrecisionNames)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     total_steps: int = MISSING
     batch_size: int = MISSING
     seed: int = MISSING
@@ -119,6 +147,57 @@ class TheoryConfig(SharedConfig):
     generated: Any = MISSING
 
 
+@dataclass
+class ReadRun:
+    """What the commands share that look at a run."""
+
+    run: str = MISSING
+    step: str = MISSING
+    trusted_modules: list[str] = MISSING
+
+
+@dataclass
+class EvalConfig(ReadRun):
+    """``configs/eval.yaml``; its protocol is laid over that of the run, and checked then."""
+
+    json: bool = MISSING
+    device: str = MISSING
+    evaluation: Any = MISSING
+
+
+@dataclass
+class SampleConfig(ReadRun):
+    """``configs/sample.yaml``."""
+
+    generator: str = MISSING
+    n: int = MISSING
+    seed: int = MISSING
+    truncation: float | None = MISSING
+    classes: list[int] | None = MISSING
+    interpolate: bool = MISSING
+    frames: int = MISSING
+    save: list[str] = MISSING
+    out: str | None = MISSING
+    device: str = MISSING
+    cache: str = MISSING
+
+
+@dataclass
+class ExportConfig(ReadRun):
+    """``configs/export.yaml``."""
+
+    generator: str = MISSING
+    out: str | None = MISSING
+    onnx: bool = MISSING
+
+
+@dataclass
+class EvaluationAlone:
+    """A protocol by itself, for the same checks."""
+
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+
 MINIMUM = {
     "total_steps": 1,
     "batch_size": 1,
@@ -134,6 +213,20 @@ MINIMUM = {
     "checkpoint.keep_last": 2,
     "checkpoint.keep_every": 0,
     "nonfinite.max_rollbacks": 1,
+    "n": 1,
+    "frames": 1,
+    "evaluation.every": 0,
+    "evaluation.seed": 0,
+    "evaluation.n_fake": 100,
+    "evaluation.n_real": 100,
+    "evaluation.kid_subsets": 1,
+    "evaluation.kid_subset_size": 2,
+    "evaluation.is_splits": 1,
+    "evaluation.k_precision_recall": 1,
+    "evaluation.k_density_coverage": 1,
+    "evaluation.n_neighbours": 100,
+    "evaluation.slices": 1,
+    "evaluation.n_w2": 2,
 }
 FORMATS = ("float32", "bfloat16", "float16")
 ONE_OF = {
@@ -142,6 +235,11 @@ ONE_OF = {
     "checkpoint.best_is": ("lowest", "highest"),
     "nonfinite.policy": ("stop", "rollback"),
     "compile": ("none", "networks", "step"),
+    "generator": ("ema", "raw"),
+    "evaluation.generator": ("ema", "raw"),
+    "evaluation.features": ("inception", "classifier"),
+    "evaluation.resizer": ("none", "tensorflow", "bicubic"),
+    "evaluation.split": ("train", "test"),
 }
 
 
@@ -172,6 +270,8 @@ def fill_cadences(cfg: DictConfig) -> None:
         cfg.checkpoint.every = min(max(cfg.total_steps // 10, 1), 1000)
     if cfg.samples.every is None:
         cfg.samples.every = min(max(cfg.total_steps // 20, 1), 2000)
+    if cfg.evaluation.every is None:
+        cfg.evaluation.every = max(cfg.total_steps // 10, 1)
     kept, saved = cfg.checkpoint.keep_every, cfg.checkpoint.every
     if kept and (saved == 0 or kept % saved):
         raise ConfigError(f"checkpoint.keep_every={kept} must be a multiple of checkpoint.every={saved}")
@@ -181,13 +281,16 @@ def check_ranges(cfg: DictConfig) -> None:
     """Raise ConfigError for a number out of range or an unknown word."""
     for key, minimum in MINIMUM.items():
         value = OmegaConf.select(cfg, key)
-        if value is not None and not value >= minimum:
+        if isinstance(value, int | float) and not value >= minimum:
             raise ConfigError(f"{key} must be {minimum} or more, got {value}")
-    if cfg.seed >= 2**63:
-        raise ConfigError(f"seed must be below 2^63, got {cfg.seed}")
-    clip = cfg.gradient_clip_norm
-    if clip is not None and not clip > 0:
-        raise ConfigError(f"gradient_clip_norm must be above 0, or null, got {clip}")
+    for key in ("seed", "evaluation.seed"):
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, int) and value >= 2**63:
+            raise ConfigError(f"{key} must be below 2^63, got {value}")
+    for key in ("gradient_clip_norm", "truncation", "evaluation.truncation"):
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, int | float) and not value > 0:
+            raise ConfigError(f"{key} must be above 0, or null, got {value}")
     for key, allowed in ONE_OF.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and value not in allowed:

@@ -13,30 +13,22 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gantrain import memory, tree
+from gantrain.cadence import Cadence
 from gantrain.checkpoint import Checkpoints, Rng
 from gantrain.data import Batches
 from gantrain.ema import Ema
 from gantrain.errors import CheckpointError, StoppedError, first_line
+from gantrain.evaluation import Live
 from gantrain.losses import Loss
 from gantrain.player import Player, frozen
 from gantrain.progress import bar
 from gantrain.records import Records
 from gantrain.replay import Eager
+from gantrain.sampling import generated
 from gantrain.turn import Critic, Precision, Turn
 from gantrain.watch import Watch, diverged
 
-
-@dataclass(frozen=True)
-class Cadence:
-    """After how many steps something happens; the last step always counts. 0: at the last step only."""
-
-    log: int
-    samples: int
-    checkpoint: int
-
-    def due(self, every: int, step: int, total_steps: int) -> bool:
-        """Tell whether something that happens ``every`` steps happens after ``step``."""
-        return step == total_steps or (every > 0 and step % every == 0)
+Stop = Callable[[], bool]  # bool itself is one that never says so
 
 
 @dataclass
@@ -72,8 +64,13 @@ class Trainer:
 
     STATEFUL = ("g", "d", "ema", "loss", "augment", "data", "rng")
 
-    def train(self, records: Records, checkpoints: Checkpoints, stop: Callable[[], bool] = lambda: False) -> None:
-        """Play until ``total_steps``, keeping records on the way.
+    @property
+    def now(self) -> tuple[int, int]:
+        """The step, and the last one."""
+        return self.step, self.total_steps
+
+    def train(self, records: Records, checkpoints: Checkpoints, stop: Stop = bool, live: Live | None = None) -> None:
+        """Play until ``total_steps``, keeping records and evaluating on the way.
 
         Raises:
             DivergedError: when a loss or a measured gradient norm is not finite.
@@ -81,6 +78,8 @@ class Trainer:
         """
         if self.step == 0:
             self.draw(records)
+        elif not self.evaluate(live, records, stop):  # it was stopped in the middle of that, and is again
+            raise self.stopped()
         clock = (time.monotonic(), self.step)
         with bar(total=self.total_steps, initial=self.step, unit="step") as progress:
             while self.step < self.total_steps:
@@ -90,7 +89,7 @@ class Trainer:
                 if measure:
                     clock = self.log(records, progress, clock)
                     checkpoints.check_best([*self.scalars, *self.logged])
-                self.keep(records, checkpoints, stop)
+                clock = (clock[0] + self.keep(records, checkpoints, stop, live), clock[1])
 
     def play(self, measure: bool = False) -> None:
         """Play one step of the game."""
@@ -170,31 +169,42 @@ class Trainer:
         )
         return now, self.step
 
-    def keep(self, records: Records, checkpoints: Checkpoints, stop: Callable[[], bool]) -> None:
-        """Draw and save if it is time, and stop if asked to; always between steps, so nothing half-done is kept."""
-        if self.every.due(self.every.samples, self.step, self.total_steps):
+    def keep(self, records: Records, checkpoints: Checkpoints, stop: Stop, live: Live | None = None) -> float:
+        """Draw, evaluate and save if it is time, stop if asked to; between steps. Returns the seconds that it took."""
+        began = time.monotonic()
+        if self.every.due(self.every.samples, *self.now):
             self.draw(records)
+        whole = self.evaluate(live, records, stop)
         stopping = stop()
-        if stopping or self.every.due(self.every.checkpoint, self.step, self.total_steps):
+        # A state that has just been measured is saved too: it may be the best.
+        if stopping or (live and live.measured(self.step)) or self.every.due(self.every.checkpoint, *self.now):
             self.watch.refuse(self.step, self.scalars)
             records.flush()
             last = stopping or self.step == self.total_steps
             checkpoints.save(self.step, self.state_dict(), self.logged, last)
-        if stopping and self.step < self.total_steps:
-            raise StoppedError(f"stopped at step {self.step:,}, state saved; the same command with resume=auto goes on")
+        if stopping and (self.step < self.total_steps or not whole):
+            raise self.stopped()
+        return time.monotonic() - began
+
+    def evaluate(self, live: Live | None, records: Records, stop: Stop) -> bool:
+        """Evaluate if it is time and has not been done; False if that was stopped."""
+        if live is None or live.measured(self.step) or not self.every.due(self.every.evaluation, *self.now):
+            return True
+        self.watch.refuse(self.step, self.scalars)
+        return live.evaluate({"ema": self.ema.net, "raw": self.g.net}, self.step, records, stop)
+
+    def stopped(self) -> StoppedError:
+        """Return the error that ends a run that was asked to stop."""
+        return StoppedError(f"stopped at step {self.step:,}, state saved; the same command with resume=auto goes on")
 
     def draw(self, records: Records) -> None:
         """Draw the grid latents through the averaged G and through G as it is."""
         records.picture("samples/ema", self.step, self.sample(self.ema.net), f"step-{self.step:09d}.png")
         records.picture("samples/raw", self.step, self.sample(self.g.net))
 
-    @torch.no_grad()
     def sample(self, net: nn.Module) -> Tensor:
         """Return ``net``'s samples of the grid latents, in evaluation mode (running batch-norm statistics)."""
-        training = net.training
-        samples: Tensor = net.eval()(self.grid_latents)
-        net.train(training)
-        return samples
+        return torch.cat(list(generated(net, self.grid_latents)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything the rest of the run depends on."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +26,16 @@ from gantrain.schema import validated
 REPOSITORY = Path(__file__).parent.parent
 CONFIGS = REPOSITORY / "configs"
 SHARED_IMAGES = REPOSITORY.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the processes share what it sets up
+        os.environ["GANTRAIN_CACHE"] = tempfile.mkdtemp(prefix="gantrain-cache-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ["GANTRAIN_CACHE"], ignore_errors=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -109,6 +121,8 @@ def command(
 
     def run(*arguments: str) -> Outcome:
         GlobalHydra.instance().clear()
+        if name == "gantrain" and not any(a.startswith(("evaluation", "-", "experiment")) for a in arguments):
+            arguments = (*arguments, "evaluation=none")  # it takes longer than the runs of most tests
         monkeypatch.setattr(sys, "argv", [name, *arguments])
         exit_code = 0
         capsys.readouterr()

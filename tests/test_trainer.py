@@ -16,13 +16,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gantrain.cadence import Cadence
 from gantrain.checkpoint import Checkpoints
 from gantrain.errors import DivergedError, StoppedError
 from gantrain.losses import Hinge
 from gantrain.player import Player, frozen
 from gantrain.records import Records
 from gantrain.run import RunDirectory
-from gantrain.trainer import Cadence, Trainer
+from gantrain.trainer import Trainer
 from gantrain.turn import Precision
 from tests.conftest import built, option_names
 

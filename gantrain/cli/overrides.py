@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
@@ -18,13 +17,14 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain.errors import ConfigError, first_line
+from gantrain.errors import ConfigError
 from gantrain.run import RunDirectory
 
 IN_THE_PATH = ("data", "architecture", "loss")
 CARRYING_OUT = (
     *("run.", "hydra", "resume", "device", "deterministic", "profile", "performance.keep_memory", "trusted_modules"),
-    *("log.", "samples.", "checkpoint.", "nonfinite.", "data.in_memory", "data.on_bad", "data.timeout"),
+    *("log.", "samples.", "evaluation", "checkpoint.", "nonfinite."),
+    *("data.in_memory", "data.on_bad", "data.timeout"),
 )
 """Settings of where and how a run is carried out and recorded, not of which run it is."""
 
@@ -136,25 +136,6 @@ def run_directory(cfg: DictConfig, lines: Iterable[str], groups: tuple[str, ...]
     return Path(cfg.run.root, *(choices[group] for group in groups), name)
 
 
-def stored(run: RunDirectory, text: str) -> dict[str, Any]:
-    """Return the configuration in a run's config.yaml as plain data; what interpolates in a foreign one stays text.
-
-    Raises:
-        ConfigError: if it is damaged.
-    """
-    try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise ValueError("it has YAML aliases, which gantrain never writes")  # a few lines of them fill any memory
-        content = yaml.safe_load(text)
-        if not isinstance(content, dict):
-            raise ValueError("it holds no settings")
-    except (ValueError, TypeError, RecursionError, OverflowError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{run.path / 'config.yaml'} is damaged ({first_line(error)}); remove it to go on with these settings"
-        ) from error
-    return {str(key): value for key, value in content.items()}
-
-
 def compared(content: dict[str, Any]) -> dict[str, Any]:
     """Return, by dotted key, the settings in which two runs must agree for one to go on from the other.
 
@@ -169,7 +150,7 @@ def check_same_run(cfg: DictConfig, run: RunDirectory) -> None:
     text = run.read_config()
     if text is None:
         return
-    before, after = compared(stored(run, text)), compared(plain(cfg))
+    before, after = compared(run.settings()), compared(plain(cfg))
     differing = [
         f"{key}: {before.get(key)} → {after.get(key)}"
         for key in sorted(before.keys() | after.keys())

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -64,7 +63,7 @@ def describe(run: RunDirectory) -> dict[str, Any]:
     ``state`` is that of status.json, but ``killed`` where a run calls itself running and no process holds its lock.
     """
     status = run.status()
-    last = next(iter(deque(run.metrics(), maxlen=1)), {})
+    last, measured = last_lines(run)
     recorded = str(status.get("state", "unknown"))
     state = "running" if run.is_in_use() else "killed" if recorded == "running" else recorded
     recorded_step = status["step"] if isinstance(status.get("step"), int) else 0
@@ -82,9 +81,21 @@ def describe(run: RunDirectory) -> dict[str, Any]:
         "reason": status.get("reason", ""),
         "counters": status.get("counters", {}),
         "departures": status.get("departures", []),
-        "metrics": {name: value for name, value in last.items() if name != "step"},
+        "metrics": {name: value for name, value in (measured | last).items() if name != "step"},
         "bytes": storage.size(run.path),
     }
+
+
+def last_lines(run: RunDirectory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the last line of a run's records that is of its training, and the last of an evaluation."""
+    last: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
+    for line in run.metrics():
+        if any(name.startswith("eval_") for name in line):
+            measured = line
+        else:
+            last = line
+    return last, measured
 
 
 def line(run: dict[str, Any], width: int) -> str:
@@ -97,6 +108,8 @@ def line(run: dict[str, Any], width: int) -> str:
         checkpoint = run["checkpoint"]
         parts.append("goes on from the start" if checkpoint is None else f"goes on from step {checkpoint:,}")
     parts += [f"{name} {run['metrics'][name]:.3g}" for name in ("d/loss", "g/loss") if name in run["metrics"]]
+    measured = [name for name in run["metrics"] if name.startswith("eval_")]
+    parts += [f"{name.split('/')[1]} {run['metrics'][name]:.4g}" for name in measured[:1]]
     parts.append(f"{run['bytes'] / 2**20:,.1f} MiB")
     parts += [f"{count} {name.replace('_', ' ')}" for name, count in run["counters"].items() if count]
     parts += [f"not bit-exact since step {d['step']:,} ({d['changed']})" for d in run["departures"]]

@@ -11,11 +11,27 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from gantrain.progress import say
+
 if TYPE_CHECKING:
-    from gantrain.build import Built
+    from gantrain.build import Built, Quality
+    from gantrain.evaluation import Live
     from gantrain.player import Player
 
-GROUPS = ("data", "architecture", "loss", "optimizer", "schedule", "ratio", "precision", "augment", "performance")
+GROUPS = (
+    "data",
+    "architecture",
+    "loss",
+    "optimizer",
+    "schedule",
+    "ratio",
+    "precision",
+    "augment",
+    "performance",
+    "evaluation",
+)
+
+MOST_OF_THE_TIME = 0.05
 
 
 def chosen() -> dict[str, str]:
@@ -30,7 +46,7 @@ def hyperparameters(cfg: DictConfig, g: Player, d: Player) -> dict[str, str | in
     return chosen() | settings | {"g/learning_rate": g.learning_rate, "d/learning_rate": d.learning_rate}
 
 
-def table(cfg: DictConfig, path: Path, built: Built) -> str:
+def table(cfg: DictConfig, path: Path, built: Built, quality: Quality | None = None) -> str:
     """Return the run directory and the resolved choices, a line each."""
     choice, trainer = chosen(), built.trainer
     terms = " + ".join([type(trainer.loss.objective).__name__, *trainer.loss.regularizers])
@@ -48,7 +64,32 @@ def table(cfg: DictConfig, path: Path, built: Built) -> str:
         "steps": f"{cfg.total_steps:,} of batch {cfg.batch_size}, seed {cfg.seed}; "
         f"samples every {cfg.samples.every:,}, checkpoint every {cfg.checkpoint.every:,}",
     }
+    if quality is not None:
+        network = f" ({quality.features})" if quality.features else ""
+        rows["evaluation"] = f"{quality.protocol}{network}, every {cfg.evaluation.every:,}"
     return "\n".join(f"{name:<13} {row}" for name, row in rows.items())
+
+
+def evaluation(live: Live, seconds: float) -> str:
+    """Return best, final and median of the last five of each value that can be good or bad, and what it took.
+
+    ``seconds`` are those of the whole training.
+    """
+    from gantrain.evaluation import BETTER
+
+    found = live.history.summary()
+    best, final, middle = found["best"] or {}, found["final"], found["median_of_last_5"]
+    heads = ["", f"best (step {best['step']:,})" if best else "best", f"final (step {final['step']:,})"]
+    lines = [f"evaluation    {live.protocol}, {found['evaluations']} times; best by {found['best_by']}"]
+    rows = [[*heads, "median of last 5"]]
+    for name in (name for name in final if name in BETTER):
+        rows.append([name, *(f"{part[name]:.4g}" if name in part else "" for part in (best, final, middle))])
+    lines += ["".join(f"{cell:<22}" for cell in ["", *row][1:]).rstrip() for row in rows]
+    share = live.seconds / max(seconds, 1e-9)
+    lines.append(f"It took {live.seconds:.1f} s, {share:.1%} of the training")
+    if share > MOST_OF_THE_TIME and live.seconds > 10:
+        say(f"evaluation took {share:.0%} of the time; a larger evaluation.every or a smaller evaluation.n_fake saves")
+    return "\n              ".join(lines)
 
 
 def player(player: Player, architecture: DictConfig) -> str:

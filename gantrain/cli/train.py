@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,8 @@ from gantrain.run import RunDirectory, StopSignal, digest
 from gantrain.schema import validated
 
 if TYPE_CHECKING:
-    from gantrain.build import Built
-    from gantrain.checkpoint import Checkpoints
+    from gantrain.build import Built, Quality
+    from gantrain.checkpoint import Checkpoints, Retention
 
 
 @hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="train")
@@ -74,21 +75,21 @@ def profile(cfg: DictConfig) -> None:
 
 def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> None:
     """Build, restore and play."""
-    from gantrain.build import build  # imports torch, which takes seconds: not before it is needed
-    from gantrain.checkpoint import Checkpoints, Retention, environment
+    from gantrain.build import build, build_quality  # imports torch, which takes seconds: not before it is needed
+    from gantrain.checkpoint import Checkpoints, environment
 
     with memory.explained(cfg.batch_size):
         built = build(cfg)
-    trainer = built.trainer
+        trainer = built.trainer
+        quality = build_quality(cfg, built.data, trainer.precision.device, without_network=True)
     text = OmegaConf.to_yaml(cfg)
     now = environment(trainer.precision.device, built.data.fingerprint()) | {"performance": built.performance.facts()}
-    kept = cfg.checkpoint
-    keep = Retention(kept.keep_last, kept.keep_every, kept.keep_best, kept.best_is == "highest")
     settings = digest(json.dumps(compared(plain(cfg)), sort_keys=True))
-    facts_of_run = {"config": digest(text), "settings": settings}
-    checkpoints = Checkpoints(run.path / "checkpoints", keep, facts_of_run | now)
+    generator = {"shape": list(built.data.shape), "classes": built.data.classes}
+    facts_of_run = {"config": digest(text), "settings": settings, "generator": generator}
+    checkpoints = Checkpoints(run.path / "checkpoints", retention(cfg, quality), facts_of_run | now)
     given = resume.named_checkpoint(cfg, checkpoints, settings)
-    print(summary.table(cfg, run.path, built))
+    print(summary.table(cfg, run.path, built, quality))
 
     def facts() -> dict[str, Any]:
         counters = {
@@ -116,24 +117,58 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> None:
         run.write_config(text)
         with run.recording(facts), memory.explained(cfg.batch_size):
             stop.patient = True
-            play(cfg, built, run, checkpoints, stop)
+            play(cfg, built, quality, run, checkpoints, stop)
 
 
-def play(cfg: DictConfig, built: Built, run: RunDirectory, checkpoints: Checkpoints, stop: StopSignal) -> None:
+def retention(cfg: DictConfig, quality: Quality | None) -> Retention:
+    """Return which checkpoints stay: the best by ``checkpoint.keep_best``, else by what ``evaluation.best`` names."""
+    from gantrain.checkpoint import Retention
+    from gantrain.evaluation import BETTER
+
+    kept, best = cfg.checkpoint, measured_best(cfg, quality)
+    if kept.keep_best is not None or quality is None or best is None:
+        return Retention(kept.keep_last, kept.keep_every, kept.keep_best, kept.best_is == "highest")
+    return Retention(kept.keep_last, kept.keep_every, f"{quality.protocol.tag}/{best}", BETTER[best] == "highest")
+
+
+def measured_best(cfg: DictConfig, quality: Quality | None) -> str | None:
+    """Return the value of ``evaluation.best`` if it is measured: without the network's weights it may not be."""
+    best: str | None = cfg.evaluation.best
+    return best if quality is not None and best in quality.gives else None
+
+
+def play(
+    cfg: DictConfig,
+    built: Built,
+    quality: Quality | None,
+    run: RunDirectory,
+    checkpoints: Checkpoints,
+    stop: StopSignal,
+) -> None:
     """Train to the end; where a value is not finite, go back to the last checkpoint if that is allowed.
 
     Raises:
         DivergedError: if it is not, or no longer, or there is none.
     """
+    from gantrain.evaluation import Live
     from gantrain.records import Records
 
-    trainer = built.trainer
+    trainer, shown = built.trainer, ["d/loss", "g/loss"]
     while True:
         try:
             with Records(run, trainer.step, built.limits) as records:
-                records.hyperparameters(summary.hyperparameters(cfg, trainer.g, trainer.d), ["d/loss", "g/loss"])
+                live = None
+                if quality is not None:
+                    live = Live(quality, cfg.architecture.latent_dim, measured_best(cfg, quality), run, trainer.step)
+                    if cfg.checkpoint.keep_best is None:
+                        checkpoints.measured = live.best_values
+                    shown = [*shown[:2], *(f"{live.protocol.tag}/{name}" for name in quality.gives)]
+                records.hyperparameters(summary.hyperparameters(cfg, trainer.g, trainer.d), shown)
                 records.picture("samples/real", trainer.step, built.preview, "real.png")
-                trainer.train(records, checkpoints, stop.__bool__)
+                began = time.monotonic()
+                trainer.train(records, checkpoints, stop.__bool__, live)
+            if live is not None:
+                print(summary.evaluation(live, time.monotonic() - began))
             return
         except DivergedError as error:
             if cfg.nonfinite.policy == "stop":

@@ -4,6 +4,19 @@ from gantrain.data.benchmarks import CIFAR10, MNIST
 from gantrain.data.digits import Digits
 from gantrain.data.folder import ImageFolder
 from gantrain.data.source import Batches, Data, Images
+from gantrain.data.stacked import Stacked
 from gantrain.data.toy import Grid, Mixture, Ring
 
-__all__ = ["CIFAR10", "MNIST", "Batches", "Data", "Digits", "Grid", "ImageFolder", "Images", "Mixture", "Ring"]
+__all__ = [
+    "CIFAR10",
+    "MNIST",
+    "Batches",
+    "Data",
+    "Digits",
+    "Grid",
+    "ImageFolder",
+    "Images",
+    "Mixture",
+    "Ring",
+    "Stacked",
+]

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from multiprocessing.pool import AsyncResult, ThreadPool
 from pathlib import Path
 from typing import TypeVar
@@ -170,10 +171,12 @@ class ImageFolder(Data):
         if in_memory not in (None, True, False):
             raise ConfigError(f"data.in_memory must be true, false or null, got {in_memory!r}")
         self.root = Path(str(root)).expanduser()
-        self.paths, self.labels, self.classes = find_images(root)
+        self.paths, labels, self.classes = find_images(root)
+        self.labels = None if labels is None else torch.tensor(labels)
         self.size, self.fit, self.flip, self.timeout = size, fit, flip, timeout
         if on_bad == "skip":
             self._leave_out_unreadable()
+        self.count = len(self.paths)
         modes = set(in_threads(read_mode, self.paths, timeout))
         self.shape = (channels or (1 if modes <= GRAY else 3), size, size)
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -184,8 +187,9 @@ class ImageFolder(Data):
         return f"{len(self.paths):,} images {super().__str__()}"
 
     def fingerprint(self) -> str:
-        """Return the description and a digest of every file's name and size."""
-        files = "\n".join(f"{path.relative_to(self.root)} {path.stat().st_size}" for path in self.paths)
+        """Return the description and a digest of every file's name and size, and of how images are fitted."""
+        names = (f"{path.relative_to(self.root)} {path.stat().st_size}" for path in self.paths)
+        files = "\n".join([*names, self.fit])
         return f"{self} ({hashlib.sha256(files.encode()).hexdigest()[:12]}, Pillow {PIL.__version__})"
 
     def read(self, path: Path) -> np.ndarray:
@@ -201,10 +205,20 @@ class ImageFolder(Data):
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
         """Return batches of images in [-1, 1] and their labels."""
         order = EpochOrder(len(self.paths), batch_size, seed, torch.device("cpu"))  # first: it refuses a small set
-        labels = None if self.labels is None else torch.tensor(self.labels)
         if self.in_memory:
-            return Images(self._read_all(), labels, self.classes, self.flip).stream(batch_size, seed, device)
-        return self._stream_from_disk(order, labels, seed, device)
+            return self._held.stream(batch_size, seed, device)
+        return self._stream_from_disk(order, self.labels, seed, device)
+
+    def at(self, index: Sequence[int]) -> Tensor:
+        """Return images by their numbers, (n, C, H, W) uint8, read by threads unless they are in memory."""
+        if self.in_memory:
+            return self._held.at(index)
+        images = list(in_threads(self.read, [self.paths[k] for k in index], self.timeout))
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+    @cached_property
+    def _held(self) -> Images:
+        return Images(self._read_all(), self.labels, self.classes, self.flip)
 
     def _leave_out_unreadable(self) -> None:
         reasons = list(in_threads(why_unreadable, self.paths, self.timeout))
@@ -217,7 +231,7 @@ class ImageFolder(Data):
         if self.skipped:
             say(f"{len(self.skipped)} of {len(self.paths):,} images are left out; the first: {self.skipped[0]}")
         if self.labels is not None:
-            self.labels = [label for label, reason in zip(self.labels, reasons, strict=True) if reason is None]
+            self.labels = self.labels[torch.tensor([reason is None for reason in reasons])]
         self.paths = [path for path, reason in zip(self.paths, reasons, strict=True) if reason is None]
 
     def _read_all(self) -> Tensor:

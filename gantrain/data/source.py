@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -58,12 +58,29 @@ class Data(ABC):
     """Shape of one sample: (2,) for points, (C, H, W) for images."""
     classes: int
     """Number of classes; 0 when samples carry no label."""
+    count: int | None = None
+    """Number of samples; None when they are drawn fresh without end."""
+    labels: Tensor | None = None
+    """Class of each sample (count,) int64, if they have one."""
     skipped: Sequence[str] = ()
     """Samples left out because they cannot be read, a line each."""
 
     @abstractmethod
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
         """Return endless batches on ``device``; which samples come when depends on ``seed`` and position alone."""
+
+    def at(self, index: Sequence[int]) -> Tensor:
+        """Return the samples of these numbers, in [0, count), as stored: (n, C, H, W) uint8, never mirrored.
+
+        Raises:
+            TypeError: if the samples are drawn fresh without end.
+        """
+        raise TypeError(f"{self} has no samples with numbers")
+
+    def once(self, batch_size: int) -> Iterator[Tensor]:
+        """Yield every sample once, as ``at`` returns them, in the order of their numbers."""
+        for start in range(0, self.count or 0, batch_size):
+            yield self.at(range(start, min(start + batch_size, self.count or 0)))
 
     def fingerprint(self) -> str:
         """Return a text that changes when the samples do, as far as that can be seen quickly."""
@@ -121,7 +138,7 @@ class Images(Data):
 
     def __init__(self, pixels: Tensor, labels: Tensor | None, classes: int, flip: bool = False) -> None:
         self.pixels, self.labels, self.classes, self.flip = pixels, labels, classes, flip
-        self.shape = tuple(pixels.shape[1:])
+        self.shape, self.count = tuple(pixels.shape[1:]), len(pixels)
 
     def __str__(self) -> str:
         return f"{len(self.pixels):,} images {super().__str__()}"
@@ -130,6 +147,12 @@ class Images(Data):
         """Return the description and a digest of every pixel."""
         pixels = self.pixels.permute(0, 2, 3, 1).contiguous()  # the order in which most sets are held: no copy
         return f"{self} ({hashlib.sha256(pixels.numpy().data).hexdigest()[:12]})"
+
+    def at(self, index: Sequence[int]) -> Tensor:
+        """Return images by their numbers, (n, C, H, W) uint8."""
+        if isinstance(index, range):
+            return self.pixels[index.start : index.stop]
+        return self.pixels[torch.as_tensor(index)]
 
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
         """Return batches of images in [-1, 1] and their labels."""

@@ -1,5 +1,29 @@
 """Numbers that say how good samples are: arrays in, numbers out."""
 
-from gantrain.metrics.modes import Coverage, coverage
+from gantrain.metrics.diversity import ms_ssim
+from gantrain.metrics.fidelity import density_coverage, inception_score, kid, precision_recall
+from gantrain.metrics.frechet import Gaussian, frechet_distance, frechet_infinity
+from gantrain.metrics.memorisation import Nearest, memorised, nearest, threshold
+from gantrain.metrics.modes import Coverage, coverage, mode_kl
+from gantrain.metrics.transport import directions, sliced_wasserstein, wasserstein_2
 
-__all__ = ["Coverage", "coverage"]
+__all__ = [
+    "Coverage",
+    "Gaussian",
+    "Nearest",
+    "coverage",
+    "density_coverage",
+    "directions",
+    "frechet_distance",
+    "frechet_infinity",
+    "inception_score",
+    "kid",
+    "memorised",
+    "mode_kl",
+    "ms_ssim",
+    "nearest",
+    "precision_recall",
+    "sliced_wasserstein",
+    "threshold",
+    "wasserstein_2",
+]

@@ -26,6 +26,8 @@ def train(arguments: list[str], *faults: list[object]) -> None:
     for name, *details in faults:
         globals()[name](*details)
     GlobalHydra.instance().clear()
+    if not any(argument.startswith("evaluation") for argument in arguments):
+        arguments = [*arguments, "evaluation=none"]  # it takes longer than these runs
     sys.argv = ["gantrain", *arguments]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

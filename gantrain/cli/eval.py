@@ -1,0 +1,141 @@
+"""``gantrain-eval``: measure the generators of runs, one or many, by one protocol or each by its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from gantrain import storage
+from gantrain.cli import runs
+from gantrain.cli.entry import fail, start
+from gantrain.errors import ConfigError, GantrainError, first_line
+from gantrain.progress import say
+from gantrain.schema import EvalConfig, EvaluationAlone, validated
+
+if TYPE_CHECKING:
+    import torch
+
+    from gantrain.build import Quality
+    from gantrain.trained import Trained
+
+
+@hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="eval")
+def job(cfg: DictConfig) -> None:
+    """Measure and print."""
+    runs.command(cfg, "eval", EvalConfig, evaluate)
+
+
+def main() -> None:
+    """Start the ``gantrain-eval`` command."""
+    start(job, "eval")
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Measure every run; one that cannot be measured does not keep the others from it, but the exit code tells."""
+    chosen = HydraConfig.get().runtime.choices.get("evaluation") is not None
+    paths = runs.matching(cfg.run)
+
+    from gantrain.build import pick_device  # imports torch, which takes seconds: not before it is needed
+
+    device, rows, code = pick_device(cfg.device), [], 0
+    ready: dict[str, Quality] = {}  # what measures, by the settings of data and protocol
+    for path in paths:
+        try:
+            row = measured(path, cfg, chosen, device, ready)
+        except GantrainError as error:
+            if len(paths) == 1:
+                raise
+            code = code or error.exit_code
+            fail(error)
+            continue
+        rows.append(row)
+        if cfg.json:
+            print(json.dumps(row), flush=True)
+    if rows and not cfg.json:
+        print(tables(rows))
+    if code:
+        raise SystemExit(code)
+
+
+def measured(
+    path: Path, cfg: DictConfig, chosen: bool, device: torch.device, ready: dict[str, Quality]
+) -> dict[str, Any]:
+    """Return a run's values with all they depend on, and add them to its ``evaluations.jsonl``."""
+    from gantrain.sampling import generated, latents
+    from gantrain.trained import Trained
+
+    trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules))
+    trained.cfg.evaluation = protocol(trained, cfg.evaluation, chosen)
+    quality = measuring(trained, device, ready)
+    found = quality.protocol
+    net = trained.generator(found.generator, device)
+    z = latents(found.n_fake, trained.latent_dim, found.seed, found.truncation)
+    result = quality.measure(generated(net, z, device=device))
+    row: dict[str, Any] = {"run": str(path), "step": trained.step, **result.values}
+    row |= {"n_fake": found.n_fake, "n_real": found.n_real, "features": found.features, "protocol": found.hash}
+    row |= {"data": quality.data.fingerprint(), "described": str(found)}
+    record(path, row | {"settings": vars(found)})
+    return row
+
+
+def measuring(trained: Trained, device: torch.device, ready: dict[str, Quality]) -> Quality:
+    """Return what measures a run; runs of the same data and protocol share it."""
+    from gantrain.build import build_quality
+
+    key = json.dumps([OmegaConf.to_container(trained.cfg[name]) for name in ("data", "evaluation")], sort_keys=True)
+    if key not in ready:
+        quality = build_quality(trained.cfg, trained.data(), device)
+        if quality is None:
+            raise ConfigError(f"{trained.run.path} was trained without evaluation; choose one: evaluation=classifier")
+        ready[key] = quality
+    return ready[key]
+
+
+def protocol(trained: Trained, given: DictConfig, chosen: bool) -> DictConfig:
+    """Return the settings of the run's own protocol, or of the one chosen, with the single keys given laid over them.
+
+    Raises:
+        ConfigError: for a value of the wrong type or range.
+    """
+    own = trained.cfg.get("evaluation") or {}
+    keys = {str(key): value for key, value in given.items() if chosen or value is not None}
+    if not chosen and not own:
+        raise ConfigError(f"{trained.run.path} was trained without evaluation; choose one: evaluation=classifier")
+    laid = OmegaConf.create({"evaluation": {**own, **keys, "best": None, "every": 1}})
+    checked: DictConfig = validated(laid, EvaluationAlone).evaluation
+    return checked
+
+
+def record(path: Path, row: dict[str, Any]) -> None:
+    """Add a line to the run's ``evaluations.jsonl``; a folder that cannot be written costs a warning."""
+    try:
+        lines = storage.Lines(path / "evaluations.jsonl")
+        lines.append(json.dumps(row))
+        lines.close()
+    except OSError as error:
+        say(f"{path / 'evaluations.jsonl'} cannot be written ({first_line(error)})")
+
+
+def tables(rows: list[dict[str, Any]]) -> str:
+    """Return a table for each protocol and data set: numbers of two are never side by side."""
+    from gantrain.evaluation import BETTER
+
+    kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault((row["described"], row["data"]), []).append(row)
+    parts = []
+    for (described, data), same in kinds.items():
+        names = list(dict.fromkeys(name for row in same for name in row if name in BETTER))
+        head = ["run", "step", *(f"{name} {'↑' if BETTER[name] == 'highest' else '↓'}" for name in names)]
+        cells = [head] + [
+            [row["run"], f"{row['step']:,}", *(f"{row[n]:.4g}" if n in row else "" for n in names)] for row in same
+        ]
+        widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
+        lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+        parts.append("\n".join([f"{described}", f"data {data}", *lines]))
+    return "\n\n".join(parts)

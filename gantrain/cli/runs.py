@@ -1,0 +1,99 @@
+"""Which runs a command is about, and where what it makes goes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from gantrain import storage
+from gantrain.cli.entry import reported
+from gantrain.cli.overrides import check_kinds
+from gantrain.errors import ConfigError, DiskError, first_line
+from gantrain.run import StopSignal
+from gantrain.schema import ReadRun, validated
+
+
+def command(cfg: DictConfig, name: str, schema: type[ReadRun], work: Callable[[DictConfig], None]) -> None:
+    """Check the settings of a command that looks at runs, and do its work; a signal ends it at once."""
+
+    def checked() -> None:
+        check_kinds(list(HydraConfig.get().overrides.task), cfg, name)
+        typed = validated(cfg, schema)
+        if typed.step not in ("last", "best") and not typed.step.isdecimal():
+            raise ConfigError(f"step must be last, best or the step of a checkpoint, got {typed.step!r}")
+        work(typed)
+
+    with StopSignal().listening():
+        reported(checked)
+
+
+def matching(pattern: str) -> list[Path]:
+    """Return the folders of runs, in order: the one named, those under it, or those that a pattern matches.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    whole = str(Path(pattern).expanduser())
+    # Path.glob refuses absolute patterns.
+    starts = glob.glob(whole, recursive=True) if glob.has_magic(whole) else [whole]  # noqa: PTH207
+    found = {path for start in starts for path in under(Path(start))}
+    if not found:
+        what = "matches no run" if glob.has_magic(pattern) else "is not a folder"
+        if Path(pattern).is_dir():
+            what = "holds no run"
+        raise ConfigError(f"run={pattern} {what}")
+    return sorted(found)
+
+
+def the_one(pattern: str) -> Path:
+    """Return the one run that is meant.
+
+    Raises:
+        ConfigError: if there are more, or none.
+    """
+    found = matching(pattern)
+    if len(found) > 1:
+        raise ConfigError(f"run={pattern} holds {len(found)} runs; name one, like run={found[0]}")
+    return found[0]
+
+
+def under(start: Path) -> Iterator[Path]:
+    """Yield the folders of runs at and under ``start``: those with a config.yaml and checkpoints."""
+    for folder, subfolders, files in os.walk(start):
+        if "config.yaml" in files and "checkpoints" in subfolders:
+            subfolders.clear()
+            yield Path(folder)
+
+
+@contextmanager
+def made_whole(out: str | None, default: Path) -> Iterator[Path]:
+    """Give a folder to write into that takes its name only when the block is done.
+
+    What lies at ``default`` is from the same command and is replaced; what lies at ``out`` may be anything.
+
+    Raises:
+        ConfigError: if ``out`` is there and not an empty folder.
+        DiskError: if the disk does not take it.
+    """
+    target = default if out is None else Path(out).expanduser()
+    if out is not None and target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigError(f"out={out} exists and is not an empty folder; choose another")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            storage.make_folder(temporary)
+            yield temporary
+            if target.exists():
+                shutil.rmtree(target)
+            temporary.rename(target)
+        except OSError as error:
+            raise DiskError(f"{target} cannot be written ({first_line(error)}); choose another out=") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

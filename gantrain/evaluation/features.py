@@ -1,0 +1,24 @@
+"""The contract of feature networks: what turns images into the vectors that FID and its relatives compare."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+
+class Features(ABC):
+    """A fixed network from images to feature vectors and class scores."""
+
+    name: str
+    """What numbers measured with it are stamped with."""
+    digest: str
+    """Of its weights: with others the numbers would be others."""
+
+    @abstractmethod
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (n, d) and logits (n, …, classes) of images (n, C, H, W) uint8, float32 on the CPU."""
+
+    def __str__(self) -> str:
+        """Describe the network in a few words."""
+        return self.name

@@ -1,0 +1,122 @@
+"""The network that FID means: Inception v3 with the weights of 2015, ported from TensorFlow by torch-fidelity."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
+
+from gantrain import storage
+from gantrain.errors import ConfigError, DataError, first_line
+from gantrain.evaluation.features import Features
+from gantrain.progress import say
+
+URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+FILE = urlsplit(URL).path.rsplit("/", 1)[1]
+SHA256 = "6726825d"  # how the file's digest starts; its name says so too
+SIDE = 299
+RESIZERS = ("tensorflow", "bicubic")
+
+
+class Inception(Features):
+    """2,048 features before the last layer, and its 1,008 logits without their bias.
+
+    torchvision's ``inception_v3`` has other weights, and a distance between its features is no FID.
+
+    Args:
+        weights: the file; None: ``$GANTRAIN_INCEPTION``, else torch's hub folder, else a download into it.
+        resizer: how images come to 299×299. ``tensorflow``: bilinear as TensorFlow 1 did, without antialiasing, which
+            is what published FIDs have; ``bicubic``: Pillow's antialiased bicubic, rounded to bytes.
+        device: where it runs.
+
+    Raises:
+        DataError: if the weights are not there and cannot be downloaded, or are not such weights.
+    """
+
+    name = "inception"
+
+    def __init__(self, weights: str | None, resizer: str, device: torch.device) -> None:
+        if resizer not in RESIZERS:
+            raise ConfigError(f"evaluation.resizer must be one of {', '.join(RESIZERS)} for inception, got {resizer!r}")
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        path = find_weights(weights)
+        self.digest = storage.sha256(path)
+        wanted = ["2048", "logits_unbiased"]
+        try:
+            source = str(path) if self.digest.startswith(SHA256) else plain_copy(path)
+            net = FeatureExtractorInceptionV3("inception-v3-compat", wanted, feature_extractor_weights_path=source)
+        except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError) as error:
+            raise DataError(
+                f"{path} holds no weights of this network ({first_line(error)[:120]}); {remedy()}"
+            ) from error
+        if not self.digest.startswith(SHA256):
+            say(
+                f"{path} is not the file that FID is defined by (sha256 {SHA256}…): its numbers compare with no paper's"
+            )
+        self.net, self.resizer, self.device = net.to(device), resizer, device
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (n, 2048) and logits (n, 1008) of images (n, C, H, W) uint8; gray ones are repeated."""
+        if images.shape[1] == 1:
+            images = images.expand(-1, 3, -1, -1)
+        if self.resizer == "bicubic":
+            images = bicubic(images.cpu())
+        features, logits = self.net(images.to(self.device))
+        return features.cpu(), logits.cpu()
+
+
+def bicubic(images: Tensor) -> Tensor:
+    """Return RGB images (n, 3, H, W) uint8 resized by Pillow to 299×299."""
+    resized = [to_pil_image(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for image in images]
+    return torch.stack([pil_to_tensor(image) for image in resized])
+
+
+def find_weights(given: str | None) -> Path:
+    """Return the file of weights, downloaded if need be.
+
+    Raises:
+        DataError: if there is none; the text says where to put which file.
+    """
+    for named in (given, os.environ.get("GANTRAIN_INCEPTION")):
+        if named:
+            if not Path(named).expanduser().is_file():
+                raise DataError(f"Inception weights: {named} is not a file; {remedy()}")
+            return Path(named).expanduser()
+    path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
+    if not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(URL, str(path), hash_prefix=SHA256, progress=True)
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"Inception weights are not in {path} and could not be downloaded ({first_line(error)}); {remedy()}"
+            ) from error
+    if not storage.sha256(path).startswith(SHA256):
+        raise DataError(f"{path} is damaged (its sha256 does not start with {SHA256}); remove it, or {remedy()}")
+    return path
+
+
+def remedy() -> str:
+    """Say what to do without the weights."""
+    return (
+        f"download {URL} where there is internet and set evaluation.weights=/path/{FILE}, "
+        "or use evaluation=classifier, which needs no download"
+    )
+
+
+def plain_copy(path: Path) -> io.BytesIO:
+    """Return a file's tensors in a new one: torch-fidelity would unpickle whatever the first holds, and run it."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    copy = io.BytesIO()
+    torch.save(state, copy)
+    copy.seek(0)
+    return copy

@@ -1,0 +1,106 @@
+"""How good generated points are, where the true distribution is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantrain.data import Mixture
+from gantrain.errors import ConfigError
+from gantrain.evaluation.protocol import Protocol
+from gantrain.evaluation.result import Interrupted, Result
+from gantrain.metrics import coverage, directions, mode_kl, sliced_wasserstein, wasserstein_2
+
+
+class PointQuality:
+    """Measures points against a mixture of Gaussians, by a protocol.
+
+    Args:
+        protocol: how.
+        metrics: which, by their names in ``METRICS``.
+        data: the true distribution.
+
+    Raises:
+        ConfigError: for a metric that is not measured on points.
+    """
+
+    features = None
+
+    def __init__(self, protocol: Protocol, metrics: Iterable[str], data: Mixture) -> None:
+        for name in metrics:
+            if name not in METRICS:
+                raise ConfigError(
+                    f"evaluation.metrics: {name} is not measured on points; there are {', '.join(METRICS)}"
+                )
+        self.protocol, self.data, self.metrics = protocol, data, [METRICS[name] for name in metrics]
+        self.centers, self.weights = torch.from_numpy(data.centers), torch.from_numpy(data.weights)
+        self.real = self._draw(protocol.n_real, 0)
+        onto = directions(data.shape[0], protocol.slices, protocol.seed)
+        self.onto, self.projections = onto, self.real @ onto
+
+    @cached_property
+    def w2_of_real(self) -> float:
+        """The distance of other real points, as many as are compared: no generator gets below it but by luck."""
+        n = min(self.protocol.n_w2, self.protocol.n_fake, len(self.real))
+        return wasserstein_2(self._draw(n, 1), self.real[:n])
+
+    def _draw(self, n: int, stream: int) -> Tensor:
+        return torch.from_numpy(self.data.sample(n, np.random.default_rng([self.protocol.seed, stream]))[0])
+
+    @property
+    def gives(self) -> list[str]:
+        """The names of the values."""
+        return [name for metric in self.metrics for name in metric.gives]
+
+    def measure(self, samples: Iterable[Tensor], stop: Callable[[], bool] = lambda: False) -> Result:
+        """Return the values of generated points, which come in batches (b, d).
+
+        Raises:
+            Interrupted: when ``stop()`` turned true.
+        """
+        points = torch.cat([batch.cpu() for batch in samples])
+        values: dict[str, float] = {}
+        for metric in self.metrics:
+            if stop():
+                raise Interrupted
+            values |= metric.measure(self, points)
+        return Result(values)
+
+
+def modes(quality: PointQuality, points: Tensor) -> dict[str, float]:
+    """Modes that hold 1% of the points, the share of points within 3 σ of one, and KL(found shares ‖ true ones)."""
+    found = coverage(points, quality.centers, quality.data.std)
+    closest = torch.cdist(points.double(), quality.centers).argmin(1)
+    kl = mode_kl(closest, quality.weights)
+    return {"modes": float(found.modes), "high_quality": found.high_quality, "mode_kl": kl}
+
+
+def exact(quality: PointQuality, points: Tensor) -> dict[str, float]:
+    """Return the exact 2-Wasserstein distance from the first real points, and theirs from other real ones."""
+    n = min(quality.protocol.n_w2, len(points), len(quality.real))
+    return {"w2": wasserstein_2(points[:n], quality.real[:n]), "w2_of_real": quality.w2_of_real}
+
+
+def sliced(quality: PointQuality, points: Tensor) -> dict[str, float]:
+    """Sliced Wasserstein distance."""
+    return {"sliced_wasserstein": sliced_wasserstein(points @ quality.onto, quality.projections)}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One entry of ``evaluation.metrics``."""
+
+    measure: Callable[[PointQuality, Tensor], dict[str, float]]
+    gives: tuple[str, ...]  # the names of its values
+
+
+METRICS: dict[str, Metric] = {
+    "modes": Metric(modes, ("modes", "high_quality", "mode_kl")),
+    "w2": Metric(exact, ("w2", "w2_of_real")),
+    "sliced_wasserstein": Metric(sliced, ("sliced_wasserstein",)),
+}

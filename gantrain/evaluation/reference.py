@@ -1,0 +1,102 @@
+"""What is known of the real images: computed once for a data set and a feature network, and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantrain.data import Data
+from gantrain.evaluation.cache import Cache, Content
+from gantrain.evaluation.features import Features
+from gantrain.evaluation.protocol import VERSION
+from gantrain.metrics import Gaussian, directions, nearest, threshold
+from gantrain.progress import bar
+
+BATCH = 500
+QUERIES = 1000  # training samples that the distance of a copy is measured by
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real images as metrics see them."""
+
+    features: Tensor  # (n, d) float32; (n, 0) without a feature network
+    projections: Tensor  # (n, slices) float32
+    gaussian: Gaussian | None
+    pixel_limit: float  # distance below which an image counts as a copy
+    feature_limit: float
+
+
+def reference(
+    data: Data, count: int, features: Features | None, resizer: str, slices: int, seed: int, cache: Cache
+) -> Reference:
+    """Return what is known of ``count`` of a data set's images, from the cache if it is there.
+
+    Args:
+        data: the real images.
+        count: how many, drawn at random by ``seed`` if there are more.
+        features: the feature network, None for pixels alone.
+        resizer: how it brings images to its own size.
+        slices: random directions to project images on.
+        seed: of the choice and of the directions.
+        cache: where it is kept.
+    """
+    identity: dict[str, object] = {
+        "data": data.fingerprint(),
+        "count": count,
+        "network": features.digest if features else "",
+        "resizer": resizer,
+        "slices": slices,
+        "seed": seed,
+        "version": VERSION,
+    }
+    tensors, _ = cache.fetch("reference", identity, lambda: measure(data, count, features, slices, seed))
+    gaussian = Gaussian(tensors["mean"].numpy(), tensors["factor"].numpy()) if features else None
+    limits = tensors["limits"].tolist()
+    return Reference(tensors["features"], tensors["projections"], gaussian, *limits)
+
+
+def measure(data: Data, count: int, features: Features | None, slices: int, seed: int) -> Content:
+    """Look at the images one by one."""
+    onto = directions(int(np.prod(data.shape)), slices, seed)
+    found, projected = [], []
+    chosen = chosen_numbers(data.count or 0, count, seed)
+    starts = range(0, len(chosen), BATCH)
+    for start in bar(iterable=starts, desc="looking at the real images", unit="batch", leave=False, delay=1):
+        images = data.at(chosen[start : start + BATCH])
+        projected.append(pixels(images) @ onto)
+        found.append(features(images)[0] if features else torch.empty(len(images), 0))
+    tensors = {"features": torch.cat(found), "projections": torch.cat(projected)}
+    if features:
+        gaussian = Gaussian.of(tensors["features"].numpy())
+        tensors |= {"mean": torch.from_numpy(gaussian.mean), "factor": torch.from_numpy(gaussian.factor)}
+    limits = [pixel_limit(data, seed), feature_limit(tensors["features"], seed) if features else 0.0]
+    return tensors | {"limits": torch.tensor(limits, dtype=torch.float64)}, {"data": data.fingerprint()}
+
+
+def chosen_numbers(available: int, count: int, seed: int) -> range | list[int]:
+    """Return which of the images are looked at: all in their order, or ``count`` at random."""
+    if count >= available:
+        return range(available)
+    chosen: list[int] = np.sort(np.random.default_rng([seed, 2]).permutation(available)[:count]).tolist()
+    return chosen
+
+
+def pixels(images: Tensor) -> Tensor:
+    """Return images (n, C, H, W) uint8 as vectors (n, C·H·W) float32 in [-1, 1]."""
+    return images.flatten(1).float().div(127.5).sub(1)
+
+
+def pixel_limit(data: Data, seed: int) -> float:
+    """Return the distance, between vectors of pixels in [-1, 1], below which an image counts as a copy."""
+    own = torch.tensor(list(chosen_numbers(data.count or 0, QUERIES, seed)))
+    return threshold(nearest(pixels(data.at(own.tolist())), map(pixels, data.once(BATCH)), own))
+
+
+def feature_limit(features: Tensor, seed: int) -> float:
+    """Return the distance between features below which an image counts as a copy."""
+    own = torch.tensor(list(chosen_numbers(len(features), QUERIES, seed)))
+    return threshold(nearest(features[own], features.split(BATCH), own))

@@ -1,0 +1,60 @@
+"""Which generated samples are copies of training samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+QUANTILE = 0.01
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """For each of n queries the nearest training sample: Euclidean distance (n,) float64, and its index (n,)."""
+
+    distance: Tensor
+    index: Tensor
+
+
+def nearest(queries: Tensor, training: Iterable[Tensor], own: Tensor | None = None) -> Nearest:
+    """Find the nearest of the training samples, which come in blocks.
+
+    Args:
+        queries: (n, d).
+        training: blocks (b, d), in their order.
+        own: (n,) index of each query among the training samples, if it is one; it is passed over.
+    """
+    queries = queries.double()
+    distance = torch.full((len(queries),), torch.inf, dtype=torch.float64)
+    index = torch.zeros(len(queries), dtype=torch.long)
+    start = 0
+    for block in training:
+        here = torch.cdist(queries, block.double())
+        if own is not None:
+            rows = ((own >= start) & (own < start + len(block))).nonzero()[:, 0]
+            here[rows, own[rows] - start] = torch.inf
+        best, place = here.min(1)
+        closer = best < distance
+        distance, index = torch.where(closer, best, distance), torch.where(closer, place + start, index)
+        start += len(block)
+    return Nearest(distance, index)
+
+
+def threshold(among_training: Nearest) -> float:
+    """Return the distance below which a sample counts as a copy: 1% of training samples have another one so near.
+
+    Independent samples of the same distribution lie that near a training sample about once in a hundred; copies, also
+    slightly noisy ones, always. Where duplicates make that distance 0, it is a thousandth of what is usual
+    among the others.
+    """
+    distance = among_training.distance
+    others = distance[distance > 0]
+    return max(float(distance.quantile(QUANTILE)), float(others.median()) / 1000 if len(others) else 0.0)
+
+
+def memorised(found: Nearest, limit: float) -> float:
+    """Return the share of samples at most ``limit`` from a training sample, in [0, 1]; about 0.01 is innocent."""
+    return float((found.distance <= limit).double().mean())

@@ -1,0 +1,439 @@
+"""The evaluation as a whole: planted faults move the numbers the right way, protocols keep apart, caches hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from gantrain.build import build_quality
+from gantrain.data import Data, Digits, Images, Ring, Stacked
+from gantrain.errors import ConfigError, DataError
+from gantrain.evaluation import BETTER, Classifier, History, ImageQuality, PointQuality, Protocol, classifier, images
+from gantrain.evaluation.cache import Cache
+from gantrain.evaluation.inception import FILE, Inception
+from tests.conftest import CONFIGS, config
+
+CPU = torch.device("cpu")
+
+
+def quality_for(data: Data, *overrides: str) -> Any:
+    return build_quality(config(*overrides), data, CPU)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    return Digits()
+
+
+@pytest.fixture(scope="module")
+def quality(digits: Digits) -> ImageQuality:
+    return quality_for(digits)
+
+
+def as_floats(pixels: Tensor) -> list[Tensor]:
+    """Batches as a generator would give them."""
+    return list((pixels.float() / 127.5 - 1).split(250))
+
+
+def values(quality: ImageQuality, pixels: Tensor) -> dict[str, float]:
+    return quality.measure(as_floats(pixels)).values
+
+
+def fresh(digits: Digits) -> Tensor:
+    """Digits that are in no training set, but nearly: real ones, moved by a little noise of the brush."""
+    noise = torch.randn(digits.pixels.shape, generator=torch.Generator().manual_seed(1)) * 12
+    return (digits.pixels + noise * (digits.pixels > 0)).clamp(0, 255).to(torch.uint8)
+
+
+def test_the_set_itself_is_perfect_and_wholly_memorised(digits: Digits, quality: ImageQuality) -> None:
+    found = values(quality, digits.pixels)
+    assert abs(found["fid"]) < 1e-6 and found["kid"] < 0.01 and found["sliced_wasserstein"] < 1e-6
+    assert found["precision"] == found["recall"] == found["coverage"] == 1
+    assert found["memorised_pixels"] == found["memorised_features"] == 1
+    assert found["is"] > 7 and found["ms_ssim"] < 0.3
+
+
+def test_two_halves_of_the_set_are_near_and_no_copies(digits: Digits) -> None:
+    order = torch.randperm(len(digits.pixels), generator=torch.Generator().manual_seed(0))
+    half, other = (Images(digits.pixels[part], digits.labels[part], 10) for part in order.chunk(2))
+    found = values(quality_for(half), other.pixels[: len(half.pixels)])
+    noise = torch.randint(256, half.pixels.shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    far = values(quality_for(half), noise)
+    assert found["fid"] < far["fid"] / 30 and found["recall"] > 0.8 and found["precision"] > 0.8
+    assert found["memorised_pixels"] < 0.04 and found["memorised_features"] < 0.04
+    assert found["coverage"] == pytest.approx(1 - 2**-5, abs=0.05)
+
+
+LEVELS = {
+    "noise": lambda x, labels, k: x + torch.randn(x.shape, generator=torch.Generator().manual_seed(0)) * 25 * k,
+    "blur": lambda x, labels, k: nn.functional.avg_pool2d(x, 2 * k + 1, 1, k, count_include_pad=False) if k else x,
+    "modes": lambda x, labels, k: x[labels < 10 - 3 * k].repeat(9, 1, 1, 1)[: len(x)],
+}
+
+
+@pytest.mark.parametrize("fault", LEVELS)
+def test_more_noise_blur_or_missing_modes_make_every_distance_larger(
+    digits: Digits, quality: ImageQuality, fault: str
+) -> None:
+    found = [
+        values(quality, LEVELS[fault](digits.pixels.float(), digits.labels, k).clamp(0, 255).to(torch.uint8))
+        for k in range(4)
+    ]
+    for name in ("fid", "fid_infinity", "kid", "sliced_wasserstein"):
+        course = [level[name] for level in found]
+        assert course == sorted(course) and len(set(course)) == 4, (name, course)
+    for name in ("coverage", "recall") if fault == "modes" else ("precision", "density"):
+        course = [level[name] for level in found]
+        assert course == sorted(course, reverse=True) and course[-1] < course[0], (name, course)
+    if fault == "modes":
+        assert found[3]["precision"] > 0.99  # what is there is good
+        assert found[3]["ms_ssim"] > found[0]["ms_ssim"] + 0.1
+
+
+def test_the_share_of_copies_is_found_as_planted(digits: Digits) -> None:
+    order = torch.randperm(len(digits.pixels), generator=torch.Generator().manual_seed(0))
+    training = Images(digits.pixels[order[:1200]], digits.labels[order[:1200]], 10)
+    others = digits.pixels[order[1200:]]
+    quality, course = quality_for(training, "evaluation=pixels"), []
+    for share in (0.0, 0.25, 0.5, 1.0):
+        n = int(share * len(others))
+        course.append(values(quality, torch.cat([training.pixels[:n], others[n:]]))["memorised_pixels"])
+    np.testing.assert_allclose(course, [0, 0.25, 0.5, 1], atol=0.04)
+
+
+def test_pairs_show_each_copy_above_its_training_image(digits: Digits, quality: ImageQuality) -> None:
+    noise = torch.randint(256, (492, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pairs = quality.measure(as_floats(torch.cat([noise, digits.pixels[70:78]]))).pairs
+    assert pairs is not None and pairs.shape == (2, 8, 1, 8, 8)
+    assert torch.equal(pairs[0], pairs[1])
+
+
+def test_a_generated_image_is_measured_as_the_bytes_of_its_picture() -> None:
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(images.as_bytes(levels.float() / 127.5 - 1), levels)
+    assert images.as_bytes(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
+
+
+def test_every_setting_of_a_protocol_changes_its_hash_and_the_list_of_metrics_does_not(quality: ImageQuality) -> None:
+    changed = {
+        field.name: {int: 7, str: "x"}.get(type(getattr(quality.protocol, field.name)), "y")
+        for field in dataclasses.fields(Protocol)
+    }
+    hashes = {dataclasses.replace(quality.protocol, **{name: value}).hash for name, value in changed.items()}
+    assert len(hashes | {quality.protocol.hash}) == len(changed) + 1
+    assert quality_for(quality.data, "evaluation.metrics=[fid]").protocol == quality.protocol
+    assert quality.protocol.tag == f"eval_classifier_{quality.protocol.hash}"
+
+
+def test_truncation_fewer_samples_and_raw_weights_are_other_protocols(quality: ImageQuality) -> None:
+    others = [
+        quality_for(quality.data, f"evaluation.{setting}").protocol.hash
+        for setting in ("truncation=0.5", "n_fake=500", "generator=raw", "seed=1", "n_real=500", "kid_subsets=5")
+    ]
+    assert len({quality.protocol.hash, *others}) == 7
+
+
+def test_the_classifier_is_right_trained_once_and_the_same_for_all(
+    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Classifier(digits, None, Cache(str(tmp_path)), CPU)
+    assert first.accuracy > 0.95
+    monkeypatch.setattr(Classifier, "_train", lambda self: pytest.fail("trained again"))
+    again = Classifier(digits, None, Cache(str(tmp_path)), CPU)
+    assert again.digest == first.digest and again.accuracy == first.accuracy
+    assert torch.equal(again(digits.pixels[:9])[0], first(digits.pixels[:9])[0])
+    (kept,) = tmp_path.glob("classifier-*.safetensors")
+    assert Classifier(digits, str(kept), Cache(str(tmp_path / "other")), CPU).digest == first.digest
+
+
+def test_preparing_and_measuring_disturb_no_random_numbers(
+    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier, "MOST_STEPS", 30)
+    monkeypatch.setenv("GANTRAIN_CACHE", str(tmp_path))
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    small = Images(digits.pixels[:300], digits.labels[:300], 10)
+    values(quality_for(small, f"evaluation.cache={tmp_path}"), digits.pixels[:300])
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_damaged_file_in_the_cache_is_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache, made = Cache(str(tmp_path)), []
+
+    def make() -> tuple[dict[str, Tensor], dict[str, str]]:
+        made.append(1)
+        return {"x": torch.arange(3)}, {"why": "test"}
+
+    for _ in range(2):
+        tensors, facts = cache.fetch("thing", {"a": 1}, make)
+        assert tensors["x"].tolist() == [0, 1, 2] and facts == {"why": "test"}
+    assert len(made) == 1
+    cache.fetch("thing", {"a": 2}, make)
+    assert len(made) == 2
+    for path in tmp_path.glob("thing-*.safetensors"):
+        path.write_bytes(path.read_bytes()[:20])
+    assert cache.fetch("thing", {"a": 1}, make)[0]["x"].tolist() == [0, 1, 2]
+    assert len(made) == 3 and "is damaged" in capsys.readouterr().err
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    tensors, _ = Cache(str(tmp_path / "file" / "cache")).fetch("thing", {}, lambda: ({"x": torch.ones(1)}, {}))
+    assert tensors["x"].item() == 1 and "cannot be written" in capsys.readouterr().err
+
+
+def test_labels_that_mean_nothing_make_no_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "MOST_STEPS", 60)
+    noise = torch.randint(256, (400, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(10, (400,), generator=torch.Generator().manual_seed(1))
+    with pytest.raises(DataError, match="hardly more than by chance"):
+        Classifier(Images(noise, labels, 10), None, Cache(str(tmp_path)), CPU)
+    with pytest.raises(ConfigError, match="needs images with labels"):
+        Classifier(Images(noise, None, 0), None, Cache(str(tmp_path)), CPU)
+
+
+def test_a_weights_file_of_something_else_is_refused(digits: Digits, tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_text("nothing")
+    with pytest.raises(DataError, match="is no classifier's file"):
+        Classifier(digits, str(tmp_path / "x.safetensors"), Cache(str(tmp_path)), CPU)
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise URLError("no internet")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.delenv("GANTRAIN_INCEPTION", raising=False)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+
+
+def test_without_inception_weights_one_line_says_what_to_do(digits: Digits, offline: None) -> None:
+    with pytest.raises(DataError) as error:
+        quality_for(digits, "evaluation=inception")
+    text = str(error.value)
+    assert "\n" not in text and FILE in text and "evaluation.weights=" in text and "evaluation=classifier" in text
+
+
+def test_training_goes_on_without_inception_under_another_name(
+    digits: Digits, offline: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quality = build_quality(config("evaluation=inception", "evaluation.n_fake=100"), digits, CPU, without_network=True)
+    assert quality is not None and quality.protocol.features == "pixels"
+    assert quality.gives == ["sliced_wasserstein", "ms_ssim", "memorised_pixels", "memorised_features"]
+    assert "evaluation.weights=" in capsys.readouterr().err
+    assert set(values(quality, digits.pixels[:100])) == {"sliced_wasserstein", "ms_ssim", "memorised_pixels"}
+
+
+def test_a_damaged_download_is_not_used(offline: None, tmp_path: Path) -> None:
+    path = tmp_path / "torch" / "hub" / "checkpoints" / FILE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half a file")
+    with pytest.raises(DataError, match="does not start with 6726825d"):
+        Inception(None, "tensorflow", CPU)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("exploded"),))
+
+
+def test_weights_from_a_stranger_run_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"Conv2d_1a_3x3.conv.weight": Bomb()}, tmp_path / "weights.pth")
+    with pytest.raises(DataError, match="holds no weights of this network"):
+        Inception(str(tmp_path / "weights.pth"), "tensorflow", CPU)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.fixture(scope="module")
+def random_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in the file format of the true ones."""
+    from torch_fidelity import feature_extractor_inceptionv3 as module
+
+    path = tmp_path_factory.mktemp("inception") / "random.pth"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "load_state_dict_from_url", lambda *args, **options: {})
+        patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+        torch.manual_seed(0)
+        net = module.FeatureExtractorInceptionV3("random", ["2048"])
+    torch.save(net.state_dict(), path)
+    return path
+
+
+def test_inception_metrics_agree_with_the_command_line_of_torch_fidelity_on_the_same_folders(
+    random_inception: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = 20
+    monkeypatch.setattr(images, "LEAST", 10)
+    rng = np.random.default_rng(0)
+    for name, low in (("fake", 0), ("real", 60)):
+        (tmp_path / name).mkdir()
+        for k in range(n):
+            coarse = rng.integers(low, 256, size=(4, 4, 3)).astype(np.uint8)
+            Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC).save(tmp_path / name / f"{k:02d}.png")
+    command = f"""--cpu --save-cpu-ram --silent --json --fid --kid --isc --prc --kid-subset-size 10 --kid-subsets 10
+        --isc-splits 2 --rng-seed 0 --input1 {tmp_path}/fake --input2 {tmp_path}/real --cache-root {tmp_path}/cache
+        --feature-extractor inception-v3-compat --feature-extractor-weights-path {random_inception}"""
+    theirs = json.loads(
+        subprocess.run(
+            [sys.executable, "-m", "torch_fidelity.fidelity", *command.split()], check=True, capture_output=True
+        ).stdout
+    )
+
+    settings = ["data=image_folder", f"data.root={tmp_path}/real", "evaluation=inception", "evaluation.n_fake=100"]
+    settings += [f"evaluation.weights={random_inception}", "evaluation.kid_subset_size=10", "evaluation.kid_subsets=10"]
+    settings += ["evaluation.is_splits=2", "evaluation.metrics=[fid,kid,is,precision_recall]"]
+    settings += [f"evaluation.cache={tmp_path}/own"]
+    from gantrain.data import ImageFolder
+
+    folder = {"size": 32, "fit": "crop", "channels": None, "flip": False, "on_bad": "error", "timeout": 60}
+    fake, real = (ImageFolder(str(tmp_path / name), **folder, in_memory=True) for name in ("fake", "real"))
+    ours = values(quality_for(real, *settings), fake.at(range(n)))
+
+    assert ours["fid"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
+    assert ours["kid"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
+    assert ours["is"] == pytest.approx(theirs["inception_score_mean"], rel=1e-4)
+    assert ours["precision"] == pytest.approx(theirs["precision"]) and ours["recall"] == pytest.approx(theirs["recall"])
+
+
+def test_gray_images_are_repeated_and_the_resizer_is_part_of_the_protocol(random_inception: Path) -> None:
+    gray = torch.randint(256, (1, 1, 16, 16), dtype=torch.uint8)
+    plain, bicubic = (Inception(str(random_inception), resizer, CPU) for resizer in ("tensorflow", "bicubic"))
+    features, logits = plain(gray)
+    assert features.shape == (1, 2048) and logits.shape == (1, 1008)
+    assert torch.equal(features, plain(gray.expand(-1, 3, -1, -1))[0])
+    assert not torch.allclose(features, bicubic(gray)[0])
+    with pytest.raises(ConfigError, match="resizer"):
+        Inception(str(random_inception), "none", CPU)
+
+
+def test_stacked_digits_have_a_thousand_modes_that_are_counted() -> None:
+    data = Stacked(Digits(), 26_000)
+    quality = quality_for(data, "data=stacked_digits", "evaluation.metrics=[modes,fid]")
+    true = values(quality, data.at(range(26_000)))
+    assert true["modes"] == 1000 and true["mode_kl"] < 0.05 and abs(true["fid"]) < 1e-6
+    zeros = (data.parts.labels == 0).nonzero()[:, 0].numpy()
+    one_digit = np.stack([np.random.default_rng(k).choice(zeros, 500) for k in range(3)], 1)
+    collapsed = values(quality, data.stack(one_digit))
+    assert collapsed["modes"] <= 5 and collapsed["mode_kl"] == pytest.approx(np.log(1000), abs=0.2)
+    with pytest.raises(ConfigError, match="is needs one class per image"):
+        quality_for(data, "data=stacked_digits", "evaluation.metrics=[is]")
+
+
+def test_points_of_the_true_mixture_are_perfect_and_of_one_mode_are_not() -> None:
+    data = Ring(8, 2.0, 0.02)
+    quality = quality_for(data, "data=ring")
+    assert isinstance(quality, PointQuality)
+    true = quality.measure([torch.from_numpy(data.sample(10_000, np.random.default_rng(9))[0])]).values
+    assert true["modes"] == 8 and true["high_quality"] > 0.98 and true["mode_kl"] < 0.002
+    assert true["w2"] < 2 * true["w2_of_real"] and true["sliced_wasserstein"] < 0.2
+    one = quality.measure([torch.randn(10_000, 2) * 0.02 + torch.tensor([2.0, 0.0])]).values
+    assert one["modes"] == 1 and one["mode_kl"] == pytest.approx(np.log(8), abs=1e-3)
+    assert one["w2"] == pytest.approx(np.sqrt(8), rel=0.05)  # mean squared distance from (2, 0) to the circle: 2·2²
+    assert one["sliced_wasserstein"] > 10 * true["sliced_wasserstein"]
+
+
+def test_more_planted_noise_and_fewer_modes_move_points_away() -> None:
+    data = Ring(8, 2.0, 0.02)
+    quality = quality_for(data, "data=ring")
+    points, component = data.sample(10_000, np.random.default_rng(5))
+    noise = np.random.default_rng(6).standard_normal(points.shape).astype(np.float32)
+    for course in (
+        [points + 0.6 * k * noise for k in range(4)],
+        [points[component < 8 - 2 * k] for k in range(4)],
+    ):
+        found = [quality.measure([torch.from_numpy(samples)]).values for samples in course]
+        for name in ("w2", "sliced_wasserstein"):
+            values = [level[name] for level in found]
+            assert values == sorted(values) and values[-1] > 2 * values[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["evaluation=points"], "modes needs data whose modes are known"),
+        (["evaluation.metrics=[fdi]"], "fdi is not measured on images; there are fid,"),
+        (["evaluation.best=fdi"], "evaluation.best=fdi is not measured; there are fid,"),
+        (["evaluation.split=test"], "this data set has no splits"),
+        (["evaluation.features=inceptoin"], "must be one of inception, classifier"),
+        (["evaluation.n_fake=10"], "evaluation.n_fake must be 100 or more"),
+        (["evaluation.truncation=0"], "evaluation.truncation must be above 0"),
+        (["evaluation.generator=g"], "must be one of ema, raw"),
+        (["evaluation.n_fakes=3"], "n_fakes"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_in_one_line(digits: Digits, settings: list[str], words: str) -> None:
+    with pytest.raises(Exception, match=words):
+        quality_for(digits, *settings)
+
+
+def test_pixel_metrics_of_a_folder_need_no_labels(digits: Digits) -> None:
+    unlabelled = Images(digits.pixels, None, 0)
+    found = values(quality_for(unlabelled, "evaluation=pixels"), fresh(digits))
+    assert set(found) == {"sliced_wasserstein", "ms_ssim", "memorised_pixels"}
+    with pytest.raises(ConfigError, match="needs images with labels"):
+        quality_for(unlabelled)
+
+
+def test_another_split_is_compared_with_and_copies_are_looked_for_in_the_training_set(
+    digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gantrain import build
+
+    test = Images(digits.pixels[:500], digits.labels[:500], 10)
+    training = Images(digits.pixels[500:], digits.labels[500:], 10)
+    monkeypatch.setattr(build, "make", lambda node, key: test)
+    cfg = config("data=mnist", "evaluation=pixels", "evaluation.split=test")
+    quality = build_quality(cfg, training, CPU)
+    assert quality is not None and quality.protocol.split == "test" and quality.protocol.n_real == 500
+    found = values(quality, training.pixels[:400])
+    assert found["memorised_pixels"] == 1 and found["sliced_wasserstein"] > 0.005
+    assert values(quality, test.pixels)["sliced_wasserstein"] < 1e-6
+
+
+def test_an_evaluation_stops_when_asked(digits: Digits, quality: ImageQuality) -> None:
+    from gantrain.evaluation.result import Interrupted
+
+    asked = iter([False, False, True])
+
+    def endless() -> Iterator[Tensor]:
+        while True:
+            yield torch.zeros(10, 1, 8, 8)
+
+    with pytest.raises(Interrupted):
+        quality.measure(endless(), lambda: next(asked))
+
+
+def test_best_final_and_median_are_taken_over_the_steps() -> None:
+    found = {10 * k: {"fid": v, "is": 10 - v} for k, v in enumerate([9.0, 4.0, 5.0, 2.0, 8.0, 7.0, 6.0], 1)}
+    summary = History("fid", found).summary()
+    assert summary["best"] == {"step": 40, "fid": 2.0, "is": 8.0}
+    assert summary["final"] == {"step": 70, "fid": 6.0, "is": 4.0}
+    assert summary["median_of_last_5"] == {"fid": 6.0, "is": 4.0}
+    assert History("is", found).best_step() == 40  # the highest
+    assert History("fid", {10: {"fid": 1.0}, 20: {"fid": 1.0}}).best_step() == 20
+    assert History(None, found).summary()["best"] is None and History("fid").summary() == {}
+
+
+def test_every_protocol_file_composes_and_its_metrics_exist() -> None:
+    from gantrain.evaluation import points
+
+    for path in sorted((CONFIGS / "evaluation").glob("*.yaml")):
+        settings = config(f"evaluation={path.stem}").evaluation
+        assert set(settings.metrics) <= set(images.METRICS) | set(points.METRICS), path
+        assert settings.best is None or settings.best in BETTER, path
