@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from gantrain.checkpoint import Rng
 from gantrain.data import Data, Mixture
 from gantrain.ema import Ema
 from gantrain.errors import ConfigError, GantrainError, first_line
-from gantrain.evaluation import BETTER, ImageQuality, PointQuality, prepare
+from gantrain.evaluation import ImageQuality, PointQuality, prepare
 from gantrain.losses import Loss
 from gantrain.performance import Performance, pick
 from gantrain.player import Player
@@ -31,7 +31,8 @@ from gantrain.turn import Precision
 if TYPE_CHECKING:
     from gantrain.theory.study import Study
 
-TRUSTED = ("gantrain", "torch.nn", "torch.optim")
+PARTS = ("architectures", "augment", "data", "losses", "optimizers", "regularizers", "theory")
+TRUSTED = (*(f"gantrain.{part}" for part in PARTS), "torch.nn", "torch.optim")
 
 
 Quality = ImageQuality | PointQuality
@@ -149,11 +150,11 @@ def build_data(cfg: DictConfig) -> Data:
     return data
 
 
-def build_quality(cfg: DictConfig, data: Data, device: torch.device, without_network: bool = False) -> Quality | None:
+def build_quality(cfg: DictConfig, data: Data, device: torch.device, live: bool = False) -> Quality | None:
     """Build what measures a generator as ``evaluation=…`` says; None if it says that nothing is to be measured.
 
     Raises:
-        ConfigError, DataError: as ``gantrain.evaluation.prepare`` does.
+        ConfigError, DataError: as ``gantrain.evaluation.prepare`` does, which also says what ``live`` means.
     """
     settings, compared = cfg.evaluation, data
     if not settings.metrics:
@@ -163,12 +164,7 @@ def build_quality(cfg: DictConfig, data: Data, device: torch.device, without_net
             raise ConfigError(f"evaluation.split={settings.split}: this data set has no splits; use null")
         compared = make(OmegaConf.create({**cfg.data, "split": settings.split}), "data")
     with torch.random.fork_rng([device] if device.type == "cuda" else []):  # measuring changes nothing in the training
-        quality = prepare(settings, data, compared, device, without_network)
-    if settings.best is not None and (settings.best not in quality.gives or settings.best not in BETTER):
-        known = [name for name in quality.gives if name in BETTER]
-        if not without_network or settings.best not in BETTER:
-            raise ConfigError(f"evaluation.best={settings.best} is not measured; there are {', '.join(known)}")
-    return quality
+        return prepare(settings, data, compared, device, live)
 
 
 def build_generator(cfg: DictConfig, shape: tuple[int, ...], classes: int, device: torch.device) -> nn.Module:
@@ -227,25 +223,26 @@ def make(node: DictConfig, key: str, **facts: Any) -> Any:
 
 
 def check_targets(cfg: DictConfig) -> None:
-    """Raise ConfigError if a ``_target_`` lies outside gantrain, torch.nn, torch.optim and ``trusted_modules``.
+    """Raise ConfigError if a ``_target_`` is no class of the parts of a GAN, and not in ``trusted_modules``.
 
-    Configurations travel with checkpoints, so a target is code from whoever wrote the file. The object itself is asked
-    where it was defined: ``gantrain.x.os.system`` starts well and ends badly.
+    Configurations travel with checkpoints, so a target is code from whoever wrote the file. Functions are not among
+    those that are always trusted, because some write files; and the object itself is asked where it was defined:
+    ``gantrain.x.os.system`` starts well and ends badly.
     """
-    trusted = (*TRUSTED, *cfg.trusted_modules)
 
-    def is_trusted(module: str) -> bool:
-        return any(module == root or module.startswith(f"{root}.") for root in trusted)
+    def is_in(module: str, roots: Iterable[str]) -> bool:
+        return any(module == root or module.startswith(f"{root}.") for root in roots)
 
+    own = list(cfg.trusted_modules)
     for target in targets(OmegaConf.to_container(cfg)):
-        if not is_trusted(target):
+        if not is_in(target, (*TRUSTED, *own)):
             raise ConfigError(f"_target_={target} is not trusted; add its module to trusted_modules=[…] if it is yours")
         try:
             found = get_object(target)
         except Exception as error:  # importing a user's module may raise anything
             raise ConfigError(f"_target_={target} cannot be found: {first_line(error)}") from error
         home = getattr(found, "__module__", None)
-        if home is None or not is_trusted(home):
+        if home is None or not (is_in(home, own) or (isinstance(found, type) and is_in(home, TRUSTED))):
             raise ConfigError(
                 f"_target_={target} leads to {home or 'a module'}, which is not a trusted class or function"
             )

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 import gantrain
 from gantrain import storage
-from gantrain.build import build_generator
+from gantrain.build import build_generator, pick_device
 from gantrain.errors import CheckpointError, ConfigError, first_line
 from gantrain.sampling import generated, latents
-from gantrain.trained import Trained
+from gantrain.trained import Trained, as_text
 
 FORMAT = 1
 WEIGHTS, CONFIG = "generator.safetensors", "config.json"
@@ -95,14 +95,14 @@ def load(folder: str | Path, device: str = "cpu", trusted_modules: Sequence[str]
 
     Args:
         folder: with generator.safetensors and config.json.
-        device: where the generator goes.
+        device: where the generator goes: cpu, cuda, cuda:1, or auto.
         trusted_modules: your own modules that its class may come from.
 
     Raises:
-        ConfigError: if the folder holds no exported generator, or a class that is not trusted.
+        ConfigError: if the folder holds no exported generator or a class that is not trusted, or for no such device.
         CheckpointError: if a file is damaged.
     """
-    path = Path(folder).expanduser()
+    path, place = Path(folder).expanduser(), pick_device(device)
     try:
         config = json.loads((path / CONFIG).read_text())
         if config["format"] != FORMAT:
@@ -110,9 +110,8 @@ def load(folder: str | Path, device: str = "cpu", trusted_modules: Sequence[str]
         if storage.sha256(path / WEIGHTS) != config["weights"]["sha256"]:
             raise CheckpointError(f"{path} is damaged: {WEIGHTS} differs from its {CONFIG}")
         cfg = {"architecture": {"generator": config["architecture"]}, "trusted_modules": list(trusted_modules)}
-        net = build_generator(
-            OmegaConf.create(cfg), tuple(config["shape"]), int(config["classes"]), torch.device(device)
-        )
+        shape, classes = tuple(map(int, config["shape"])), int(config["classes"])
+        net = build_generator(OmegaConf.create(as_text(cfg)), shape, classes, place)
         net.load_state_dict(load_file(path / WEIGHTS))
         return Generator(net.requires_grad_(False), config).eval()
     except FileNotFoundError as error:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
+from gantrain.data.folder import UNREADABLE
+from gantrain.errors import first_line
+from gantrain.progress import say
 from gantrain.records import draw_images, draw_points
 
 MOST_IN_A_GRID = 400
@@ -20,7 +24,13 @@ def grid(samples: Tensor, path: Path, columns: int | None = None) -> None:
         drawn = draw_images(samples[:MOST_IN_A_GRID], columns)
     else:
         drawn = draw_points(samples, limits=1.25 * float(samples.abs().max()))
-    to_pil_image(drawn).save(path)
+    as_picture(drawn).save(path)
+
+
+def as_picture(drawn: Tensor) -> Image.Image:
+    """Return numbers in [0, 1] as a picture, rounded to bytes; torchvision would cut the fraction off."""
+    picture: Image.Image = to_pil_image(drawn.mul(255).round().to(torch.uint8))
+    return picture.convert("RGB")
 
 
 def files(images: Tensor, folder: Path) -> None:
@@ -38,12 +48,18 @@ def moving(frames: Iterable[Image.Image], path: Path, milliseconds: int) -> None
 
 def progress(pictures: Sequence[Path], path: Path) -> None:
     """Write the sample grids of a training as a GIF, the last one shown longest."""
-    frames = [Image.open(picture).convert("RGB") for picture in pictures]
-    moving([*frames, *[frames[-1]] * 4], path, 400)
+    frames = []
+    for picture in pictures:
+        try:
+            frames.append(Image.open(picture).convert("RGB"))
+        except UNREADABLE as error:  # a killed run may have left half of one
+            say(f"{picture} is left out ({first_line(error)})")
+    if frames:
+        moving([*frames, *[frames[-1]] * 4], path, 400)
 
 
 def walk(images: Tensor, path: Path, least_side: int = 128) -> None:
     """Write images (n, C, H, W) in [-1, 1] as a GIF, small ones enlarged pixel by pixel."""
     scale = max(1, least_side // images.shape[-1])
     large = images.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
-    moving([to_pil_image(image.clamp(-1, 1).add(1).div(2)).convert("RGB") for image in large], path, 60)
+    moving([as_picture(image.clamp(-1, 1).add(1).div(2)) for image in large], path, 60)

@@ -230,9 +230,9 @@ class StopSignal:
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
-    def __init__(self) -> None:
+    def __init__(self, before: str = "training") -> None:
         self.name: str | None = None
-        self.patient = False
+        self.patient, self.before = False, before
 
     def __bool__(self) -> bool:
         return self.name is not None
@@ -241,7 +241,9 @@ class StopSignal:
         if number == signal.SIGINT and self:
             os._exit(130)
         self.name = signal.Signals(number).name
-        then = "stopping after this step; Ctrl-C again leaves at once" if self.patient else "stopped before training"
+        then = (
+            "stopping after this step; Ctrl-C again leaves at once" if self.patient else f"stopped before {self.before}"
+        )
         with suppress(OSError):  # the terminal may be gone
             os.write(2, f"\n{self.name}: {then}\n".encode())
         if not self.patient:

@@ -7,7 +7,8 @@ from collections.abc import Generator
 import torch
 from torch import Tensor, nn
 
-BATCH = 250
+BATCH = 250  # samples at a time, fewer of large ones
+LARGE = 3 * 32 * 32  # numbers in a sample, from where fewer are drawn at a time
 
 
 def latents(n: int, dimensions: int, seed: int, truncation: float | None = None) -> Tensor:
@@ -55,11 +56,13 @@ def generated(
     training = net.training
     net.eval()
     try:
-        for start in range(0, len(z), BATCH):
+        start, batch = 0, 8
+        while start < len(z):
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(start)  # for networks that draw noise of their own
-                own = None if labels is None else labels[start : start + BATCH].to(device)
-                samples: Tensor = net(z[start : start + BATCH].to(device), own).float()
+                own = None if labels is None else labels[start : start + batch].to(device)
+                samples: Tensor = net(z[start : start + batch].to(device), own).float()
             yield samples
+            start, batch = start + batch, max(8, min(BATCH, BATCH * LARGE // samples[0].numel()))
     finally:
         net.train(training)

@@ -283,10 +283,10 @@ def check_ranges(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if isinstance(value, int | float) and not value >= minimum:
             raise ConfigError(f"{key} must be {minimum} or more, got {value}")
-    for key in ("seed", "evaluation.seed"):
+    for key, bits in (("seed", 63), ("evaluation.seed", 32)):
         value = OmegaConf.select(cfg, key)
-        if isinstance(value, int) and value >= 2**63:
-            raise ConfigError(f"{key} must be below 2^63, got {value}")
+        if isinstance(value, int) and value >= 2**bits:
+            raise ConfigError(f"{key} must be below 2^{bits}, got {value}")
     for key in ("gradient_clip_norm", "truncation", "evaluation.truncation"):
         value = OmegaConf.select(cfg, key)
         if isinstance(value, int | float) and not value > 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from gantrain.build import build_data, build_generator
 from gantrain.checkpoint import Checkpoints, read
 from gantrain.data import Data
 from gantrain.errors import CheckpointError, ConfigError, DamagedError, UnreadableError, first_line
+from gantrain.evaluation import last_summary
 from gantrain.progress import say
 from gantrain.run import RunDirectory
 
@@ -44,8 +44,10 @@ class Trained:
             CheckpointError: if the checkpoint cannot be used.
         """
         run = RunDirectory(path)
-        cfg = OmegaConf.create(run.settings())
-        cfg.trusted_modules = list(trusted_modules)
+        settings = as_text(run.settings())
+        if not is_whole(settings):
+            raise ConfigError(f"{run.path / 'config.yaml'} is no configuration of a training")
+        cfg = OmegaConf.create(settings | {"trusted_modules": list(trusted_modules)})
         manifest, state = find(run, step)
         return cls(run, cfg, manifest, state)
 
@@ -67,7 +69,10 @@ class Trained:
         """Return the shape of a sample and the number of classes; the data are read only if the checkpoint is old."""
         facts = self.manifest.get("generator")
         if isinstance(facts, dict):
-            return tuple(facts["shape"]), int(facts["classes"])
+            try:
+                return tuple(map(int, facts["shape"])), int(facts["classes"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise CheckpointError(f"{self.run.path}: the manifest of step {self.step} is damaged") from error
         data = self.data()
         return data.shape, data.classes
 
@@ -83,14 +88,18 @@ class Trained:
         Raises:
             CheckpointError: if the weights do not fit the settings.
         """
-        net = build_generator(self.cfg, *self.samples_are(), device)
+        shape, classes = self.samples_are()
+        net = build_generator(self.cfg, shape, classes, device).eval().requires_grad_(False)
         try:
             net.load_state_dict(self.weights(which))
-        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            made = net(torch.zeros(2, self.latent_dim, device=device), None)
+            if tuple(made.shape) != (2, *shape):
+                raise ValueError(f"it makes samples of {tuple(made.shape[1:])} instead of {shape}")
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{self.run.path}: the checkpoint of step {self.step} does not fit its config.yaml: {first_line(error)}"
             ) from error
-        return net.eval().requires_grad_(False)
+        return net
 
 
 def find(run: RunDirectory, step: str | int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -113,16 +122,32 @@ def find(run: RunDirectory, step: str | int) -> tuple[dict[str, Any], dict[str, 
     raise CheckpointError(f"no usable checkpoint is left in {checkpoints.folder}")
 
 
+def is_whole(settings: dict[str, Any]) -> bool:
+    """Tell whether settings, perhaps a stranger's, have what is looked up in them."""
+    architecture = settings.get("architecture")
+    if not isinstance(settings.get("data"), dict) or not isinstance(architecture, dict):
+        return False
+    latent_dim = architecture.get("latent_dim")
+    return isinstance(architecture.get("generator"), dict) and isinstance(latent_dim, int) and 0 < latent_dim < 2**20
+
+
+def as_text(node: Any) -> Any:
+    """Return plain data in which nothing interpolates: a stranger's ``${oc.env:…}`` stays text."""
+    if isinstance(node, dict):
+        return {key: as_text(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [as_text(value) for value in node]
+    return node.replace("${", "\\${") if isinstance(node, str) else node
+
+
 def best_step(run: RunDirectory) -> int:
     """Return the step that was the best by the run's own evaluation.
 
     Raises:
         ConfigError: if it was not evaluated.
     """
-    try:
-        best = json.loads((run.path / "evaluation.json").read_text())["best"]["step"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        best = None
+    best = last_summary(run).get("best")
+    best = best.get("step") if isinstance(best, dict) else None
     if not isinstance(best, int):
         raise ConfigError(f"step=best: {run.path} was not evaluated while it trained; use step=last or a number")
     return best

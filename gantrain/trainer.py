@@ -64,11 +64,6 @@ class Trainer:
 
     STATEFUL = ("g", "d", "ema", "loss", "augment", "data", "rng")
 
-    @property
-    def now(self) -> tuple[int, int]:
-        """The step, and the last one."""
-        return self.step, self.total_steps
-
     def train(self, records: Records, checkpoints: Checkpoints, stop: Stop = bool, live: Live | None = None) -> None:
         """Play until ``total_steps``, keeping records and evaluating on the way.
 
@@ -78,8 +73,8 @@ class Trainer:
         """
         if self.step == 0:
             self.draw(records)
-        elif not self.evaluate(live, records, stop):  # it was stopped in the middle of that, and is again
-            raise self.stopped()
+        else:
+            self.evaluate(records, checkpoints, stop, live)  # if it was stopped in the middle of that
         clock = (time.monotonic(), self.step)
         with bar(total=self.total_steps, initial=self.step, unit="step") as progress:
             while self.step < self.total_steps:
@@ -170,28 +165,31 @@ class Trainer:
         return now, self.step
 
     def keep(self, records: Records, checkpoints: Checkpoints, stop: Stop, live: Live | None = None) -> float:
-        """Draw, evaluate and save if it is time, stop if asked to; between steps. Returns the seconds that it took."""
+        """Draw, save and evaluate if it is time, stop if asked to; between steps. Returns the seconds that it took."""
         began = time.monotonic()
-        if self.every.due(self.every.samples, *self.now):
+        if self.due(self.every.samples):
             self.draw(records)
-        whole = self.evaluate(live, records, stop)
-        stopping = stop()
-        # A state that has just been measured is saved too: it may be the best.
-        if stopping or (live and live.measured(self.step)) or self.every.due(self.every.checkpoint, *self.now):
+        stopping, measuring = stop(), live is not None and self.due(self.every.evaluation)
+        if stopping or measuring or self.due(self.every.checkpoint):  # before the evaluation, which may be killed
             self.watch.refuse(self.step, self.scalars)
             records.flush()
             last = stopping or self.step == self.total_steps
             checkpoints.save(self.step, self.state_dict(), self.logged, last)
-        if stopping and (self.step < self.total_steps or not whole):
+        if stopping and self.step < self.total_steps:
             raise self.stopped()
+        self.evaluate(records, checkpoints, stop, live)
         return time.monotonic() - began
 
-    def evaluate(self, live: Live | None, records: Records, stop: Stop) -> bool:
-        """Evaluate if it is time and has not been done; False if that was stopped."""
-        if live is None or live.measured(self.step) or not self.every.due(self.every.evaluation, *self.now):
-            return True
-        self.watch.refuse(self.step, self.scalars)
-        return live.evaluate({"ema": self.ema.net, "raw": self.g.net}, self.step, records, stop)
+    def evaluate(self, records: Records, checkpoints: Checkpoints, stop: Stop, live: Live | None) -> None:
+        """Evaluate if it is time and has not been done; raise StoppedError if that was stopped."""
+        if live is not None and self.due(self.every.evaluation) and not live.measured(self.step):
+            if not live.evaluate({"ema": self.ema.net, "raw": self.g.net}, self.step, records, stop):
+                raise self.stopped()
+            checkpoints.remove_old()
+
+    def due(self, every: int) -> bool:
+        """Tell whether something that happens ``every`` steps happens now."""
+        return self.every.due(every, self.step, self.total_steps)
 
     def stopped(self) -> StoppedError:
         """Return the error that ends a run that was asked to stop."""

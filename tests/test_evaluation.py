@@ -14,6 +14,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from hydra.errors import HydraException
 from PIL import Image
 from torch import Tensor, nn
 
@@ -79,7 +80,7 @@ def test_two_halves_of_the_set_are_near_and_no_copies(digits: Digits) -> None:
 LEVELS = {
     "noise": lambda x, labels, k: x + torch.randn(x.shape, generator=torch.Generator().manual_seed(0)) * 25 * k,
     "blur": lambda x, labels, k: nn.functional.avg_pool2d(x, 2 * k + 1, 1, k, count_include_pad=False) if k else x,
-    "modes": lambda x, labels, k: x[labels < 10 - 3 * k].repeat(9, 1, 1, 1)[: len(x)],
+    "modes": lambda x, labels, k: x[labels < 10 - 3 * k].repeat(11, 1, 1, 1)[: len(x)],
 }
 
 
@@ -131,6 +132,7 @@ def test_every_setting_of_a_protocol_changes_its_hash_and_the_list_of_metrics_do
         field.name: {int: 7, str: "x"}.get(type(getattr(quality.protocol, field.name)), "y")
         for field in dataclasses.fields(Protocol)
     }
+    assert "data" in changed and "network" in changed
     hashes = {dataclasses.replace(quality.protocol, **{name: value}).hash for name, value in changed.items()}
     assert len(hashes | {quality.protocol.hash}) == len(changed) + 1
     assert quality_for(quality.data, "evaluation.metrics=[fid]").protocol == quality.protocol
@@ -232,7 +234,7 @@ def test_without_inception_weights_one_line_says_what_to_do(digits: Digits, offl
 def test_training_goes_on_without_inception_under_another_name(
     digits: Digits, offline: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quality = build_quality(config("evaluation=inception", "evaluation.n_fake=100"), digits, CPU, without_network=True)
+    quality = build_quality(config("evaluation=inception", "evaluation.n_fake=100"), digits, CPU, live=True)
     assert quality is not None and quality.protocol.features == "pixels"
     assert quality.gives == ["sliced_wasserstein", "ms_ssim", "memorised_pixels", "memorised_features"]
     assert "evaluation.weights=" in capsys.readouterr().err
@@ -279,7 +281,7 @@ def test_inception_metrics_agree_with_the_command_line_of_torch_fidelity_on_the_
     random_inception: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n = 20
-    monkeypatch.setattr(images, "LEAST", 10)
+    monkeypatch.setattr(sys.modules["gantrain.evaluation.prepare"], "LEAST", 10)
     rng = np.random.default_rng(0)
     for name, low in (("fake", 0), ("real", 60)):
         (tmp_path / name).mkdir()
@@ -371,6 +373,12 @@ def test_more_planted_noise_and_fewer_modes_move_points_away() -> None:
         (["evaluation.best=fdi"], "evaluation.best=fdi is not measured; there are fid,"),
         (["evaluation.split=test"], "this data set has no splits"),
         (["evaluation.features=inceptoin"], "must be one of inception, classifier"),
+        (["evaluation=pixels", "evaluation.metrics=[fid]"], "fid needs evaluation.features=classifier or inception"),
+        (["evaluation=pixels", "evaluation.best=fid"], "evaluation.best=fid is not measured; there are"),
+        (["evaluation=pixels", "evaluation.weights=x.pth"], "no network is used"),
+        (["evaluation.k_precision_recall=2000"], "must be below the number of samples, 1797"),
+        (["evaluation.is_splits=500"], "1797 samples have at most 179"),
+        (["evaluation.seed=5000000000"], r"must be below 2\^32"),
         (["evaluation.n_fake=10"], "evaluation.n_fake must be 100 or more"),
         (["evaluation.truncation=0"], "evaluation.truncation must be above 0"),
         (["evaluation.generator=g"], "must be one of ema, raw"),
@@ -378,7 +386,7 @@ def test_more_planted_noise_and_fewer_modes_move_points_away() -> None:
     ],
 )
 def test_settings_that_cannot_work_are_refused_in_one_line(digits: Digits, settings: list[str], words: str) -> None:
-    with pytest.raises(Exception, match=words):
+    with pytest.raises((ConfigError, HydraException), match=words):
         quality_for(digits, *settings)
 
 
@@ -437,3 +445,41 @@ def test_every_protocol_file_composes_and_its_metrics_exist() -> None:
         settings = config(f"evaluation={path.stem}").evaluation
         assert set(settings.metrics) <= set(images.METRICS) | set(points.METRICS), path
         assert settings.best is None or settings.best in BETTER, path
+
+
+def test_numbers_of_two_data_sets_never_share_a_hash(digits: Digits) -> None:
+    rings = [quality_for(Ring(8, radius, 0.02), "data=ring").protocol.hash for radius in (2.0, 3.0)]
+    parts = [Images(digits.pixels[k : k + 300], digits.labels[k : k + 300], 10) for k in (0, 300)]
+    pixels = [quality_for(part, "evaluation=pixels").protocol.hash for part in parts]
+    stacks = [Stacked(digits, count) for count in (200, 300)]
+    assert len({*rings, *pixels}) == 4 and stacks[0].identity() != stacks[1].identity()
+    relabelled = Images(digits.pixels, digits.labels.flip(0), 10)
+    assert relabelled.identity() != digits.identity() and relabelled.fingerprint() == digits.fingerprint()
+
+
+def test_files_rewritten_in_place_are_looked_at_again(tmp_path: Path) -> None:
+    from gantrain.data import ImageFolder
+
+    options = {"size": 8, "fit": "crop", "channels": None, "flip": False, "on_bad": "error", "timeout": 60}
+    freshness = []
+    for value in (0, 200):
+        for k in range(3):
+            Image.fromarray(np.full((8, 8), value + k, dtype=np.uint8)).save(tmp_path / f"{k}.bmp")
+        freshness.append(ImageFolder(str(tmp_path), **options, in_memory=True).freshness())
+    assert freshness[0] != freshness[1]
+
+
+def test_copies_are_looked_for_among_all_training_images_also_in_feature_space(digits: Digits) -> None:
+    quality = quality_for(digits, "evaluation.n_real=300", "evaluation.metrics=[fid,memorised]")
+    found = values(quality, digits.pixels[:200])
+    assert found["memorised_pixels"] == found["memorised_features"] == 1
+
+
+def test_large_images_take_no_more_memory_at_a_time() -> None:
+    from gantrain.evaluation.reference import at_once
+    from gantrain.metrics import memorisation
+
+    large = Images(torch.zeros(2, 3, 256, 256, dtype=torch.uint8), None, 0)
+    assert at_once(large) * 3 * 256**2 <= 2**23
+    assert images.ELEMENTS // (3 * 256**2) >= 1
+    assert memorisation.ELEMENTS // (3 * 256**2) >= 1

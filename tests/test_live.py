@@ -72,24 +72,22 @@ def play(folder: Path, *overrides: str, stop: Callable[[], bool] = bool, steps: 
     """Train as the command does, in this process; returns the trainer's state."""
     from omegaconf import OmegaConf
 
-    from gantrain.cli.train import measured_best, retention
+    from gantrain.cli.train import begin
 
     settings = (f"total_steps={steps}", "log.every=10", "checkpoint.every=10", *SMALL, *overrides)
     cfg = config(*settings)
     trainer = (made := built(*settings)).trainer
-    quality = build_quality(cfg, made.data, trainer.precision.device)
+    quality = build_quality(cfg, made.data, trainer.precision.device, live=True)
     run = RunDirectory(folder)
     facts = {"generator": {"shape": list(made.data.shape), "classes": made.data.classes}}
-    checkpoints = Checkpoints(folder / "checkpoints", retention(cfg, quality), facts)
+    checkpoints = Checkpoints(folder / "checkpoints", Retention(cfg.checkpoint.keep_last), facts)
     if (found := checkpoints.latest()) is not None:
         trainer.load_state_dict(found[1])
     folder.mkdir(exist_ok=True, parents=True)
     run.write_config(OmegaConf.to_yaml(cfg))
     with Records(run, trainer.step) as records:
-        live = None
-        if quality is not None:
-            live = Live(quality, cfg.architecture.latent_dim, measured_best(cfg, quality), run, trainer.step)
-            checkpoints.measured = live.best_values
+        if (live := begin(cfg, quality, run, trainer.step)) is not None:
+            checkpoints.protected = live.protected
         trainer.train(records, checkpoints, stop, live)
     return trainer.state_dict()
 
@@ -245,6 +243,10 @@ def test_eval_measures_many_runs_in_a_table_for_each_protocol(gantrain_eval: Com
         (["run=run", "step=7"], 2, "keeps no checkpoint of step 7; there are 10, 20, 30"),
         (["run=run", "step=first"], 2, "step must be last, best or the step"),
         (["run=run", "evaluation=points"], 2, "modes needs data whose modes are known"),
+        (["run=run", "evaluation=none"], 2, "evaluation=none measures nothing"),
+        (["run=run", "evaluation.seed=5000000000"], 2, "evaluation.seed must be below 2^32"),
+        (["run=run", "evaluation.k_density_coverage=300"], 2, "must be below the number of samples, 200"),
+        (["run=run", "evaluation.is_splits=30"], 2, "200 samples have at most 20"),
         (["run=run", "evaluation.n_fake=many"], 2, "n_fake"),
         (["run=run", "evaluation.n_fake=3"], 2, "100 or more"),
         (["run=run", "evaluation=inception", "evaluation.weights=none.pth"], 3, "none.pth is not a file"),
@@ -299,8 +301,6 @@ def test_sample_writes_grid_files_arrays_progress_and_a_walk(gantrain_sample: Co
         assert walk.n_frames == 8 * 3 and walk.size == (128, 128)
     with Image.open(folder / "progress.gif") as progress:
         assert progress.n_frames > 1
-    again = gantrain_sample(f"run={run}", "n=9", "truncation=0.7", "seed=5", "save=[grid]")
-    assert again.exit_code == 0 and sorted(p.name for p in folder.iterdir()) == ["grid.png"]
 
 
 def test_sample_picks_classes_of_an_unconditional_generator_by_the_classifier(
@@ -386,7 +386,7 @@ def test_an_exported_generator_loads_in_two_lines_and_draws_the_same(gantrain_ex
     assert torch.equal(generator(latents(2, generator.latent_dim, 3)), net(latents(2, generator.latent_dim, 3), None))
     told = json.loads((run / "export/config.json").read_text())
     assert told["step"] == 30 and told["shape"] == [1, 8, 8] and told["value_range"] == [-1, 1]
-    assert any(name.endswith("/fid") for name in told["evaluation"])
+    assert "fid" in told["evaluation"]["values"] and told["evaluation"]["protocol"]["generator"] == "ema"
     assert sorted(p.name for p in (run / "export").iterdir()) == ["config.json", "generator.safetensors"]
 
 
@@ -441,11 +441,174 @@ def test_reading_a_run_takes_no_lock_and_disturbs_nothing(gantrain_eval: Command
         assert gantrain_eval(f"run={run}", "json=true").exit_code == 0
 
 
-def test_retention_takes_values_measured_elsewhere(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, Retention(2, 0, "fid"))
-    found = {1: 3.0, 2: 1.0, 3: 2.0, 4: 5.0, 5: 4.0}
-    checkpoints.measured = lambda: found
-    for step in found:
-        checkpoints.save(step, {"x": torch.ones(1)})
-    assert checkpoints.steps() == [2, 4, 5]
-    checkpoints.check_best([])  # it is no logged value, and need not be
+def test_protected_steps_stay_whatever_else_is_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, Retention(2, 0, "d/loss"))
+    checkpoints.protected = lambda: {2, 77}
+    for step, loss in {1: 0.5, 2: 3.0, 3: 2.0, 4: 5.0, 5: 4.0}.items():
+        checkpoints.save(step, {"x": torch.ones(1)}, {"d/loss": loss})
+    assert checkpoints.steps() == [1, 2, 4, 5]  # the best by its own value, the protected one, and the newest
+    checkpoints.protected = set
+    checkpoints.remove_old()
+    assert checkpoints.steps() == [1, 4, 5]
+
+
+def test_the_best_of_an_earlier_protocol_outlives_a_change_of_protocol(gantrain: Command, tmp_path: Path) -> None:
+    first = ("evaluation=classifier", *QUICK, "evaluation.every=4", "checkpoint.keep_last=2", "checkpoint.every=0")
+    assert gantrain(*RUN, *first).exit_code == 0
+    best = json.loads((tmp_path / "run/evaluation.json").read_text())["best"]["step"]
+    for steps, other in ((40, ("evaluation=none",)), (50, ("evaluation=pixels", *QUICK)), (60, first)):
+        again = gantrain(RUN[0], f"total_steps={steps}", *RUN[2:], "checkpoint.keep_last=2", *other)
+        assert again.exit_code == 0, again.err
+        assert best in Checkpoints(tmp_path / "run/checkpoints").steps(), other
+    assert "earlier" in json.loads((tmp_path / "run/evaluation.json").read_text())
+
+
+def test_a_kill_inside_an_evaluation_loses_nothing(tmp_path: Path) -> None:
+    settings = ("evaluation=classifier", *QUICK, "evaluation.every=10")
+    play(tmp_path / "whole", *settings)
+
+    def killed(self: Live, *arguments: Any) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Live, "evaluate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            play(tmp_path / "parts", *settings, "checkpoint.every=7")
+    assert Checkpoints(tmp_path / "parts" / "checkpoints").steps() == [7, 10]
+    play(tmp_path / "parts", *settings)
+    assert evaluations(tmp_path / "parts") == evaluations(tmp_path / "whole")
+
+
+def test_training_goes_on_with_too_few_images_to_measure_by(
+    gantrain: Command, gantrain_eval: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "few").mkdir()
+    for k in range(20):
+        Image.fromarray(np.full((8, 8), k, dtype=np.uint8)).save(tmp_path / "few" / f"{k}.png")
+    folder = ("data=image_folder", "data.root=few", "data.size=8", "evaluation=pixels")
+    outcome = gantrain(*RUN, *folder)
+    assert outcome.exit_code == 0 and "20 real images are too few" in outcome.err and "evaluation=none" in outcome.err
+    assert not (tmp_path / "run" / "evaluation.json").exists()
+    outcome = gantrain_eval("run=run")
+    assert outcome.exit_code == 2 and "20 real images are too few" in outcome.err
+
+
+def test_null_on_the_command_line_is_a_value(gantrain: Command, gantrain_eval: Command) -> None:
+    assert gantrain(*RUN, "evaluation=pixels", *QUICK, "evaluation.truncation=0.5").exit_code == 0
+    own, whole = (json.loads(gantrain_eval("run=run", "json=true", *more).out) for more in ([], NO_TRUNCATION))
+    assert "|z| ≤ 0.5" in own["described"] and "|z|" not in whole["described"]
+
+
+NO_TRUNCATION = ["evaluation.truncation=null"]
+
+
+def test_nothing_that_was_made_is_ever_replaced(gantrain_sample: Command, gantrain_export: Command, run: Path) -> None:
+    for name in ("step-000000030-ema-n3-seed0", "step-000000030-ema-n3-seed0-2"):
+        assert gantrain_sample(f"run={run}", "n=3").exit_code == 0
+        assert (run / "generated" / name / "grid.png").exists()
+    for step, name in ((20, "export"), (30, "export-2")):
+        assert gantrain_export(f"run={run}", f"step={step}").exit_code == 0
+        assert json.loads((run / name / "config.json").read_text())["step"] == step
+    assert json.loads((run / "export/config.json").read_text())["evaluation"]["values"]
+    assert gantrain_export(f"run={run}", "generator=raw", "out=raw").exit_code == 0
+    assert json.loads(Path("raw/config.json").read_text())["evaluation"] == {}  # those numbers are of the average
+    assert not list((run / "generated").glob(".*")) and not list(run.glob(".*"))
+
+
+def test_a_place_that_is_taken_while_sampling_is_not_touched(tmp_path: Path) -> None:
+    from gantrain.cli.runs import made_whole
+    from gantrain.errors import DiskError
+
+    with pytest.raises(DiskError), made_whole(str(tmp_path / "out"), tmp_path) as (folder, place):
+        (folder / "mine").write_text("1")
+        place.mkdir()
+        (place / "theirs").write_text("2")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]
+
+
+WRITER = {"_target_": "gantrain.storage.write_durably", "path": "victim.txt", "text": "gone"}
+
+
+def test_a_stranger_s_export_or_run_writes_no_file_and_reads_no_environment(
+    gantrain_sample: Command, gantrain_export: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import yaml
+
+    Path("victim.txt").write_text("precious")
+    gantrain_export(f"run={run}", "out=exported")
+    told = json.loads(Path("exported/config.json").read_text())
+    for architecture in (told["architecture"] | {"width": WRITER}, WRITER):
+        Path("exported/config.json").write_text(json.dumps(told | {"architecture": architecture}))
+        with pytest.raises(ConfigError, match="is not trusted"):
+            package.load("exported")
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    settings["architecture"]["generator"]["width"] = WRITER
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    outcome = gantrain_sample(f"run={run}")
+    assert outcome.exit_code == 2 and "is not trusted" in outcome.err
+    assert Path("victim.txt").read_text() == "precious"
+
+    monkeypatch.setenv("SECRET", "hidden")
+    settings["architecture"]["generator"]["width"] = 8
+    settings["seed"] = "${oc.env:SECRET}"
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    assert gantrain_export(f"run={run}", "out=again").exit_code == 0
+    assert "hidden" not in Path("again/config.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data": 5}, "is no configuration of a training"),
+        ({"architecture": {"latent_dim": 3}}, "is no configuration of a training"),
+        ({"evaluation": 5}, "was trained without evaluation"),
+        ({"architecture.latent_dim": 3}, "does not fit its config.yaml"),
+        ({"evaluation.n_fake": "lots"}, "n_fake"),
+    ],
+)
+def test_a_run_whose_settings_are_nonsense_gets_one_line(
+    gantrain_eval: Command, run: Path, change: dict[str, Any], words: str
+) -> None:
+    import yaml
+
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    for key, value in change.items():
+        node, *rest = key.split(".")
+        if rest:
+            settings[node][rest[0]] = value
+        else:
+            settings[node] = value
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    outcome = gantrain_eval(f"run={run}")
+    assert outcome.exit_code in (2, 5) and words in outcome.err, outcome.err
+    assert outcome.err.count("gantrain: error") == 1 and "Traceback" not in outcome.err
+
+
+def test_a_run_s_file_does_not_say_where_to_write_or_which_weights_to_open(gantrain_eval: Command, run: Path) -> None:
+    text = (run / "config.yaml").read_text()
+    lines = [f"  cache: {run}/elsewhere" if line.startswith("  cache:") else line for line in text.splitlines()]
+    lines = ["  weights: weights.pth" if line.startswith("  weights:") else line for line in lines]
+    (run / "config.yaml").write_text("\n".join(lines))
+    assert gantrain_eval(f"run={run}", "json=true").exit_code == 0
+    assert not (run / "elsewhere").exists()
+
+
+def test_more_samples_than_memory_holds_get_one_line(gantrain_sample: Command, run: Path) -> None:
+    outcome = gantrain_sample(f"run={run}", "n=100000000000")
+    assert outcome.exit_code == 8 and "out of memory" in outcome.err and "Traceback" not in outcome.err
+
+
+def test_a_torn_picture_is_left_out_of_the_progress(gantrain_sample: Command, run: Path) -> None:
+    torn = run / "samples" / "step-000000005.png"
+    torn.write_bytes(next((run / "samples").glob("step-*.png")).read_bytes()[:100])
+    outcome = gantrain_sample(f"run={run}", "n=4", "out=drawn", "save=[progress]")
+    assert outcome.exit_code == 0 and "is left out" in outcome.err and Path("drawn/progress.gif").exists()
+
+
+def test_the_grid_has_the_grey_levels_of_the_files(tmp_path: Path) -> None:
+    from gantrain import pictures
+
+    levels = torch.arange(256).reshape(1, 1, 16, 16) / 127.5 - 1
+    pictures.grid(levels, tmp_path / "grid.png")
+    grid = np.asarray(Image.open(tmp_path / "grid.png"))[..., 0]
+    assert sorted(set(grid.ravel().tolist())) == list(range(256))

@@ -191,11 +191,20 @@ def test_density_and_coverage_of_equal_distributions_are_what_the_paper_expects(
     assert density == pytest.approx(1, abs=0.05) and covered == pytest.approx(1 - 2**-5, abs=0.01)
 
 
-def test_a_far_real_sample_makes_recall_but_not_coverage_believe_in_it() -> None:
+def test_one_far_real_sample_makes_precision_but_not_density_believe_anything_near_it() -> None:
     real = torch.from_numpy(np.random.default_rng(0).standard_normal((500, 2)))
-    fake = torch.cat([real[:490] + 0.01, torch.tensor([[500.0, 0.0]] * 10, dtype=torch.float64)])
-    assert precision_recall(fake, real, 3)[0] == pytest.approx(0.98, abs=0.01)
-    assert density_coverage(fake, real, 5)[1] > 0.9
+    real[:2] = torch.tensor([[200.0, 0.0], [0.0, 200.0]], dtype=torch.float64)  # their balls reach back to the others
+    wrong = torch.tensor([[30.0, 30.0]], dtype=torch.float64) + torch.randn(500, 2, dtype=torch.float64)
+    assert precision_recall(wrong, real, 3) == (1.0, pytest.approx(0.0, abs=0.01))
+    density, covered = density_coverage(wrong, real, 5)
+    assert density < 0.5 and covered < 0.01
+
+
+def test_a_few_far_fakes_make_recall_but_not_coverage_believe_in_all() -> None:
+    real = torch.from_numpy(np.random.default_rng(0).standard_normal((500, 2))) + 30
+    far = torch.tensor([[500.0, 0.0], [0.0, 500.0], [-500.0, 0.0], [0.0, -500.0]], dtype=torch.float64)
+    assert precision_recall(far.repeat(25, 1) + torch.rand(100, 2), real, 30)[1] == 1
+    assert density_coverage(far.repeat(25, 1) + torch.rand(100, 2), real, 30)[1] == 0
 
 
 def test_exact_wasserstein_distance_pairs_by_rank_on_a_line() -> None:
@@ -278,12 +287,14 @@ def test_the_nearest_sample_is_found_across_blocks_and_never_the_query_itself() 
     np.testing.assert_allclose(found.distance, distances[10:30].min(1), rtol=1e-9)
 
 
-def test_duplicates_in_the_training_set_leave_a_threshold_that_finds_copies() -> None:
-    data = torch.from_numpy(np.random.default_rng(0).standard_normal((400, 5)))
-    doubled = torch.cat([data, data[:300]])
+@pytest.mark.parametrize("share", [0.02, 0.75, 1.0])
+def test_duplicates_in_the_training_set_leave_a_threshold_that_finds_copies(share: float) -> None:
+    data = 100 * torch.from_numpy(np.random.default_rng(0).standard_normal((400, 300)))
+    doubled = torch.cat([data, data[: int(400 * share)]])
     limit = threshold(nearest(doubled[:400], [doubled], torch.arange(400)))
-    assert 0 < limit < 0.01
+    assert 0 <= limit < 10
     assert memorised(nearest(data[:50], [doubled]), limit) == 1
+    assert memorised(nearest(data[:50] + 20, [doubled]), limit) == 0
 
 
 def test_mode_kl_is_zero_for_true_shares_and_log_k_for_one_mode() -> None:
@@ -297,3 +308,7 @@ def test_modes_are_covered_by_one_in_a_hundred() -> None:
     samples = torch.cat([centers[0].repeat(985, 1), centers[1].repeat(11, 1), centers[2].repeat(4, 1)])
     found = coverage(samples, centers, 0.1)
     assert (found.modes, found.high_quality, found.counts) == (2, 1.0, [985, 11, 4])
+    rare = coverage(samples, centers, 0.1, torch.tensor([0.95, 0.02, 0.03]))  # a tenth of 3% is enough for the last
+    assert rare.modes == 3
+    grid = torch.cartesian_prod(torch.arange(11.0), torch.arange(11.0))
+    assert coverage(grid.repeat(20, 1), grid, 0.05).modes == 121  # each has less than 1%

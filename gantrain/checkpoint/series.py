@@ -39,9 +39,7 @@ class Checkpoints:
         warn: Callable[[str], None] = say,
     ) -> None:
         self.folder, self.keep, self.extra, self.warn = folder, keep or Retention(), dict(extra or {}), warn
-        self.measured: Callable[[], Mapping[int, float]] | None = (
-            None  # gives ``keep.best`` by step, if not the manifests
-        )
+        self.protected: Callable[[], set[int]] = set  # gives steps that stay whatever ``keep`` says
         self.failed = self.failed_in_a_row = 0
 
     def steps(self) -> list[int]:
@@ -80,7 +78,16 @@ class Checkpoints:
             self._note_failure(step, first_line(error), last)
         else:
             self.failed_in_a_row = 0
-            self._remove_old()
+            self.remove_old()
+
+    def remove_old(self) -> None:
+        """Remove what is no longer to be kept."""
+        steps = self.steps()
+        for step in sorted(set(steps) - self.keep.kept(steps, self._values(steps)) - self.protected()):
+            try:
+                self._remove(step)
+            except OSError as error:
+                self.warn(f"{self.path(step)} could not be removed ({first_line(error)})")
 
     def latest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return (manifest, state) of the newest checkpoint that verifies, None if there is none at all.
@@ -114,7 +121,7 @@ class Checkpoints:
 
     def check_best(self, names: Iterable[str]) -> None:
         """Raise ConfigError unless what the best checkpoint is chosen by is among the logged names."""
-        if self.measured is None and self.keep.best is not None and self.keep.best not in names:
+        if self.keep.best is not None and self.keep.best not in names:
             known = ", ".join(sorted(names))
             raise ConfigError(f"checkpoint.keep_best={self.keep.best} is not a logged value; there are {known}")
 
@@ -144,14 +151,6 @@ class Checkpoints:
             )
         self.warn(f"step {step:,} could not be saved in {self.folder} ({reason}); {kept}; going on")
 
-    def _remove_old(self) -> None:
-        steps = self.steps()
-        for step in sorted(set(steps) - self.keep.kept(steps, self._values(steps))):
-            try:
-                self._remove(step)
-            except OSError as error:
-                self.warn(f"{self.path(step)} could not be removed ({first_line(error)})")
-
     def _remove(self, step: int) -> None:
         doomed = self.folder / f".del-step-{step:09d}"
         shutil.rmtree(doomed, ignore_errors=True)
@@ -159,8 +158,6 @@ class Checkpoints:
         shutil.rmtree(doomed)
 
     def _values(self, steps: list[int]) -> dict[int, float]:
-        if self.measured is not None:
-            return dict(self.measured())
         values: dict[int, float] = {}
         for step in steps if self.keep.best is not None else []:
             try:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from gantrain import storage
 from gantrain.cli import runs
 from gantrain.cli.entry import fail, start
+from gantrain.cli.overrides import parsed
 from gantrain.errors import ConfigError, GantrainError, first_line
 from gantrain.progress import say
 from gantrain.schema import EvalConfig, EvaluationAlone, validated
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
     from gantrain.build import Quality
     from gantrain.trained import Trained
+
+ARROWS = {"highest": "↑", "lowest": "↓", None: ""}
+OF_THE_CALLER = ("cache", "weights")  # where to read and write on this machine is not for a run's file to say
 
 
 @hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="eval")
@@ -38,6 +43,11 @@ def main() -> None:
 def evaluate(cfg: DictConfig) -> None:
     """Measure every run; one that cannot be measured does not keep the others from it, but the exit code tells."""
     chosen = HydraConfig.get().runtime.choices.get("evaluation") is not None
+    own_line = parsed(HydraConfig.get().overrides.task)
+    keys = {o.key_or_group.removeprefix("evaluation.") for o in own_line if o.key_or_group.startswith("evaluation.")}
+    given = {key: value for key, value in cfg.evaluation.items() if chosen or key in keys or key in OF_THE_CALLER}
+    if chosen and not cfg.evaluation.metrics:
+        raise ConfigError("evaluation=none measures nothing; choose another")
     paths = runs.matching(cfg.run)
 
     from gantrain.build import pick_device  # imports torch, which takes seconds: not before it is needed
@@ -46,12 +56,12 @@ def evaluate(cfg: DictConfig) -> None:
     ready: dict[str, Quality] = {}  # what measures, by the settings of data and protocol
     for path in paths:
         try:
-            row = measured(path, cfg, chosen, device, ready)
-        except GantrainError as error:
+            row = measured(path, cfg, given, device, ready)
+        except (GantrainError, OmegaConfBaseException) as error:
             if len(paths) == 1:
                 raise
-            code = code or error.exit_code
-            fail(error)
+            exit_code = fail(error)
+            code = code or exit_code
             continue
         rows.append(row)
         if cfg.json:
@@ -63,14 +73,14 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def measured(
-    path: Path, cfg: DictConfig, chosen: bool, device: torch.device, ready: dict[str, Quality]
+    path: Path, cfg: DictConfig, given: dict[str, Any], device: torch.device, ready: dict[str, Quality]
 ) -> dict[str, Any]:
     """Return a run's values with all they depend on, and add them to its ``evaluations.jsonl``."""
     from gantrain.sampling import generated, latents
     from gantrain.trained import Trained
 
     trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules))
-    trained.cfg.evaluation = protocol(trained, cfg.evaluation, chosen)
+    trained.cfg.evaluation = protocol(trained, given)
     quality = measuring(trained, device, ready)
     found = quality.protocol
     net = trained.generator(found.generator, device)
@@ -90,24 +100,22 @@ def measuring(trained: Trained, device: torch.device, ready: dict[str, Quality])
     key = json.dumps([OmegaConf.to_container(trained.cfg[name]) for name in ("data", "evaluation")], sort_keys=True)
     if key not in ready:
         quality = build_quality(trained.cfg, trained.data(), device)
-        if quality is None:
-            raise ConfigError(f"{trained.run.path} was trained without evaluation; choose one: evaluation=classifier")
+        assert quality is not None  # there are metrics, and nothing is left out here
         ready[key] = quality
     return ready[key]
 
 
-def protocol(trained: Trained, given: DictConfig, chosen: bool) -> DictConfig:
-    """Return the settings of the run's own protocol, or of the one chosen, with the single keys given laid over them.
+def protocol(trained: Trained, given: dict[str, Any]) -> DictConfig:
+    """Return the settings of the run's own protocol with those given laid over them.
 
     Raises:
-        ConfigError: for a value of the wrong type or range.
+        ConfigError: for a value of the wrong type or range, or if there is no protocol.
     """
-    own = trained.cfg.get("evaluation") or {}
-    keys = {str(key): value for key, value in given.items() if chosen or value is not None}
-    if not chosen and not own:
+    own = trained.cfg.get("evaluation")
+    laid = {**(own if isinstance(own, DictConfig) else {}), **given, "best": None, "every": 1}
+    if not laid.get("metrics"):
         raise ConfigError(f"{trained.run.path} was trained without evaluation; choose one: evaluation=classifier")
-    laid = OmegaConf.create({"evaluation": {**own, **keys, "best": None, "every": 1}})
-    checked: DictConfig = validated(laid, EvaluationAlone).evaluation
+    checked: DictConfig = validated(OmegaConf.create({"evaluation": laid}), EvaluationAlone).evaluation
     return checked
 
 
@@ -123,15 +131,15 @@ def record(path: Path, row: dict[str, Any]) -> None:
 
 def tables(rows: list[dict[str, Any]]) -> str:
     """Return a table for each protocol and data set: numbers of two are never side by side."""
-    from gantrain.evaluation import BETTER
+    from gantrain.evaluation import BETTER, SHOWN
 
     kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         kinds.setdefault((row["described"], row["data"]), []).append(row)
     parts = []
     for (described, data), same in kinds.items():
-        names = list(dict.fromkeys(name for row in same for name in row if name in BETTER))
-        head = ["run", "step", *(f"{name} {'↑' if BETTER[name] == 'highest' else '↓'}" for name in names)]
+        names = list(dict.fromkeys(name for row in same for name in row if name in SHOWN))
+        head = ["run", "step", *(f"{name} {ARROWS[BETTER.get(name)]}".rstrip() for name in names)]
         cells = [head] + [
             [row["run"], f"{row['step']:,}", *(f"{row[n]:.4g}" if n in row else "" for n in names)] for row in same
         ]

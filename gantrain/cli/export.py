@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import hydra
 from omegaconf import DictConfig
 
 from gantrain.cli import runs
 from gantrain.cli.entry import start
 from gantrain.schema import ExportConfig
+
+if TYPE_CHECKING:
+    from gantrain.trained import Trained
 
 
 @hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="export")
@@ -26,17 +31,27 @@ def export(cfg: DictConfig) -> None:
     path = runs.the_one(cfg.run)
 
     from gantrain import exported  # imports torch, which takes seconds: not before it is needed
-    from gantrain.evaluation import recorded
     from gantrain.trained import Trained
 
     trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules))
     facts = {"run": str(path), "data": trained.manifest.get("data"), "seed": trained.cfg.get("seed")}
-    facts |= {"evaluation": recorded(trained.run, "eval", trained.step).get(trained.step, {})}
-    with runs.made_whole(cfg.out, path / "export") as folder:
+    facts |= {"evaluation": numbers(trained, cfg.generator)}
+    with runs.made_whole(cfg.out, path / "export") as (folder, place):
         exported.export(trained, cfg.generator, folder, facts)
         if cfg.onnx:
             exported.to_onnx(trained, cfg.generator, folder / "generator.onnx")
         names = sorted(entry.name for entry in folder.iterdir())
-    target = cfg.out or path / "export"
-    print(f"{target}: {', '.join(names)} (step {trained.step:,})")
-    print(f'Python        import gantrain; images = gantrain.load("{target}").sample(64, seed=0)')
+    print(f"{place}: {', '.join(names)} (step {trained.step:,})")
+    print(f'Python        import gantrain; samples = gantrain.load("{place}").sample(64, seed=0)')
+
+
+def numbers(trained: Trained, which: str) -> dict[str, Any]:
+    """Return what the run's own evaluation found for these weights at this step, with its protocol; {} if nothing."""
+    from gantrain.evaluation import last_summary, recorded
+
+    summary = last_summary(trained.run)
+    protocol = summary.get("protocol")
+    if not isinstance(protocol, dict) or protocol.get("generator") != which:
+        return {}
+    found = recorded(trained.run, str(summary.get("tag")), trained.step).get(trained.step)
+    return {} if found is None else {"protocol": protocol, "values": found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gantrain import storage
+from gantrain import memory, storage
 from gantrain.cli.entry import reported
 from gantrain.cli.overrides import check_kinds
 from gantrain.errors import ConfigError, DiskError, first_line
@@ -28,9 +29,10 @@ def command(cfg: DictConfig, name: str, schema: type[ReadRun], work: Callable[[D
         typed = validated(cfg, schema)
         if typed.step not in ("last", "best") and not typed.step.isdecimal():
             raise ConfigError(f"step must be last, best or the step of a checkpoint, got {typed.step!r}")
-        work(typed)
+        with memory.explained("A smaller n, evaluation.n_fake, or device=cpu needs less"):
+            work(typed)
 
-    with StopSignal().listening():
+    with StopSignal("it was done").listening():
         reported(checked)
 
 
@@ -73,27 +75,39 @@ def under(start: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def made_whole(out: str | None, default: Path) -> Iterator[Path]:
-    """Give a folder to write into that takes its name only when the block is done.
+def made_whole(out: str | None, default: Path) -> Iterator[tuple[Path, Path]]:
+    """Give a folder to write into, and the place where it will be once the block is done; nothing is ever replaced.
 
-    What lies at ``default`` is from the same command and is replaced; what lies at ``out`` may be anything.
+    If ``default`` is taken, the place is the next one that is free: ``default-2``, ``default-3``, ….
 
     Raises:
         ConfigError: if ``out`` is there and not an empty folder.
         DiskError: if the disk does not take it.
     """
-    target = default if out is None else Path(out).expanduser()
-    if out is not None and target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"out={out} exists and is not an empty folder; choose another")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    target = free_place(default) if out is None else Path(out).expanduser().absolute()
+    temporary = target.with_name(f".{target.name[:80]}.{os.getpid()}.tmp")
     try:
-        try:
-            storage.make_folder(temporary)
-            yield temporary
-            if target.exists():
-                shutil.rmtree(target)
-            temporary.rename(target)
-        except OSError as error:
-            raise DiskError(f"{target} cannot be written ({first_line(error)}); choose another out=") from error
+        if out is not None and target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise ConfigError(f"out={out} exists and is not an empty folder; choose another")
+        sweep(target)
+        storage.make_folder(temporary)
+        yield temporary, target
+        temporary.rename(target)  # the system refuses this if the place has been taken meanwhile
+    except OSError as error:
+        raise DiskError(f"{target} cannot be written ({first_line(error)}); choose another out=") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def free_place(default: Path) -> Path:
+    """Return ``default`` if nothing is there, else with the first number that makes it free."""
+    places = (default.with_name(f"{default.name}-{k}") if k > 1 else default for k in itertools.count(1))
+    return next(place.absolute() for place in places if not place.exists())
+
+
+def sweep(target: Path) -> None:
+    """Remove what killed processes left of earlier attempts at the same place."""
+    for left in target.parent.glob(f".{glob.escape(target.name[:80])}.*.tmp"):
+        process = left.name.split(".")[-2]
+        if process.isdecimal() and not Path(f"/proc/{process}").exists():
+            shutil.rmtree(left, ignore_errors=True)

@@ -55,12 +55,13 @@ def sample(cfg: DictConfig) -> None:
     net = trained.generator(cfg.generator, device)
     z, labels = chosen(cfg, trained, net, device)
     samples = torch.cat([batch.cpu() for batch in generated(net, z, labels, device)])
-    with runs.made_whole(cfg.out, path / "generated" / name_of(cfg, trained.step)) as folder:
+    with runs.made_whole(cfg.out, path / "generated" / name_of(cfg, trained.step)) as (folder, place):
         write(cfg, trained, folder, samples, z, labels)
         if cfg.interpolate:
             interpolate(cfg, folder, net, z, labels, device)
-        names = sorted(entry.name for entry in folder.iterdir())
-    print(f"{cfg.out or path / 'generated' / name_of(cfg, trained.step)}: {', '.join(names)} (step {trained.step:,})")
+        if not (names := sorted(entry.name for entry in folder.iterdir())):
+            raise ConfigError(f"save={list(cfg.save)}: this run has nothing of that kind; points have grid and npz")
+    print(f"{place}: {', '.join(names)} (step {trained.step:,})")
 
 
 def name_of(cfg: DictConfig, step: int) -> str:
@@ -85,13 +86,13 @@ def chosen(cfg: DictConfig, trained: Trained, net: nn.Module, device: torch.devi
 
     if cfg.classes is None:
         return latents(cfg.n, trained.latent_dim, cfg.seed, cfg.truncation), None
-    _, classes = trained.samples_are()
+    shape, classes = trained.samples_are()
+    if len(shape) != 3:
+        raise ConfigError("classes=… is for images")
     if not cfg.classes or not all(0 <= c < classes for c in cfg.classes):
         have = f"there are 0 to {classes - 1}" if classes else "this data set has no labels"
         raise ConfigError(f"classes={list(cfg.classes)}: {have}")
     labels = torch.tensor(sorted(list(cfg.classes)[k % len(cfg.classes)] for k in range(cfg.n)))
-    if getattr(net, "conditional", False):
-        return latents(cfg.n, trained.latent_dim, cfg.seed, cfg.truncation), labels
     return picked(cfg, trained, net, labels, device), labels
 
 

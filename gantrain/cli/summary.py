@@ -75,14 +75,14 @@ def evaluation(live: Live, seconds: float) -> str:
 
     ``seconds`` are those of the whole training.
     """
-    from gantrain.evaluation import BETTER
+    from gantrain.evaluation import SHOWN
 
     found = live.history.summary()
     best, final, middle = found["best"] or {}, found["final"], found["median_of_last_5"]
     heads = ["", f"best (step {best['step']:,})" if best else "best", f"final (step {final['step']:,})"]
     lines = [f"evaluation    {live.protocol}, {found['evaluations']} times; best by {found['best_by']}"]
     rows = [[*heads, "median of last 5"]]
-    for name in (name for name in final if name in BETTER):
+    for name in (name for name in final if name in SHOWN):
         rows.append([name, *(f"{part[name]:.4g}" if name in part else "" for part in (best, final, middle))])
     lines += ["".join(f"{cell:<22}" for cell in ["", *row][1:]).rstrip() for row in rows]
     share = live.seconds / max(seconds, 1e-9)

@@ -23,7 +23,8 @@ from gantrain.schema import validated
 
 if TYPE_CHECKING:
     from gantrain.build import Built, Quality
-    from gantrain.checkpoint import Checkpoints, Retention
+    from gantrain.checkpoint import Checkpoints
+    from gantrain.evaluation import Live
 
 
 @hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="train")
@@ -66,7 +67,7 @@ def profile(cfg: DictConfig) -> None:
     from gantrain.build import build
 
     folder = Path(f"{cfg.run.dir}-profile")
-    with memory.explained(cfg.batch_size), RunDirectory(folder).disk_errors():
+    with memory.explained(memory.for_training(cfg.batch_size)), RunDirectory(folder).disk_errors():
         built = build(cfg)
         print(summary.table(cfg, folder, built))
         print(f"\n{profiling.profile(built.trainer, folder, built.limits)}")
@@ -76,18 +77,21 @@ def profile(cfg: DictConfig) -> None:
 def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> None:
     """Build, restore and play."""
     from gantrain.build import build, build_quality  # imports torch, which takes seconds: not before it is needed
-    from gantrain.checkpoint import Checkpoints, environment
+    from gantrain.checkpoint import Checkpoints, Retention, environment
+    from gantrain.evaluation import earlier_protocols
 
-    with memory.explained(cfg.batch_size):
+    with memory.explained(memory.for_training(cfg.batch_size)):
         built = build(cfg)
         trainer = built.trainer
-        quality = build_quality(cfg, built.data, trainer.precision.device, without_network=True)
+        quality = build_quality(cfg, built.data, trainer.precision.device, live=True)
     text = OmegaConf.to_yaml(cfg)
     now = environment(trainer.precision.device, built.data.fingerprint()) | {"performance": built.performance.facts()}
+    kept = cfg.checkpoint
+    keep = Retention(kept.keep_last, kept.keep_every, kept.keep_best, kept.best_is == "highest")
     settings = digest(json.dumps(compared(plain(cfg)), sort_keys=True))
     generator = {"shape": list(built.data.shape), "classes": built.data.classes}
     facts_of_run = {"config": digest(text), "settings": settings, "generator": generator}
-    checkpoints = Checkpoints(run.path / "checkpoints", retention(cfg, quality), facts_of_run | now)
+    checkpoints = Checkpoints(run.path / "checkpoints", keep, facts_of_run | now)
     given = resume.named_checkpoint(cfg, checkpoints, settings)
     print(summary.table(cfg, run.path, built, quality))
 
@@ -112,29 +116,31 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> None:
         elif cfg.resume == "never":
             checkpoints.refuse_beyond(-1)
         checkpoints.sweep()
-        with memory.explained(cfg.batch_size):
+        bests = [found["best"]["step"] for found in earlier_protocols(run, None).values()]
+        checkpoints.protected = lambda: set(bests)  # of a run that went on without evaluation
+        with memory.explained(memory.for_training(cfg.batch_size)):
             resume.restore(trainer, given, checkpoints, now)
         run.write_config(text)
-        with run.recording(facts), memory.explained(cfg.batch_size):
+        with run.recording(facts), memory.explained(memory.for_training(cfg.batch_size)):
             stop.patient = True
             play(cfg, built, quality, run, checkpoints, stop)
 
 
-def retention(cfg: DictConfig, quality: Quality | None) -> Retention:
-    """Return which checkpoints stay: the best by ``checkpoint.keep_best``, else by what ``evaluation.best`` names."""
-    from gantrain.checkpoint import Retention
-    from gantrain.evaluation import BETTER
-
-    kept, best = cfg.checkpoint, measured_best(cfg, quality)
-    if kept.keep_best is not None or quality is None or best is None:
-        return Retention(kept.keep_last, kept.keep_every, kept.keep_best, kept.best_is == "highest")
-    return Retention(kept.keep_last, kept.keep_every, f"{quality.protocol.tag}/{best}", BETTER[best] == "highest")
-
-
-def measured_best(cfg: DictConfig, quality: Quality | None) -> str | None:
+def measured_best(cfg: DictConfig, quality: Quality) -> str | None:
     """Return the value of ``evaluation.best`` if it is measured: without the network's weights it may not be."""
     best: str | None = cfg.evaluation.best
-    return best if quality is not None and best in quality.gives else None
+    return best if best in quality.gives else None
+
+
+def begin(cfg: DictConfig, quality: Quality | None, run: RunDirectory, step: int) -> Live | None:
+    """Return what evaluates a run that begins or goes on at ``step``; None without evaluation."""
+    from gantrain.evaluation import Live
+
+    if quality is None:
+        return None
+    live = Live(quality, cfg.architecture.latent_dim, measured_best(cfg, quality), run, step)
+    live.write()
+    return live
 
 
 def play(
@@ -150,19 +156,16 @@ def play(
     Raises:
         DivergedError: if it is not, or no longer, or there is none.
     """
-    from gantrain.evaluation import Live
     from gantrain.records import Records
 
     trainer, shown = built.trainer, ["d/loss", "g/loss"]
     while True:
         try:
             with Records(run, trainer.step, built.limits) as records:
-                live = None
-                if quality is not None:
-                    live = Live(quality, cfg.architecture.latent_dim, measured_best(cfg, quality), run, trainer.step)
-                    if cfg.checkpoint.keep_best is None:
-                        checkpoints.measured = live.best_values
-                    shown = [*shown[:2], *(f"{live.protocol.tag}/{name}" for name in quality.gives)]
+                live = begin(cfg, quality, run, trainer.step)
+                if live is not None:
+                    checkpoints.protected = live.protected
+                    shown = [*shown[:2], *(f"{live.protocol.tag}/{name}" for name in live.quality.gives)]
                 records.hyperparameters(summary.hyperparameters(cfg, trainer.g, trainer.d), shown)
                 records.picture("samples/real", trainer.step, built.preview, "real.png")
                 began = time.monotonic()

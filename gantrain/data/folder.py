@@ -192,6 +192,11 @@ class ImageFolder(Data):
         files = "\n".join([*names, self.fit])
         return f"{self} ({hashlib.sha256(files.encode()).hexdigest()[:12]}, Pillow {PIL.__version__})"
 
+    def freshness(self) -> str:
+        """Return a digest of when each file was last written."""
+        times = "\n".join(str(path.stat().st_mtime_ns) for path in self.paths)
+        return hashlib.sha256(times.encode()).hexdigest()[:12]
+
     def read(self, path: Path) -> np.ndarray:
         """Return one image as bytes (size, size, channels), upright, converted, and fitted to the size."""
         try:

@@ -86,6 +86,15 @@ class Data(ABC):
         """Return a text that changes when the samples do, as far as that can be seen quickly."""
         return str(self)
 
+    def identity(self) -> str:
+        """Return a text that differs between any two data sets whose samples or labels differ."""
+        labels = "" if self.labels is None else hashlib.sha256(self.labels.numpy().data).hexdigest()[:12]
+        return f"{self.fingerprint()} {labels}".rstrip()
+
+    def freshness(self) -> str:
+        """Return a text that also changes when files are rewritten in place, for what is kept on this machine."""
+        return ""
+
     def __str__(self) -> str:
         """Describe the set in a few words."""
         size = "×".join(map(str, self.shape))

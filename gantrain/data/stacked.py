@@ -40,6 +40,14 @@ class Stacked(Data):
         """Return the description with a digest of the parts' pixels."""
         return f"stacks of 3 of {self.parts.fingerprint()}"
 
+    def identity(self) -> str:
+        """Return the identity of the parts and the number of the fixed ones."""
+        return f"{self.count} stacks of 3 of {self.parts.identity()}"
+
+    def freshness(self) -> str:
+        """Return that of the parts."""
+        return self.parts.freshness()
+
     def stack(self, triples: np.ndarray) -> Tensor:
         """Return the images of part numbers (n, 3), (n, 3, H, W) uint8."""
         return self.parts.pixels[torch.from_numpy(triples)][:, :, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Sequence
@@ -44,6 +45,11 @@ class Mixture(Data):
     def __str__(self) -> str:
         where = "on a line" if self.shape == (1,) else "in the plane"
         return f"{self.classes} Gaussian{'s' if self.classes > 1 else ''} {where}, std {self.std:.4g}"
+
+    def identity(self) -> str:
+        """Return the description with a digest of centres, weights and width."""
+        content = self.centers.tobytes() + self.weights.tobytes() + np.float64(self.std).tobytes()
+        return f"{self} ({hashlib.sha256(content).hexdigest()[:12]})"
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return points (n, d) float32 and components (n,) int64."""

@@ -3,13 +3,14 @@
 from gantrain.evaluation.classifier import Classifier
 from gantrain.evaluation.history import History
 from gantrain.evaluation.images import ImageQuality, as_bytes
-from gantrain.evaluation.live import Live, recorded
+from gantrain.evaluation.live import Live, earlier_protocols, last_summary, recorded
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.prepare import prepare
-from gantrain.evaluation.protocol import BETTER, Protocol
+from gantrain.evaluation.protocol import BETTER, SHOWN, Protocol
 
 __all__ = [
     "BETTER",
+    "SHOWN",
     "Classifier",
     "History",
     "ImageQuality",
@@ -17,6 +18,8 @@ __all__ = [
     "PointQuality",
     "Protocol",
     "as_bytes",
+    "earlier_protocols",
+    "last_summary",
     "prepare",
     "recorded",
 ]

@@ -32,43 +32,51 @@ class Cache:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder).expanduser()
 
+    def file(self, kind: str, identity: dict[str, object]) -> Path:
+        """Return the file of what is kept for ``identity``, there or not."""
+        name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        return self.folder / f"{kind}-{name}.safetensors"
+
     def fetch(self, kind: str, identity: dict[str, object], make: Callable[[], Content]) -> Content:
         """Return what is kept for ``identity``, or make and keep it.
 
         A file that cannot be read is made again; a folder that cannot be written costs a warning.
         """
-        name = f"{kind}-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]}"
-        path = self.folder / f"{name}.safetensors"
+        path = self.file(kind, identity)
         if (found := read(path)) is not None:
             return found
         try:
             storage.make_folder(self.folder)
-            lock = (self.folder / f".{name}.lock").open("a")
+            lock = (self.folder / f".{path.stem}.lock").open("a")
         except OSError as error:
             say(f"{self.folder} cannot be written ({first_line(error)}); the {kind} is made anew for every run")
             return make()
         with lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX)
+            with suppress(OSError):  # a file system without locks: at worst it is made twice
+                fcntl.lockf(lock, fcntl.LOCK_EX)
             if (found := read(path)) is not None:
                 return found
-            tensors, facts = make()
-            temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
-            try:
-                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, facts)
-                storage.sync(temporary)
-                temporary.replace(path)
-            except (OSError, SafetensorError) as error:
-                say(f"{path} could not be written ({first_line(error)}); the {kind} is made anew for every run")
-                with suppress(OSError):
-                    temporary.unlink()
+            return self._keep(path, *make())
+
+    def _keep(self, path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> Content:
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
+        try:
+            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, facts)
+            storage.sync(temporary)
+            temporary.replace(path)
+        except (OSError, SafetensorError) as error:
+            say(f"{path} could not be written ({first_line(error)}); it is made anew for every run")
+            with suppress(OSError):
+                temporary.unlink()
             return tensors, facts
+        return read(path) or (tensors, facts)  # mapped from the file, it takes memory only where it is read
 
 
 def read(path: Path) -> Content | None:
     """Return a file's content, None if there is none or it is damaged."""
-    if not path.exists():
-        return None
     try:
+        if not path.exists():
+            return None
         with safe_open(path, "pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:

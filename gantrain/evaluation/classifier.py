@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from gantrain.data import Data, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation.cache import Cache, Content
-from gantrain.evaluation.features import Features
+from gantrain.evaluation.features import Features, full_precision
 from gantrain.evaluation.protocol import VERSION
 from gantrain.progress import bar
 
@@ -77,15 +77,15 @@ class Classifier(Features):
             )
         channels, _, side = self.data.shape
         self.net = Network(channels, side, self.data.classes)
-        identity: dict[str, object] = {"data": self.data.fingerprint(), "version": VERSION}
+        identity: dict[str, object] = {"data": [self.data.identity(), self.data.freshness()], "version": VERSION}
         tensors, facts = read_weights(weights) if weights else cache.fetch("classifier", identity, self._train)
         try:
             self.net.load_state_dict(tensors)
             self.accuracy = float(facts["accuracy"])
-        except (RuntimeError, KeyError, ValueError) as error:
+            content = b"".join(tensors[name].contiguous().numpy().tobytes() for name in sorted(tensors))
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise DataError(f"evaluation.weights={weights} is no classifier of {self.data}") from error
         self.net.to(device).eval().requires_grad_(False)
-        content = b"".join(tensors[name].contiguous().numpy().tobytes() for name in sorted(tensors))
         self.digest = hashlib.sha256(content).hexdigest()
 
     def __str__(self) -> str:
@@ -96,7 +96,8 @@ class Classifier(Features):
         """Return features (n, d) and logits (n, classes); of stacks (n, 3 d) and (n, 3, classes)."""
         n = len(images)
         parts = images.reshape(-1, 1, *images.shape[2:]) if self.stacked else images
-        features, logits = (part.cpu() for part in self.net(prepared(parts.to(self.device))))
+        with full_precision():
+            features, logits = (part.cpu() for part in self.net(prepared(parts.to(self.device))))
         return (
             (features.reshape(n, -1), logits.reshape(n, -1, logits.shape[-1])) if self.stacked else (features, logits)
         )
@@ -124,7 +125,8 @@ class Classifier(Features):
         self.net.load_state_dict(net.state_dict())
         self.net.to(self.device).eval()
         accuracy = self._accuracy(held_out)
-        if accuracy < 2 / self.data.classes and accuracy < 0.5:
+        by_chance = float(torch.bincount(labels).max()) / len(labels)
+        if accuracy < by_chance + (1 - by_chance) / 10:
             raise DataError(
                 f"a classifier trained on {self.data} is right on {accuracy:.1%} of held-out images, hardly more than "
                 "by chance: its features mean nothing; use evaluation=pixels, or evaluation=inception"

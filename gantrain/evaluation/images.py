@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -10,13 +11,13 @@ import torch
 from torch import Tensor
 
 from gantrain.data import Data, Stacked
-from gantrain.errors import ConfigError
 from gantrain.evaluation.features import Features
 from gantrain.evaluation.protocol import Protocol
-from gantrain.evaluation.reference import Reference, pixels
+from gantrain.evaluation.reference import Reference, at_once, chosen_numbers, pixels
 from gantrain.evaluation.result import Interrupted, Result
+from gantrain.evaluation.rows import Rows
 from gantrain.metrics import (
-    Gaussian,
+    Fitting,
     Nearest,
     density_coverage,
     directions,
@@ -32,6 +33,7 @@ from gantrain.metrics import (
     sliced_wasserstein,
 )
 
+ELEMENTS = 2**18  # of images at a time in float64, each in a score of copies
 KEPT = 1000  # generated images kept whole, for what is measured between images
 PAIRS = 8  # of a generated image and its nearest training image, to be drawn
 LEAST = 100  # samples below which scores and neighbourhoods say nothing
@@ -41,7 +43,8 @@ LEAST = 100  # samples below which scores and neighbourhoods say nothing
 class Fakes:
     """Generated images as metrics see them."""
 
-    features: Tensor  # (n, d) float32; (n, 0) without a feature network
+    features: Tensor  # of the first ``n_neighbours`` of them (m, d) float32; (m, 0) without a feature network
+    fitted: Fitting  # the features of all
     logits: Tensor  # (n, classes) or, of stacks, (n, 3, classes)
     projections: Tensor  # (n, slices)
     kept: Tensor  # the first of them whole, (k, C, H, W) uint8
@@ -55,12 +58,9 @@ class ImageQuality:
         protocol: how.
         metrics: which, by their names in ``METRICS``.
         data: what the generator was trained on; copies are looked for there.
-        features: the feature network; without one, the metrics that need it are left out.
+        features: the feature network; None if no metric needs it.
         real: the images to compare with.
-        training: the images to look for copies in; others than ``real`` if another split is compared with.
-
-    Raises:
-        ConfigError: for a metric that does not exist, or that such data or so few samples cannot give.
+        training: all that it was trained on.
     """
 
     def __init__(
@@ -73,12 +73,7 @@ class ImageQuality:
         training: Reference,
     ) -> None:
         self.protocol, self.data, self.features, self.real, self.training = protocol, data, features, real, training
-        self.metrics = [m for name in wanted(metrics, data) if not (m := METRICS[name]).features or features]
-        if (n := min(protocol.n_fake, protocol.n_real)) < LEAST:
-            raise ConfigError(
-                f"evaluation: {n} samples are too few to measure anything; set evaluation.n_fake to {LEAST} or more"
-                + ("" if protocol.n_real >= LEAST else f", and have {LEAST} real ones")
-            )
+        self.metrics = [METRICS[name] for name in metrics]
 
     def measure(self, samples: Iterable[Tensor], stop: Callable[[], bool] = lambda: False) -> Result:
         """Return the values of generated images, which come in batches (b, C, H, W) in [-1, 1].
@@ -92,6 +87,7 @@ class ImageQuality:
             if stop():
                 raise Interrupted
             values |= metric.measure(self, fakes)
+        values = {name: value for name, value in values.items() if math.isfinite(value)}
         return Result(values, None if fakes.nearest_pixels is None else self._pairs(fakes.kept, fakes.nearest_pixels))
 
     @property
@@ -101,24 +97,22 @@ class ImageQuality:
 
     def _look(self, samples: Iterable[Tensor], stop: Callable[[], bool]) -> Fakes:
         onto = directions(int(np.prod(self.data.shape)), self.protocol.slices, self.protocol.seed)
-        features, logits, projections, kept = [], [], [], []
-        room = KEPT
+        n, pool = self.protocol.n_fake, min(self.protocol.n_fake, self.protocol.n_neighbours)
+        features, logits, projections, kept = Rows(pool), Rows(n), Rows(n), Rows(min(n, KEPT))
+        fitted = Fitting()
         for batch in samples:
             if stop():
                 raise Interrupted
             images = as_bytes(batch)
             if self.features:
                 found, scores = self.features(images)
-                features.append(found)
-                logits.append(scores)
+                fitted.add(found.numpy())
+                features.add(found)
+                logits.add(scores)
             images = images.cpu()
-            projections.append(pixels(images) @ onto)
-            kept.append(images[:room])
-            room -= len(kept[-1])
-        nothing = [torch.empty(sum(map(len, projections)), 0)]
-        return Fakes(
-            torch.cat(features or nothing), torch.cat(logits or nothing), torch.cat(projections), torch.cat(kept)
-        )
+            projections.add(pixels(images) @ onto)
+            kept.add(images)
+        return Fakes(features.all(), fitted, logits.all(), projections.all(), kept.all())
 
     def _pairs(self, kept: Tensor, found: Nearest) -> Tensor:
         first = found.distance.argsort()[:PAIRS]
@@ -130,23 +124,10 @@ def as_bytes(images: Tensor) -> Tensor:
     return images.add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def wanted(metrics: Iterable[str], data: Data) -> list[str]:
-    """Return the names of metrics; raise ConfigError for one that does not exist or does not suit the data."""
-    names = list(metrics)
-    for name in names:
-        if name not in METRICS:
-            raise ConfigError(f"evaluation.metrics: {name} is not measured on images; there are {', '.join(METRICS)}")
-        if name in NEED_STACKS and not isinstance(data, Stacked):
-            raise ConfigError(f"evaluation.metrics: {name} needs data whose modes are known, like data=stacked_digits")
-        if name in NEED_CLASSES and isinstance(data, Stacked):
-            raise ConfigError(f"evaluation.metrics: {name} needs one class per image, and {data} has three")
-    return names
-
-
 def fid(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
     """Fréchet distance of the features."""
     assert quality.real.gaussian is not None
-    return {"fid": frechet_distance(Gaussian.of(fakes.features.numpy()), quality.real.gaussian)}
+    return {"fid": frechet_distance(fakes.fitted.gaussian(), quality.real.gaussian)}
 
 
 def fid_at_infinity(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
@@ -166,6 +147,7 @@ def kernel_distance(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
 def score(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
     """Inception Score of the logits."""
     mean, spread = inception_score(fakes.logits, quality.protocol.is_splits, quality.protocol.seed)
+    fakes.logits = torch.empty(0)  # of 50,000 images they are 200 MB, which the neighbourhoods need now
     return {"is": mean, "is_std": spread}
 
 
@@ -184,10 +166,10 @@ def robust_support(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
 
 def neighbourhoods(quality: ImageQuality, fakes: Fakes) -> tuple[Tensor, Tensor]:
     """Return the features of as many generated as real images, at most ``n_neighbours``: neighbours depend on both."""
-    n = min(quality.protocol.n_neighbours, len(fakes.features), len(quality.real.features))
     real = quality.real.features
-    if len(real) > n:  # sets are often sorted by class
-        real = real[np.sort(np.random.default_rng([quality.protocol.seed, 3]).permutation(len(real))[:n])]
+    n = min(quality.protocol.n_neighbours, len(fakes.features), len(real))
+    if n < len(real):
+        real = real[torch.as_tensor(chosen_numbers(len(real), n, quality.protocol.seed))]
     return fakes.features[:n], real
 
 
@@ -199,15 +181,17 @@ def sliced(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
 def likeness(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
     """MS-SSIM between generated images, on average over pairs."""
     half = len(fakes.kept) // 2
-    return {"ms_ssim": float(ms_ssim(fakes.kept[:half], fakes.kept[half : 2 * half]).mean())}
+    some = max(1, ELEMENTS // fakes.kept[0].numel())
+    pairs = zip(fakes.kept[:half].split(some), fakes.kept[half : 2 * half].split(some), strict=True)
+    return {"ms_ssim": float(torch.cat([ms_ssim(*pair) for pair in pairs]).mean())}
 
 
 def copies(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
     """Return the share of generated images that are copies of training images, by their pixels and their features."""
-    fakes.nearest_pixels = nearest(pixels(fakes.kept), map(pixels, quality.data.once(500)))
+    fakes.nearest_pixels = nearest(pixels(fakes.kept), map(pixels, quality.data.once(at_once(quality.data))))
     values = {"memorised_pixels": memorised(fakes.nearest_pixels, quality.training.pixel_limit)}
     if quality.features:
-        near = nearest(fakes.features[: len(fakes.kept)], quality.training.features.split(500))
+        near = nearest(fakes.features[: len(fakes.kept)], quality.training.all_features.split(500))
         values["memorised_features"] = memorised(near, quality.training.feature_limit)
     return values
 

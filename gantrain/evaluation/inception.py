@@ -15,13 +15,14 @@ from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from gantrain import storage
 from gantrain.errors import ConfigError, DataError, first_line
-from gantrain.evaluation.features import Features
+from gantrain.evaluation.features import Features, full_precision
 from gantrain.progress import say
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 FILE = urlsplit(URL).path.rsplit("/", 1)[1]
 SHA256 = "6726825d"  # how the file's digest starts; its name says so too
 SIDE = 299
+MALFORMED = (ValueError, TypeError, KeyError, AttributeError, AssertionError)  # what other content raises
 RESIZERS = ("tensorflow", "bicubic")
 
 
@@ -51,9 +52,9 @@ class Inception(Features):
         self.digest = storage.sha256(path)
         wanted = ["2048", "logits_unbiased"]
         try:
-            source = str(path) if self.digest.startswith(SHA256) else plain_copy(path)
+            source = plain_copy(path)
             net = FeatureExtractorInceptionV3("inception-v3-compat", wanted, feature_extractor_weights_path=source)
-        except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError) as error:
+        except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, *MALFORMED) as error:
             raise DataError(
                 f"{path} holds no weights of this network ({first_line(error)[:120]}); {remedy()}"
             ) from error
@@ -70,7 +71,8 @@ class Inception(Features):
             images = images.expand(-1, 3, -1, -1)
         if self.resizer == "bicubic":
             images = bicubic(images.cpu())
-        features, logits = self.net(images.to(self.device))
+        with full_precision():
+            features, logits = self.net(images.to(self.device))
         return features.cpu(), logits.cpu()
 
 

@@ -42,16 +42,17 @@ class Live:
         self.quality, self.protocol, self.run = quality, quality.protocol, run
         self.z = latents(self.protocol.n_fake, latent_dim, self.protocol.seed, self.protocol.truncation)
         self.history = History(best_by, recorded(run, self.protocol.tag, step))
+        self.earlier = earlier_protocols(run, self.protocol.tag)
         self.seconds = 0.0
 
     def measured(self, step: int) -> bool:
         """Tell whether this step has been evaluated."""
         return step in self.history.values
 
-    def best_values(self) -> dict[int, float]:
-        """Return by step the values that the best checkpoint is chosen by."""
-        name = self.history.best_by
-        return {step: found[name] for step, found in self.history.values.items() if name in found}
+    def protected(self) -> set[int]:
+        """Return the steps whose checkpoints stay: the best by this protocol and by those the run had before."""
+        bests = {self.history.best_step(), *(summary["best"]["step"] for summary in self.earlier.values())}
+        return {step for step in bests if step is not None}
 
     def evaluate(self, nets: dict[str, nn.Module], step: int, records: Records, stop: Callable[[], bool]) -> bool:
         """Measure the generator that the protocol names (``ema`` or ``raw``), and record it; False if stopped."""
@@ -68,22 +69,48 @@ class Live:
         records.scalars(step, {f"{self.protocol.tag}/{name}": value for name, value in result.values.items()})
         if result.pairs is not None:
             records.pairs(f"{self.protocol.tag}/nearest_training_images", step, result.pairs)
-        with self.run.disk_errors():
-            storage.write_durably(self.run.path / "evaluation.json", json.dumps(self.summary(), indent=1) + "\n")
+        self.write()
         return True
 
+    def write(self) -> None:
+        """Replace the run's ``evaluation.json``, also when it goes on: a kill may have left it behind the records."""
+        if self.history.values or self.earlier:
+            with self.run.disk_errors():
+                storage.write_durably(self.run.path / "evaluation.json", json.dumps(self.summary(), indent=1) + "\n")
+
     def summary(self) -> dict[str, Any]:
-        """Return best, final and median with the whole protocol."""
+        """Return best, final and median with the whole protocol, and the best by protocols that the run had before."""
         protocol = {"hash": self.protocol.hash, **asdict(self.protocol)}
-        return {"protocol": protocol, "tag": self.protocol.tag} | self.history.summary()
+        return {"protocol": protocol, "tag": self.protocol.tag, "earlier": self.earlier} | self.history.summary()
 
 
 def recorded(run: RunDirectory, tag: str, step: int) -> dict[int, dict[str, float]]:
-    """Return by step what a run's records hold under a tag, up to ``step``; under ``eval`` of every protocol."""
+    """Return by step what a run's records hold under a tag, up to ``step``."""
     found: dict[int, dict[str, float]] = {}
-    start = "eval_" if tag == "eval" else f"{tag}/"
     for line in run.metrics():
-        values = {name.removeprefix(f"{tag}/"): v for name, v in line.items() if name.startswith(start)}
+        values = {name.removeprefix(f"{tag}/"): v for name, v in line.items() if name.startswith(f"{tag}/")}
         if values and line["step"] <= step:
             found[line["step"]] = values
     return found
+
+
+def last_summary(run: RunDirectory) -> dict[str, Any]:
+    """Return the content of a run's ``evaluation.json``, {} if it has none that can be read."""
+    try:
+        content = json.loads((run.path / "evaluation.json").read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def earlier_protocols(run: RunDirectory, tag: str | None) -> dict[str, dict[str, Any]]:
+    """Return, by tag, the best step of each protocol but ``tag`` that the run was measured by."""
+    summary = last_summary(run)
+    bests = dict(summary.get("earlier") or {}) | {
+        summary.get("tag"): {key: summary.get(key) for key in ("best_by", "best")}
+    }
+    return {
+        name: {"best_by": found.get("best_by"), "best": found["best"]}
+        for name, found in bests.items()
+        if isinstance(name, str) and name != tag and isinstance((found or {}).get("best"), dict)
+    }

@@ -74,7 +74,7 @@ class PointQuality:
 
 def modes(quality: PointQuality, points: Tensor) -> dict[str, float]:
     """Modes that hold 1% of the points, the share of points within 3 σ of one, and KL(found shares ‖ true ones)."""
-    found = coverage(points, quality.centers, quality.data.std)
+    found = coverage(points, quality.centers, quality.data.std, quality.weights)
     closest = torch.cdist(points.double(), quality.centers).argmin(1)
     kl = mode_kl(closest, quality.weights)
     return {"modes": float(found.modes), "high_quality": found.high_quality, "mode_kl": kl}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 
-from gantrain.data import Data, Mixture
+from gantrain.data import Data, Mixture, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation.cache import Cache
 from gantrain.evaluation.classifier import Classifier
 from gantrain.evaluation.features import Features
-from gantrain.evaluation.images import ImageQuality
+from gantrain.evaluation.images import LEAST, METRICS, NEED_CLASSES, NEED_STACKS, ImageQuality
 from gantrain.evaluation.inception import Inception
 from gantrain.evaluation.points import PointQuality
-from gantrain.evaluation.protocol import Protocol
+from gantrain.evaluation.protocol import BETTER, Protocol
 from gantrain.evaluation.reference import reference
 from gantrain.progress import say
 
@@ -23,8 +25,8 @@ MOST = 10_000  # generated samples where n_fake is null and there are more real 
 
 
 def prepare(
-    settings: Any, data: Data, compared: Data, device: torch.device, without_network: bool = False
-) -> ImageQuality | PointQuality:
+    settings: Any, data: Data, compared: Data, device: torch.device, live: bool = False
+) -> ImageQuality | PointQuality | None:
     """Return what measures: trains, loads and looks at real samples as far as the cache does not have it.
 
     Args:
@@ -32,37 +34,90 @@ def prepare(
         data: what the generator is trained on.
         compared: what it is compared with; another split of the same, or the same.
         device: where the feature network runs.
-        without_network: go on with the metrics that need none, and a warning, if the network's weights are missing.
+        live: a training goes on, with a warning, without what cannot be had: the network's weights, or enough images.
 
     Raises:
-        ConfigError: for settings that do not suit the data.
-        DataError: if the weights of the feature network are missing.
+        ConfigError: for settings that do not suit the data or each other.
+        DataError: if the weights of the feature network are missing or mean nothing.
     """
+    if settings.weights is not None and settings.features is None:
+        raise ConfigError("evaluation.weights is given, but evaluation.features is null: no network is used")
     if isinstance(compared, Mixture):
         if settings.features is not None:
             raise ConfigError(f"evaluation.features={settings.features} is for images; use evaluation=points")
-        protocol = protocol_of(settings, "points", "", settings.n_fake or MOST, settings.n_real or MOST)
-        return PointQuality(protocol, settings.metrics, compared)
+        protocol = protocol_of(settings, compared, "points", "", settings.n_fake or MOST, settings.n_real or MOST)
+        return checked(PointQuality(protocol, settings.metrics, compared), settings)
     if compared.count is None or len(compared.shape) != 3:
         raise ConfigError(f"evaluation cannot measure {compared}: it is neither images nor a known mixture")
+    n_real = min(settings.n_real or compared.count, compared.count)
+    n_fake = settings.n_fake or min(MOST, n_real)
+    if n_real < LEAST:
+        reason = f"{n_real} real images are too few to measure anything by, {LEAST} are needed"
+        if not live:
+            raise ConfigError(reason)
+        say(f"{reason}; training goes on without evaluation, as with evaluation=none")
+        return None
+    check_metrics(settings, data)
+    check_counts(settings, n_fake, n_real)
     import torch_fidelity  # noqa: F401  (takes seconds, which would count as the first evaluation's)
 
     cache = Cache(settings.cache)
-    features = None
     try:
         features = network(settings, data, cache, device)
     except DataError as error:
-        if not without_network:
+        if not live:
             raise
-        say(f"{error}. Training goes on; without them only pixels are compared")
-    n_real = min(settings.n_real or compared.count, compared.count)
-    n_fake = settings.n_fake or min(MOST, n_real)
-    name = features.name if features else "pixels"
-    protocol = protocol_of(settings, name, features.digest if features else "", n_fake, n_real)
-    look = (features, settings.resizer, settings.slices, settings.seed, cache)
+        say(f"{error}. Training goes on; without features only pixels are compared")
+        return without_features(settings, data, compared, device)
+    name, digest = (features.name, features.digest) if features else ("pixels", "")
+    protocol = protocol_of(settings, compared, name, digest, n_fake, n_real)
+    look = (features, protocol.resizer, settings.slices, settings.n_neighbours, settings.seed, cache)
     real = reference(compared, n_real, *look)
-    training = real if compared is data else reference(data, min(data.count or 0, MOST * 10), *look)
-    return ImageQuality(protocol, settings.metrics, data, features, real, training)
+    whole = compared is data and n_real == data.count  # copies are looked for among all that it was trained on
+    training = real if whole else reference(data, data.count or 0, *look)
+    return checked(ImageQuality(protocol, settings.metrics, data, features, real, training), settings)
+
+
+def without_features(
+    settings: Any, data: Data, compared: Data, device: torch.device
+) -> ImageQuality | PointQuality | None:
+    """Return what measures pixels alone, None if nothing of that was asked for."""
+    metrics = [name for name in settings.metrics if not METRICS[name].features]
+    gives = [name for metric in metrics for name in METRICS[metric].gives]
+    best = settings.best if settings.best in gives else None
+    changed = {"features": None, "weights": None, "metrics": metrics, "best": best}
+    return prepare(OmegaConf.merge(settings, changed), data, compared, device, live=True) if metrics else None
+
+
+def checked(quality: ImageQuality | PointQuality, settings: Any) -> ImageQuality | PointQuality:
+    """Return what measures; raise ConfigError if it does not give the value that the best step is chosen by."""
+    known = [name for name in quality.gives if name in BETTER]
+    if settings.best is not None and settings.best not in known:
+        raise ConfigError(f"evaluation.best={settings.best} is not measured; there are {', '.join(known)}, or null")
+    return quality
+
+
+def check_metrics(settings: Any, data: Data) -> None:
+    """Raise ConfigError for a metric that is not measured on images, or not on such, or needs features."""
+    for name in settings.metrics:
+        if name not in METRICS:
+            raise ConfigError(f"evaluation.metrics: {name} is not measured on images; there are {', '.join(METRICS)}")
+        if name in NEED_STACKS and not isinstance(data, Stacked):
+            raise ConfigError(f"evaluation.metrics: {name} needs data whose modes are known, like data=stacked_digits")
+        if name in NEED_CLASSES and isinstance(data, Stacked):
+            raise ConfigError(f"evaluation.metrics: {name} needs one class per image, and {data} has three")
+        if METRICS[name].features and settings.features is None:
+            raise ConfigError(f"evaluation.metrics: {name} needs evaluation.features=classifier or inception")
+
+
+def check_counts(settings: Any, n_fake: int, n_real: int) -> None:
+    """Raise ConfigError for more neighbours or parts than there are samples for."""
+    n = min(n_fake, n_real, settings.n_neighbours)
+    for key in ("k_precision_recall", "k_density_coverage"):
+        if settings[key] >= n:
+            raise ConfigError(f"evaluation.{key}={settings[key]} must be below the number of samples, {n}")
+    if settings.is_splits > n_fake // 10:
+        raise ConfigError(f"evaluation.is_splits={settings.is_splits}: {n_fake} samples have at most {n_fake // 10}")
 
 
 def network(settings: Any, data: Data, cache: Cache, device: torch.device) -> Features | None:
@@ -71,18 +126,22 @@ def network(settings: Any, data: Data, cache: Cache, device: torch.device) -> Fe
         "inception": lambda: Inception(settings.weights, settings.resizer, device),
         "classifier": lambda: Classifier(data, settings.weights, cache, device),
     }
-    if settings.features is None:
-        return None
-    if settings.features not in makers:
-        raise ConfigError(f"evaluation.features must be one of {', '.join(makers)} or null, got {settings.features}")
-    return makers[settings.features]()
+    return None if settings.features is None else makers[settings.features]()
 
 
-def protocol_of(settings: Any, features: str, digest: str, n_fake: int, n_real: int) -> Protocol:
+def protocol_of(settings: Any, compared: Data, features: str, digest: str, n_fake: int, n_real: int) -> Protocol:
     """Return the protocol of settings, with what is only known now."""
     as_they_are = (
-        *("split", "generator", "truncation", "seed", "resizer", "kid_subsets", "kid_subset_size", "is_splits"),
+        *("split", "generator", "truncation", "seed", "kid_subsets", "kid_subset_size", "is_splits"),
         *("k_precision_recall", "k_density_coverage", "n_neighbours", "slices", "n_w2"),
     )
-    same = {name: getattr(settings, name) for name in as_they_are}
-    return Protocol(features=features, network=digest, n_fake=n_fake, n_real=n_real, **same)
+    same = {name: settings[name] for name in as_they_are}
+    return Protocol(
+        data=hashlib.sha256(compared.identity().encode()).hexdigest()[:12],
+        features=features,
+        network=digest,
+        resizer=settings.resizer if features == Inception.name else "none",
+        n_fake=n_fake,
+        n_real=n_real,
+        **same,
+    )

@@ -19,7 +19,6 @@ BETTER = {
     "density": HIGHEST,
     "coverage": HIGHEST,
     "sliced_wasserstein": LOWEST,
-    "ms_ssim": LOWEST,
     "memorised_pixels": LOWEST,
     "memorised_features": LOWEST,
     "modes": HIGHEST,
@@ -27,7 +26,9 @@ BETTER = {
     "mode_kl": LOWEST,
     "w2": LOWEST,
 }
-"""Which values are the good ones. Values that are not here (a spread, a floor) say nothing about a generator."""
+"""Which values are the good ones."""
+SHOWN = (*BETTER, "ms_ssim")
+"""What tables show: not spreads and floors, but what is good near the value of real images too."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Protocol:
     Which metrics were asked for is not part of it: leaving one out does not change the others.
     """
 
-    features: str  # inception | classifier | none (pixels alone) | points
+    data: str  # digest of the real samples
+    features: str  # inception | classifier | pixels (no network) | points
     network: str  # digest of the feature network's weights, "" if there is none
     resizer: str
     n_fake: int

@@ -12,10 +12,12 @@ from gantrain.data import Data
 from gantrain.evaluation.cache import Cache, Content
 from gantrain.evaluation.features import Features
 from gantrain.evaluation.protocol import VERSION
+from gantrain.evaluation.rows import Rows
 from gantrain.metrics import Gaussian, directions, nearest, threshold
 from gantrain.progress import bar
 
 BATCH = 500
+ELEMENTS = 2**23  # numbers of images looked at together
 QUERIES = 1000  # training samples that the distance of a copy is measured by
 
 
@@ -23,15 +25,16 @@ QUERIES = 1000  # training samples that the distance of a copy is measured by
 class Reference:
     """Real images as metrics see them."""
 
-    features: Tensor  # (n, d) float32; (n, 0) without a feature network
+    features: Tensor  # (m, d) float32 of at most ``n_neighbours`` of them, at random; (m, 0) without a feature network
+    all_features: Tensor  # (n, d) of all, mapped from the cache's file: it takes memory where it is read
     projections: Tensor  # (n, slices) float32
-    gaussian: Gaussian | None
+    gaussian: Gaussian | None  # of the features of all
     pixel_limit: float  # distance below which an image counts as a copy
     feature_limit: float
 
 
 def reference(
-    data: Data, count: int, features: Features | None, resizer: str, slices: int, seed: int, cache: Cache
+    data: Data, count: int, features: Features | None, resizer: str, slices: int, pool: int, seed: int, cache: Cache
 ) -> Reference:
     """Return what is known of ``count`` of a data set's images, from the cache if it is there.
 
@@ -41,11 +44,12 @@ def reference(
         features: the feature network, None for pixels alone.
         resizer: how it brings images to its own size.
         slices: random directions to project images on.
+        pool: of how many the features are held in memory.
         seed: of the choice and of the directions.
         cache: where it is kept.
     """
     identity: dict[str, object] = {
-        "data": data.fingerprint(),
+        "data": [data.identity(), data.freshness()],
         "count": count,
         "network": features.digest if features else "",
         "resizer": resizer,
@@ -54,22 +58,30 @@ def reference(
         "version": VERSION,
     }
     tensors, _ = cache.fetch("reference", identity, lambda: measure(data, count, features, slices, seed))
-    gaussian = Gaussian(tensors["mean"].numpy(), tensors["factor"].numpy()) if features else None
-    limits = tensors["limits"].tolist()
-    return Reference(tensors["features"], tensors["projections"], gaussian, *limits)
+    found = tensors["features"]
+    return Reference(
+        features=found[torch.as_tensor(chosen_numbers(len(found), pool, seed))],
+        all_features=found,
+        projections=tensors["projections"].clone(),
+        # Copies: a part of the mapped file would hold all of it in memory.
+        gaussian=Gaussian(tensors["mean"].clone().numpy(), tensors["factor"].clone().numpy()) if features else None,
+        pixel_limit=float(tensors["limits"][0]),
+        feature_limit=float(tensors["limits"][1]),
+    )
 
 
 def measure(data: Data, count: int, features: Features | None, slices: int, seed: int) -> Content:
     """Look at the images one by one."""
     onto = directions(int(np.prod(data.shape)), slices, seed)
-    found, projected = [], []
     chosen = chosen_numbers(data.count or 0, count, seed)
-    starts = range(0, len(chosen), BATCH)
+    found, projected = Rows(len(chosen)), Rows(len(chosen))
+    batch = at_once(data)
+    starts = range(0, len(chosen), batch)
     for start in bar(iterable=starts, desc="looking at the real images", unit="batch", leave=False, delay=1):
-        images = data.at(chosen[start : start + BATCH])
-        projected.append(pixels(images) @ onto)
-        found.append(features(images)[0] if features else torch.empty(len(images), 0))
-    tensors = {"features": torch.cat(found), "projections": torch.cat(projected)}
+        images = data.at(chosen[start : start + batch])
+        projected.add(pixels(images) @ onto)
+        found.add(features(images)[0] if features else torch.empty(len(images), 0))
+    tensors = {"features": found.all(), "projections": projected.all()}
     if features:
         gaussian = Gaussian.of(tensors["features"].numpy())
         tensors |= {"mean": torch.from_numpy(gaussian.mean), "factor": torch.from_numpy(gaussian.factor)}
@@ -85,6 +97,11 @@ def chosen_numbers(available: int, count: int, seed: int) -> range | list[int]:
     return chosen
 
 
+def at_once(data: Data) -> int:
+    """Return how many images to look at together: fewer of larger ones."""
+    return max(1, min(BATCH, ELEMENTS // int(np.prod(data.shape))))
+
+
 def pixels(images: Tensor) -> Tensor:
     """Return images (n, C, H, W) uint8 as vectors (n, C·H·W) float32 in [-1, 1]."""
     return images.flatten(1).float().div(127.5).sub(1)
@@ -93,7 +110,7 @@ def pixels(images: Tensor) -> Tensor:
 def pixel_limit(data: Data, seed: int) -> float:
     """Return the distance, between vectors of pixels in [-1, 1], below which an image counts as a copy."""
     own = torch.tensor(list(chosen_numbers(data.count or 0, QUERIES, seed)))
-    return threshold(nearest(pixels(data.at(own.tolist())), map(pixels, data.once(BATCH)), own))
+    return threshold(nearest(pixels(data.at(own.tolist())), map(pixels, data.once(at_once(data))), own))
 
 
 def feature_limit(features: Tensor, seed: int) -> float:

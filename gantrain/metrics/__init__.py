@@ -2,13 +2,14 @@
 
 from gantrain.metrics.diversity import ms_ssim
 from gantrain.metrics.fidelity import density_coverage, inception_score, kid, precision_recall
-from gantrain.metrics.frechet import Gaussian, frechet_distance, frechet_infinity
+from gantrain.metrics.frechet import Fitting, Gaussian, frechet_distance, frechet_infinity
 from gantrain.metrics.memorisation import Nearest, memorised, nearest, threshold
 from gantrain.metrics.modes import Coverage, coverage, mode_kl
 from gantrain.metrics.transport import directions, sliced_wasserstein, wasserstein_2
 
 __all__ = [
     "Coverage",
+    "Fitting",
     "Gaussian",
     "Nearest",
     "coverage",

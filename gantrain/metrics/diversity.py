@@ -37,10 +37,10 @@ def similarity(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Return luminance and contrast-structure similarity at each place of images (n, C, H, W) of range 0-255."""
     side = min(WINDOW, *a.shape[-2:])
     line = torch.exp(-((torch.arange(side, dtype=a.dtype) - (side - 1) / 2) ** 2) / (2 * SIGMA**2))
-    window = (line[:, None] * line / line.sum() ** 2).expand(a.shape[1], 1, side, side)
+    window = (line / line.sum()).expand(a.shape[1], 1, side)  # the square window is the product of two lines
 
     def blurred(x: Tensor) -> Tensor:
-        return F.conv2d(x, window, groups=x.shape[1])
+        return F.conv2d(F.conv2d(x, window[:, :, None], groups=x.shape[1]), window[..., None], groups=x.shape[1])
 
     mean_a, mean_b = blurred(a), blurred(b)
     variance = blurred(a * a) - mean_a**2 + blurred(b * b) - mean_b**2

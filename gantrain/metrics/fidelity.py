@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+BLOCK = 250  # rows in float64 at a time
+
 
 def kid(fake: Tensor, real: Tensor, subsets: int, subset_size: int, seed: int) -> tuple[float, float]:
     """Return the mean and standard deviation over subsets of the squared MMD with the kernel (x·y/d + 1)³, unbiased.
@@ -60,7 +62,7 @@ def precision_recall(fake: Tensor, real: Tensor, k: int) -> tuple[float, float]:
     """
     from torch_fidelity.metric_prc import prc_features_to_metric
 
-    settings = {"prc_neighborhood": k, "prc_batch_size": 1000, "save_cpu_ram": True, "verbose": False}
+    settings = {"prc_neighborhood": k, "prc_batch_size": BLOCK, "save_cpu_ram": True, "verbose": False}
     found = prc_features_to_metric(fake.double(), real.double(), **settings)
     return found["precision"], found["recall"]
 
@@ -71,11 +73,15 @@ def density_coverage(fake: Tensor, real: Tensor, k: int) -> tuple[float, float]:
     Naeem et al. 2020, arXiv:2002.09797, Equations 4 and 6. Density is 1 for equal distributions and may be more.
     Coverage is then 1 - 2⁻ᵏ for sets of the same size.
     """
-    fake, real = fake.double(), real.double()
     density, covered = 0.0, torch.zeros(len(real), dtype=torch.bool)
-    radius = torch.cat([torch.cdist(part, real).kthvalue(k + 1).values for part in real.split(1000)])
-    for part in fake.split(1000):
-        inside = torch.cdist(part, real) < radius
+    radius = torch.cat([distances(part, real).kthvalue(k + 1).values for part in real.split(BLOCK)])
+    for part in fake.split(BLOCK):
+        inside = distances(part, real) < radius
         density += float(inside.sum())
         covered |= inside.any(0)
     return density / (k * len(fake)), float(covered.double().mean())
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return the Euclidean distances (n, m) float64 of few vectors a (n, d) from many b (m, d), copying b in parts."""
+    return torch.cat([torch.cdist(a.double(), part.double()) for part in b.split(4 * BLOCK)], 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BLOCK = 4096  # rows in float64 at a time
+BLOCK = 2048  # rows in float64 at a time
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,46 @@ class Gaussian:
     @classmethod
     def of(cls, features: np.ndarray) -> Gaussian:
         """Fit features (n, d), n ≥ 2, float32 or float64; computed in float64, with the unbiased n - 1."""
-        n, d = features.shape
-        if n < 2:
-            raise ValueError(f"a covariance needs 2 samples or more, got {n}")
-        blocks = range(0, n, BLOCK)
-        total = sum(features[k : k + BLOCK].sum(0, dtype=np.float64) for k in blocks)
-        mean: np.ndarray = total / n
-        factor = np.empty((0, d))
-        for k in blocks:
-            factor = np.vstack([factor, features[k : k + BLOCK].astype(np.float64) - mean])
-            if len(factor) > d:  # below that it is exact as it stands
-                factor = np.asarray(np.linalg.qr(factor, mode="r"))
-        return cls(mean, factor / np.sqrt(n - 1))
+        fitting = Fitting()
+        fitting.add(features)
+        return fitting.gaussian()
+
+
+class Fitting:
+    """Fits a normal distribution to feature vectors that come in batches and are not kept.
+
+    R of the QR decomposition of [1 X] is all there is to keep: its first row is √n (1, mean), the others are a factor
+    of the centred XᵀX, because the first column of Q is constant and all others are orthogonal to it.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._triangle: np.ndarray | None = None
+        self._waiting: list[np.ndarray] = []
+
+    def add(self, features: np.ndarray) -> None:
+        """Take in features (b, d)."""
+        for start in range(0, len(features), BLOCK):
+            block = features[start : start + BLOCK].astype(np.float64)
+            self.n += len(block)
+            self._waiting.append(np.hstack([np.ones((len(block), 1)), block]))
+            if sum(map(len, self._waiting)) >= BLOCK:
+                self._reduce()
+
+    def gaussian(self) -> Gaussian:
+        """Return the distribution; raise ValueError for fewer than two samples."""
+        if self.n < 2:
+            raise ValueError(f"a covariance needs 2 samples or more, got {self.n}")
+        self._reduce()
+        assert self._triangle is not None
+        mean = self._triangle[0, 1:] / self._triangle[0, 0]
+        return Gaussian(mean, self._triangle[1:, 1:] / np.sqrt(self.n - 1))
+
+    def _reduce(self) -> None:
+        known = [] if self._triangle is None else [self._triangle]
+        if self._waiting:
+            self._triangle = np.asarray(np.linalg.qr(np.vstack([*known, *self._waiting]), mode="r"))
+            self._waiting = []
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:

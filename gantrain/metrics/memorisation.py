@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 QUANTILE = 0.01
+ELEMENTS = 2**22  # of queries at a time in float64
 
 
 @dataclass(frozen=True)
@@ -20,27 +21,37 @@ class Nearest:
 
 
 def nearest(queries: Tensor, training: Iterable[Tensor], own: Tensor | None = None) -> Nearest:
-    """Find the nearest of the training samples, which come in blocks.
+    """Find the nearest of the training samples, which come in blocks; so many at a time as memory bears.
 
     Args:
         queries: (n, d).
         training: blocks (b, d), in their order.
         own: (n,) index of each query among the training samples, if it is one; it is passed over.
     """
-    queries = queries.double()
     distance = torch.full((len(queries),), torch.inf, dtype=torch.float64)
     index = torch.zeros(len(queries), dtype=torch.long)
-    start = 0
+    rows, start = max(1, ELEMENTS // queries.shape[1]), 0
     for block in training:
-        here = torch.cdist(queries, block.double())
-        if own is not None:
-            rows = ((own >= start) & (own < start + len(block))).nonzero()[:, 0]
-            here[rows, own[rows] - start] = torch.inf
-        best, place = here.min(1)
-        closer = best < distance
-        distance, index = torch.where(closer, best, distance), torch.where(closer, place + start, index)
+        for first in range(0, len(queries), rows):
+            part = slice(first, first + rows)
+            best, place = closest(queries[part].double(), block.double(), None if own is None else own[part] - start)
+            closer = best < distance[part]
+            distance[part] = torch.where(closer, best, distance[part])
+            index[part] = torch.where(closer, place + start, index[part])
         start += len(block)
     return Nearest(distance, index)
+
+
+def closest(queries: Tensor, block: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the distance (n,) of the nearest in a block (b, d) to each query (n, d), and its place (n,)."""
+    here = torch.cdist(queries, block)
+    if own is not None:
+        rows = ((own >= 0) & (own < len(block))).nonzero()[:, 0]
+        here[rows, own[rows]] = torch.inf
+    best, place = here.min(1)
+    # By matrix products equal vectors come out 1e-6 apart, which among duplicates would be the largest distance.
+    exact = (queries - block[place]).norm(dim=1)
+    return torch.where(best.isinf(), best, exact), place
 
 
 def threshold(among_training: Nearest) -> float:

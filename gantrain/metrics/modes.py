@@ -12,21 +12,24 @@ from torch import Tensor
 class Coverage:
     """How samples spread over the modes of a mixture."""
 
-    modes: int  # modes that hold at least 1% of the samples
+    modes: int  # modes that hold at least 1% of the samples, or a tenth of their share where that is less
     high_quality: float  # share of the samples that fall into any mode, in [0, 1]
     counts: list[int]  # samples in each mode
 
 
-def coverage(samples: Tensor, centers: Tensor, std: float) -> Coverage:
+def coverage(samples: Tensor, centers: Tensor, std: float, weights: Tensor | None = None) -> Coverage:
     """Count samples (N, d) by mode, (K, d) ``centers``: a sample is in the nearest if within 3 ``std`` of it.
 
     The three standard deviations are the usual measure (Srivastava et al. 2017, VEEGAN, arXiv:1705.07761, Section 4.1),
-    where one sample makes a mode covered; the 1% asked here does not let stray points count.
+    where one sample makes a mode covered; the 1% asked here does not let stray points count. Of a mode with less than
+    10% of the true mixture (``weights`` (K,), None for equal ones) a tenth of its share is asked.
     """
     distance, nearest = torch.cdist(samples.double(), centers.double()).min(1)
     inside = distance < 3 * std
     counts = torch.bincount(nearest[inside], minlength=len(centers))
-    return Coverage(int((counts >= 0.01 * len(samples)).sum()), inside.double().mean().item(), counts.tolist())
+    shares = torch.full((len(centers),), 1 / len(centers)) if weights is None else weights
+    least = (shares / 10).clamp_max(0.01) * len(samples)
+    return Coverage(int((counts >= least.clamp_min(1)).sum()), inside.double().mean().item(), counts.tolist())
 
 
 def mode_kl(mode: Tensor, weights: Tensor) -> float:

@@ -17,6 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from gantrain.checkpoint import Checkpoints, Retention
 from gantrain.cli.train import main
+from gantrain.evaluation import PointQuality
 from gantrain.records import Records
 from gantrain.trainer import Trainer
 
@@ -218,6 +219,7 @@ def slow(phase: str, mark: str) -> None:
             "sampling": (Trainer, "sample"),
             "saving": (Checkpoints, "_commit"),
             "logging": (Records, "scalars"),
+            "evaluation": (PointQuality, "measure"),
         }[phase]
         before_call(owner, name, wait)
 

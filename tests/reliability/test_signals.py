@@ -68,9 +68,10 @@ def test_a_second_interrupt_leaves_at_once(start: Start, tmp_path: Path, figure:
 
 
 @pytest.mark.row("F11", "SIGTERM while each phase of a run is held up for a second")
-@pytest.mark.parametrize("phase", ["start-up", "training", "sampling", "logging", "saving"])
+@pytest.mark.parametrize("phase", ["start-up", "training", "sampling", "logging", "saving", "evaluation"])
 def test_every_phase_heeds_a_signal(start: Start, tmp_path: Path, phase: str, figure: Figure) -> None:
-    child = start(*RING, "run.dir=run", "samples.every=10", faults=(("slow", phase, "mark"),))
+    measured = ("evaluation=points", "evaluation.n_fake=500") if phase == "evaluation" else ()
+    child = start(*RING, "run.dir=run", "samples.every=10", *measured, faults=(("slow", phase, "mark"),))
     child.until((tmp_path / "mark").exists)
     begin = time.monotonic()
     child.send(signal.SIGTERM)
