@@ -191,7 +191,7 @@ def copies(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
     fakes.nearest_pixels = nearest(pixels(fakes.kept), map(pixels, quality.data.once(at_once(quality.data))))
     values = {"memorised_pixels": memorised(fakes.nearest_pixels, quality.training.pixel_limit)}
     if quality.features:
-        near = nearest(fakes.features[: len(fakes.kept)], quality.training.all_features.split(500))
+        near = nearest(fakes.features[: len(fakes.kept)], quality.training.all_features().split(500))
         values["memorised_features"] = memorised(near, quality.training.feature_limit)
     return values
 

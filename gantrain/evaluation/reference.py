@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ class Reference:
     """Real images as metrics see them."""
 
     features: Tensor  # (m, d) float32 of at most ``n_neighbours`` of them, at random; (m, 0) without a feature network
-    all_features: Tensor  # (n, d) of all, mapped from the cache's file: it takes memory where it is read
+    all_features: Callable[[], Tensor]  # gives those of all (n, d), mapped from the cache while they are read
     projections: Tensor  # (n, slices) float32
     gaussian: Gaussian | None  # of the features of all
     pixel_limit: float  # distance below which an image counts as a copy
@@ -57,11 +58,15 @@ def reference(
         "seed": seed,
         "version": VERSION,
     }
-    tensors, _ = cache.fetch("reference", identity, lambda: measure(data, count, features, slices, seed))
+
+    def fetched() -> dict[str, Tensor]:
+        return cache.fetch("reference", identity, lambda: measure(data, count, features, slices, seed))[0]
+
+    tensors = fetched()
     found = tensors["features"]
     return Reference(
         features=found[torch.as_tensor(chosen_numbers(len(found), pool, seed))],
-        all_features=found,
+        all_features=lambda: fetched()["features"],
         projections=tensors["projections"].clone(),
         # Copies: a part of the mapped file would hold all of it in memory.
         gaussian=Gaussian(tensors["mean"].clone().numpy(), tensors["factor"].clone().numpy()) if features else None,

@@ -50,8 +50,10 @@ def inception_score(logits: Tensor, splits: int, seed: int) -> tuple[float, floa
 
     n = len(logits)
     order = np.random.RandomState(seed).permutation(n)
-    parts = [logits[order[k * n // splits : (k + 1) * n // splits]] for k in range(splits)]
-    scores = [isc_features_to_metric(part, splits=1, shuffle=False)["inception_score_mean"] for part in parts]
+    scores = []
+    for k in range(splits):  # one part at a time: all of them would be the logits once more
+        part = logits[order[k * n // splits : (k + 1) * n // splits]]
+        scores.append(isc_features_to_metric(part, splits=1, shuffle=False)["inception_score_mean"])
     return float(np.mean(scores)), float(np.std(scores))
 
 
