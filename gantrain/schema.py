@@ -89,6 +89,7 @@ class EvaluationSettings:
     k_precision_recall: int = MISSING
     k_density_coverage: int = MISSING
     n_neighbours: int = MISSING
+    n_pool: int = MISSING
     slices: int = MISSING
     n_w2: int = MISSING
     every: int | None = MISSING
@@ -225,6 +226,7 @@ MINIMUM = {
     "evaluation.k_precision_recall": 1,
     "evaluation.k_density_coverage": 1,
     "evaluation.n_neighbours": 100,
+    "evaluation.n_pool": 100,
     "evaluation.slices": 1,
     "evaluation.n_w2": 2,
 }
@@ -271,7 +273,7 @@ def fill_cadences(cfg: DictConfig) -> None:
     if cfg.samples.every is None:
         cfg.samples.every = min(max(cfg.total_steps // 20, 1), 2000)
     if cfg.evaluation.every is None:
-        cfg.evaluation.every = max(cfg.total_steps // 10, 1)
+        cfg.evaluation.every = max(cfg.total_steps // 8, 1)
     kept, saved = cfg.checkpoint.keep_every, cfg.checkpoint.every
     if kept and (saved == 0 or kept % saved):
         raise ConfigError(f"checkpoint.keep_every={kept} must be a multiple of checkpoint.every={saved}")

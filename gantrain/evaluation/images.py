@@ -43,7 +43,7 @@ LEAST = 100  # samples below which scores and neighbourhoods say nothing
 class Fakes:
     """Generated images as metrics see them."""
 
-    features: Tensor  # of the first ``n_neighbours`` of them (m, d) float32; (m, 0) without a feature network
+    features: Tensor  # of the first ``n_pool`` of them (m, d) float32; (m, 0) without a feature network
     fitted: Fitting  # the features of all
     logits: Tensor  # (n, classes) or, of stacks, (n, 3, classes)
     projections: Tensor  # (n, slices)
@@ -97,7 +97,7 @@ class ImageQuality:
 
     def _look(self, samples: Iterable[Tensor], stop: Callable[[], bool]) -> Fakes:
         onto = directions(int(np.prod(self.data.shape)), self.protocol.slices, self.protocol.seed)
-        n, pool = self.protocol.n_fake, min(self.protocol.n_fake, self.protocol.n_neighbours)
+        n, pool = self.protocol.n_fake, min(self.protocol.n_fake, self.protocol.n_pool)
         features, logits, projections, kept = Rows(pool), Rows(n), Rows(n), Rows(min(n, KEPT))
         fitted = Fitting()
         for batch in samples:

@@ -71,7 +71,7 @@ def prepare(
         return without_features(settings, data, compared, device)
     name, digest = (features.name, features.digest) if features else ("pixels", "")
     protocol = protocol_of(settings, compared, name, digest, n_fake, n_real)
-    look = (features, protocol.resizer, settings.slices, settings.n_neighbours, settings.seed, cache)
+    look = (features, protocol.resizer, settings.slices, settings.n_pool, settings.seed, cache)
     real = reference(compared, n_real, *look)
     whole = compared is data and n_real == data.count  # copies are looked for among all that it was trained on
     training = real if whole else reference(data, data.count or 0, *look)
@@ -112,7 +112,7 @@ def check_metrics(settings: Any, data: Data) -> None:
 
 def check_counts(settings: Any, n_fake: int, n_real: int) -> None:
     """Raise ConfigError for more neighbours or parts than there are samples for."""
-    n = min(n_fake, n_real, settings.n_neighbours)
+    n = min(n_fake, n_real, settings.n_neighbours, settings.n_pool)
     for key in ("k_precision_recall", "k_density_coverage"):
         if settings[key] >= n:
             raise ConfigError(f"evaluation.{key}={settings[key]} must be below the number of samples, {n}")
@@ -133,7 +133,7 @@ def protocol_of(settings: Any, compared: Data, features: str, digest: str, n_fak
     """Return the protocol of settings, with what is only known now."""
     as_they_are = (
         *("split", "generator", "truncation", "seed", "kid_subsets", "kid_subset_size", "is_splits"),
-        *("k_precision_recall", "k_density_coverage", "n_neighbours", "slices", "n_w2"),
+        *("k_precision_recall", "k_density_coverage", "n_neighbours", "n_pool", "slices", "n_w2"),
     )
     same = {name: settings[name] for name in as_they_are}
     return Protocol(

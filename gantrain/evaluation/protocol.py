@@ -54,6 +54,7 @@ class Protocol:
     k_precision_recall: int
     k_density_coverage: int
     n_neighbours: int
+    n_pool: int
     slices: int
     n_w2: int
     version: int = VERSION

@@ -26,7 +26,7 @@ QUERIES = 1000  # training samples that the distance of a copy is measured by
 class Reference:
     """Real images as metrics see them."""
 
-    features: Tensor  # (m, d) float32 of at most ``n_neighbours`` of them, at random; (m, 0) without a feature network
+    features: Tensor  # (m, d) float32 of at most ``n_pool`` of them, at random; (m, 0) without a feature network
     all_features: Callable[[], Tensor]  # gives those of all (n, d), mapped from the cache while they are read
     projections: Tensor  # (n, slices) float32
     gaussian: Gaussian | None  # of the features of all

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK = 250  # rows in float64 at a time
+ELEMENTS = 2**19  # of vectors in float64 at a time
 
 
 def kid(fake: Tensor, real: Tensor, subsets: int, subset_size: int, seed: int) -> tuple[float, float]:
@@ -64,7 +64,7 @@ def precision_recall(fake: Tensor, real: Tensor, k: int) -> tuple[float, float]:
     """
     from torch_fidelity.metric_prc import prc_features_to_metric
 
-    settings = {"prc_neighborhood": k, "prc_batch_size": BLOCK, "save_cpu_ram": True, "verbose": False}
+    settings = {"prc_neighborhood": k, "prc_batch_size": rows(real), "save_cpu_ram": True, "verbose": False}
     found = prc_features_to_metric(fake.double(), real.double(), **settings)
     return found["precision"], found["recall"]
 
@@ -76,8 +76,8 @@ def density_coverage(fake: Tensor, real: Tensor, k: int) -> tuple[float, float]:
     Coverage is then 1 - 2⁻ᵏ for sets of the same size.
     """
     density, covered = 0.0, torch.zeros(len(real), dtype=torch.bool)
-    radius = torch.cat([distances(part, real).kthvalue(k + 1).values for part in real.split(BLOCK)])
-    for part in fake.split(BLOCK):
+    radius = torch.cat([distances(part, real).kthvalue(k + 1).values for part in real.split(rows(real))])
+    for part in fake.split(rows(real)):
         inside = distances(part, real) < radius
         density += float(inside.sum())
         covered |= inside.any(0)
@@ -86,4 +86,9 @@ def density_coverage(fake: Tensor, real: Tensor, k: int) -> tuple[float, float]:
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
     """Return the Euclidean distances (n, m) float64 of few vectors a (n, d) from many b (m, d), copying b in parts."""
-    return torch.cat([torch.cdist(a.double(), part.double()) for part in b.split(4 * BLOCK)], 1)
+    return torch.cat([torch.cdist(a.double(), part.double()) for part in b.split(4 * rows(b))], 1)
+
+
+def rows(vectors: Tensor) -> int:
+    """Return how many of these vectors (n, d) to take at a time: few long ones, but not so few that it takes longer."""
+    return max(250, min(2000, ELEMENTS // vectors.shape[1]))

@@ -75,7 +75,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     return float(((a.mean - b.mean) ** 2).sum() + (a.factor**2).sum() + (b.factor**2).sum() - 2 * root)
 
 
-def frechet_infinity(features: np.ndarray, reference: Gaussian, seed: int, points: int = 15) -> tuple[float, float]:
+def frechet_infinity(features: np.ndarray, reference: Gaussian, seed: int, points: int = 10) -> tuple[float, float]:
     """Return the distance extrapolated to infinitely many generated samples, and the standard error of that fit.
 
     The distance of n samples has a bias of about c / n, and c depends on the generator, so that at one n two generators
