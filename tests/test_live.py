@@ -479,6 +479,24 @@ def test_a_kill_inside_an_evaluation_loses_nothing(tmp_path: Path) -> None:
     assert evaluations(tmp_path / "parts") == evaluations(tmp_path / "whole")
 
 
+def test_a_disk_that_does_not_take_the_summary_costs_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gantrain import storage
+
+    original = storage.write_durably
+
+    def full(path: Path, text: str) -> None:
+        if path.name == "evaluation.json":
+            raise OSError(28, "No space left on device")
+        original(path, text)
+
+    monkeypatch.setattr(storage, "write_durably", full)
+    play(tmp_path / "run", "evaluation=pixels", *QUICK, "evaluation.every=10")
+    assert [line["step"] for line in evaluations(tmp_path / "run")] == [10, 20, 30]
+    assert capsys.readouterr().err.count("are being lost") == 1
+
+
 def test_training_goes_on_with_too_few_images_to_measure_by(
     gantrain: Command, gantrain_eval: Command, tmp_path: Path
 ) -> None:

@@ -73,10 +73,15 @@ class Live:
         return True
 
     def write(self) -> None:
-        """Replace the run's ``evaluation.json``, also when it goes on: a kill may have left it behind the records."""
+        """Replace the run's ``evaluation.json``, also when it goes on: a kill may have left it behind the records.
+
+        As with all records a full disk costs a warning, not the run.
+        """
         if self.history.values or self.earlier:
-            with self.run.disk_errors():
+            try:
                 storage.write_durably(self.run.path / "evaluation.json", json.dumps(self.summary(), indent=1) + "\n")
+            except OSError as error:
+                self.run.lost_a_record(error)
 
     def summary(self) -> dict[str, Any]:
         """Return best, final and median with the whole protocol, and the best by protocols that the run had before."""
