@@ -172,7 +172,7 @@ def test_the_protocol_may_change_between_two_parts_of_a_run_and_its_numbers_stay
     tags = {name.split("/")[0] for line in evaluations(tmp_path / "run") for name in line if name != "step"}
     assert len(tags) == 2
     summary = json.loads((tmp_path / "run" / "evaluation.json").read_text())
-    assert summary["evaluations"] == 2 and summary["protocol"]["seed"] == 1  # after steps 35 and 40
+    assert summary["evaluations"] == 3 and summary["protocol"]["seed"] == 1  # after steps 30, 35 and 40
 
 
 def test_points_are_measured_against_their_mixture(gantrain: Command, tmp_path: Path) -> None:
