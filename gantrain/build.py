@@ -21,7 +21,6 @@ from gantrain.checkpoint import Rng
 from gantrain.data import Data, Mixture
 from gantrain.ema import Ema
 from gantrain.errors import ConfigError, GantrainError, first_line
-from gantrain.evaluation import ImageQuality, PointQuality, prepare
 from gantrain.losses import Loss
 from gantrain.performance import Performance, pick
 from gantrain.player import Player
@@ -29,13 +28,13 @@ from gantrain.trainer import Trainer
 from gantrain.turn import Precision
 
 if TYPE_CHECKING:
+    from gantrain.evaluation import ImageQuality, PointQuality
     from gantrain.theory.study import Study
+
+    Quality = ImageQuality | PointQuality
 
 PARTS = ("architectures", "augment", "data", "losses", "optimizers", "regularizers", "theory")
 TRUSTED = (*(f"gantrain.{part}" for part in PARTS), "torch.nn", "torch.optim")
-
-
-Quality = ImageQuality | PointQuality
 
 
 @dataclass(frozen=True)
@@ -159,6 +158,9 @@ def build_quality(cfg: DictConfig, data: Data, device: torch.device, live: bool 
     settings, compared = cfg.evaluation, data
     if not settings.metrics:
         return None
+
+    from gantrain.evaluation import prepare  # takes a second, which other commands need not pay
+
     if settings.split is not None and settings.split != cfg.data.get("split"):
         if "split" not in cfg.data:
             raise ConfigError(f"evaluation.split={settings.split}: this data set has no splits; use null")

@@ -53,8 +53,8 @@ class Generator(nn.Module):
         return torch.cat([batch.cpu() for batch in generated(self.net, z)])
 
 
-def export(trained: Trained, which: str, folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write a run's generator into an empty folder, and return the content of its config.json.
+def export(trained: Trained, which: str, folder: Path, facts: dict[str, Any]) -> None:
+    """Write a run's generator into an empty folder.
 
     Args:
         trained: the run's checkpoint.
@@ -81,7 +81,6 @@ def export(trained: Trained, which: str, folder: Path, facts: dict[str, Any]) ->
         "step": trained.step,
     } | facts
     storage.write_durably(folder / CONFIG, json.dumps(config, indent=1) + "\n")
-    return config
 
 
 def load(folder: str | Path, device: str = "cpu", trusted_modules: Sequence[str] = ()) -> Generator:

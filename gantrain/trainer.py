@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from gantrain.checkpoint import Checkpoints, Rng
 from gantrain.data import Batches
 from gantrain.ema import Ema
 from gantrain.errors import CheckpointError, StoppedError, first_line
-from gantrain.evaluation import Live
 from gantrain.losses import Loss
 from gantrain.player import Player, frozen
 from gantrain.progress import bar
@@ -27,6 +26,9 @@ from gantrain.replay import Eager
 from gantrain.sampling import generated
 from gantrain.turn import Critic, Precision, Turn
 from gantrain.watch import Watch, diverged
+
+if TYPE_CHECKING:
+    from gantrain.evaluation import Live
 
 Stop = Callable[[], bool]  # bool itself is one that never says so
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -476,11 +478,55 @@ def test_copies_are_looked_for_among_all_training_images_also_in_feature_space(d
     assert found["memorised_pixels"] == found["memorised_features"] == 1
 
 
-def test_large_images_take_no_more_memory_at_a_time() -> None:
-    from gantrain.evaluation.reference import at_once
+def test_large_images_are_looked_at_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     from gantrain.metrics import memorisation
 
-    large = Images(torch.zeros(2, 3, 256, 256, dtype=torch.uint8), None, 0)
-    assert at_once(large) * 3 * 256**2 <= 2**23
-    assert images.ELEMENTS // (3 * 256**2) >= 1
-    assert memorisation.ELEMENTS // (3 * 256**2) >= 1
+    reference = sys.modules["gantrain.evaluation.reference"]
+    seen: dict[str, int] = {}
+
+    def watched(name: str, sizes: Tensor) -> None:
+        seen[name] = max(seen.get(name, 0), sizes.numel())
+
+    closest, numbers = memorisation.closest, 3 * 256**2
+    monkeypatch.setattr(images, "ms_ssim", lambda a, b: watched("pairs", a) or torch.ones(len(a)))
+    monkeypatch.setattr(memorisation, "closest", lambda q, b, own: watched("queries", q) or closest(q, b, own))
+    pixels = reference.pixels
+    monkeypatch.setattr(reference, "pixels", lambda x: watched("real", x) or pixels(x))
+    data = Images(torch.randint(256, (110, 3, 256, 256), dtype=torch.uint8), None, 0)
+    quality = quality_for(data, "evaluation=pixels", "evaluation.slices=4")
+    values(quality, data.pixels[:100])
+    assert seen["pairs"] == numbers and seen["queries"] <= 2**22 and seen["real"] <= 2**23
+
+
+def twice(folder: Path, log: Path) -> None:
+    def make() -> tuple[dict[str, Tensor], dict[str, str]]:
+        with log.open("a") as file:
+            file.write("made\n")
+        time.sleep(0.5)
+        return {"x": torch.ones(2)}, {}
+
+    assert Cache(str(folder)).fetch("thing", {"a": 1}, make)[0]["x"].tolist() == [1, 1]
+
+
+def test_a_second_process_waits_for_the_first_instead_of_making_its_own(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=twice, args=(tmp_path / "cache", tmp_path / "log")) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert (tmp_path / "log").read_text() == "made\n"
+
+
+@pytest.mark.parametrize(("seconds", "warns"), [(11.0, True), (4.0, False), (9.0, False)])
+def test_an_evaluation_that_takes_long_is_warned_of(
+    seconds: float, warns: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from types import SimpleNamespace
+
+    from gantrain.cli.summary import evaluation
+
+    live = SimpleNamespace(seconds=seconds, protocol="p", history=History("fid", {1: {"fid": 2.0}}))
+    assert f"It took {seconds:.1f} s" in evaluation(live, 100.0)
+    assert ("a larger evaluation.every" in capsys.readouterr().err) == warns

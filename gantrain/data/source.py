@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -154,8 +154,12 @@ class Images(Data):
 
     def fingerprint(self) -> str:
         """Return the description and a digest of every pixel."""
+        return f"{self} ({self._digest})"
+
+    @cached_property
+    def _digest(self) -> str:
         pixels = self.pixels.permute(0, 2, 3, 1).contiguous()  # the order in which most sets are held: no copy
-        return f"{self} ({hashlib.sha256(pixels.numpy().data).hexdigest()[:12]})"
+        return hashlib.sha256(pixels.numpy().data).hexdigest()[:12]
 
     def at(self, index: Sequence[int]) -> Tensor:
         """Return images by their numbers, (n, C, H, W) uint8."""

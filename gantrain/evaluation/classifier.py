@@ -20,7 +20,6 @@ from gantrain.progress import bar
 SIDE = 64  # larger images are averaged down to it
 HELD_OUT = 10  # every tenth image measures the accuracy and is never trained on
 BATCH, EPOCHS, MOST_STEPS = 128, 20, 3000
-MOST_ACCURATE = 1000  # held-out images that are enough for the accuracy
 
 
 class Network(nn.Module):

@@ -29,6 +29,8 @@ class Features(ABC):
     """What numbers measured with it are stamped with."""
     digest: str
     """Of its weights: with others the numbers would be others."""
+    resizer = "none"
+    """How it brings images to its own size, if that is for the protocol to choose."""
 
     @abstractmethod
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from gantrain.data import Data, Stacked
 from gantrain.evaluation.features import Features
 from gantrain.evaluation.protocol import Protocol
-from gantrain.evaluation.reference import Reference, at_once, chosen_numbers, pixels
+from gantrain.evaluation.reference import Reference, chosen_numbers, once, pixels
 from gantrain.evaluation.result import Interrupted, Result
 from gantrain.evaluation.rows import Rows
 from gantrain.metrics import (
@@ -188,7 +188,7 @@ def likeness(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
 
 def copies(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
     """Return the share of generated images that are copies of training images, by their pixels and their features."""
-    fakes.nearest_pixels = nearest(pixels(fakes.kept), map(pixels, quality.data.once(at_once(quality.data))))
+    fakes.nearest_pixels = nearest(fakes.kept.flatten(1), (part.flatten(1) for part in once(quality.data)))
     values = {"memorised_pixels": memorised(fakes.nearest_pixels, quality.training.pixel_limit)}
     if quality.features:
         near = nearest(fakes.features[: len(fakes.kept)], quality.training.all_features().split(500))

@@ -45,7 +45,7 @@ def prepare(
     if isinstance(compared, Mixture):
         if settings.features is not None:
             raise ConfigError(f"evaluation.features={settings.features} is for images; use evaluation=points")
-        protocol = protocol_of(settings, compared, "points", "", settings.n_fake or MOST, settings.n_real or MOST)
+        protocol = protocol_of(settings, compared, "points", None, settings.n_fake or MOST, settings.n_real or MOST)
         return checked(PointQuality(protocol, settings.metrics, compared), settings)
     if compared.count is None or len(compared.shape) != 3:
         raise ConfigError(f"evaluation cannot measure {compared}: it is neither images nor a known mixture")
@@ -69,8 +69,7 @@ def prepare(
             raise
         say(f"{error}. Training goes on; without features only pixels are compared")
         return without_features(settings, data, compared, device)
-    name, digest = (features.name, features.digest) if features else ("pixels", "")
-    protocol = protocol_of(settings, compared, name, digest, n_fake, n_real)
+    protocol = protocol_of(settings, compared, "pixels", features, n_fake, n_real)
     look = (features, protocol.resizer, settings.slices, settings.n_pool, settings.seed, cache)
     real = reference(compared, n_real, *look)
     whole = compared is data and n_real == data.count  # copies are looked for among all that it was trained on
@@ -129,8 +128,10 @@ def network(settings: Any, data: Data, cache: Cache, device: torch.device) -> Fe
     return None if settings.features is None else makers[settings.features]()
 
 
-def protocol_of(settings: Any, compared: Data, features: str, digest: str, n_fake: int, n_real: int) -> Protocol:
-    """Return the protocol of settings, with what is only known now."""
+def protocol_of(
+    settings: Any, compared: Data, plain: str, features: Features | None, n_fake: int, n_real: int
+) -> Protocol:
+    """Return the protocol of settings, with what is only known now; ``plain`` is its name without a network."""
     as_they_are = (
         *("split", "generator", "truncation", "seed", "kid_subsets", "kid_subset_size", "is_splits"),
         *("k_precision_recall", "k_density_coverage", "n_neighbours", "n_pool", "slices", "n_w2"),
@@ -138,9 +139,9 @@ def protocol_of(settings: Any, compared: Data, features: str, digest: str, n_fak
     same = {name: settings[name] for name in as_they_are}
     return Protocol(
         data=hashlib.sha256(compared.identity().encode()).hexdigest()[:12],
-        features=features,
-        network=digest,
-        resizer=settings.resizer if features == Inception.name else "none",
+        features=features.name if features else plain,
+        network=features.digest if features else "",
+        resizer=features.resizer if features else Features.resizer,
         n_fake=n_fake,
         n_real=n_real,
         **same,

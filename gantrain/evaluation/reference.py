@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,15 +107,20 @@ def at_once(data: Data) -> int:
     return max(1, min(BATCH, ELEMENTS // int(np.prod(data.shape))))
 
 
+def once(data: Data) -> Iterator[Tensor]:
+    """Yield all images of a data set (b, C, H, W) uint8, as many at a time as memory bears."""
+    return data.once(at_once(data))
+
+
 def pixels(images: Tensor) -> Tensor:
     """Return images (n, C, H, W) uint8 as vectors (n, C·H·W) float32 in [-1, 1]."""
     return images.flatten(1).float().div(127.5).sub(1)
 
 
 def pixel_limit(data: Data, seed: int) -> float:
-    """Return the distance, between vectors of pixels in [-1, 1], below which an image counts as a copy."""
+    """Return the distance, between vectors of bytes, below which an image counts as a copy."""
     own = torch.tensor(list(chosen_numbers(data.count or 0, QUERIES, seed)))
-    return threshold(nearest(pixels(data.at(own.tolist())), map(pixels, data.once(at_once(data))), own))
+    return threshold(nearest(data.at(own.tolist()).flatten(1), (part.flatten(1) for part in once(data)), own))
 
 
 def feature_limit(features: Tensor, seed: int) -> float:

@@ -24,8 +24,8 @@ def nearest(queries: Tensor, training: Iterable[Tensor], own: Tensor | None = No
     """Find the nearest of the training samples, which come in blocks; so many at a time as memory bears.
 
     Args:
-        queries: (n, d).
-        training: blocks (b, d), in their order.
+        queries: (n, d), floats or bytes.
+        training: blocks (b, d) of the same kind, in their order.
         own: (n,) index of each query among the training samples, if it is one; it is passed over.
     """
     distance = torch.full((len(queries),), torch.inf, dtype=torch.float64)

@@ -28,13 +28,10 @@ WAYS = {"plain fp32": ["performance=plain"], "auto bf16": ["performance=auto", "
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
-    """Return ‖μ_a - μ_b‖² + tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^½) of samples (n, d)."""
-    sigma_a, sigma_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    # By eigenvalues of Σ_a^½ Σ_b Σ_a^½, which are those of Σ_a Σ_b: pixels that never change make the product singular.
-    values, vectors = np.linalg.eigh(sigma_a)
-    half = vectors * np.sqrt(values.clip(0)) @ vectors.T
-    root = np.sqrt(np.linalg.eigvalsh(half @ sigma_b @ half).clip(0)).sum()
-    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(sigma_a + sigma_b) - 2 * root)
+    """Return the Fréchet distance of samples (n, d)."""
+    from gantrain.metrics import Gaussian, frechet_distance
+
+    return frechet_distance(Gaussian.of(a), Gaussian.of(b))
 
 
 def trained(job: tuple[str, int]) -> float:
