@@ -48,16 +48,21 @@ class Built:
     limits: float  # half-width of the picture of points
 
 
-def build(cfg: DictConfig) -> Built:
+def build(cfg: DictConfig, data: Data | None = None) -> Built:
     """Build everything a validated configuration names: data first, because it tells the networks their shape.
+
+    Args:
+        cfg: the configuration.
+        data: what it names under ``data``, if that has been read already.
 
     Raises:
         ConfigError, DataError: for choices that cannot work together, and data that cannot be read.
     """
+    check_targets(cfg)
     precision = pick_precision(cfg)
     repeat_exactly(cfg.deterministic)
     rng = Rng(precision.device)
-    data = build_data(cfg)
+    data = data or build_data(cfg)
     augment: nn.Module = make(cfg.augment, "augment", shape=data.shape)
     rng.seed(cfg.seed)
     g = build_player(cfg, "g", data, precision)

@@ -50,6 +50,11 @@ class Performance:
         names = {name.replace("_", " "): choice for name, choice in vars(self).items()}
         return ", ".join(f"{name} {choice}" for name, choice in names.items())
 
+    @property
+    def as_written(self) -> bool:
+        """Whether turns are carried out as they are written, nothing compiled or recorded."""
+        return self.compile.value == "none" and not self.cuda_graphs
+
     def facts(self) -> str:
         """Return what was picked for the switches that rounding depends on, for a checkpoint's manifest."""
         picked = {name: choice.value for name, choice in vars(self).items() if name != "keep_memory"}

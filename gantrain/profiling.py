@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, record_function
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from gantrain.checkpoint import Checkpoints, Retention
+from gantrain.cost import count_flops, period, synchronize
 from gantrain.records import Records
 from gantrain.regularizers import Regularizer
 from gantrain.replay import Eager
@@ -72,12 +71,6 @@ class Stopwatch:
         setattr(owner, method, timed)
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def seconds_per_step(trainer: Trainer) -> float:
     """Return the time of a step as the run would play it, the turns' recordings included."""
     device = trainer.precision.device
@@ -128,36 +121,6 @@ def seconds_of_records(trainer: Trainer, folder: Path, limits: float) -> float:
             action()
             total += (time.perf_counter() - start) / (cadence or trainer.total_steps)
     return total
-
-
-class Flops(TorchDispatchMode):
-    """Adds up floating-point operations by torch's own formulas.
-
-    torch's FlopCounterMode follows modules too, and in that fails where a penalty differentiates by D's input.
-    """
-
-    total = 0.0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Carry out an operation and count it."""
-        result = func(*args, **(kwargs or {}))
-        if (formula := flop_registry.get(func.overloadpacket)) is not None:
-            self.total += formula(*args, **(kwargs or {}), out_val=result)
-        return result
-
-
-def count_flops(trainer: Trainer) -> float:
-    """Return the floating-point operations of a step's matrix products and convolutions (2 for a multiply-add)."""
-    counter, steps = Flops(), period(trainer)  # type: ignore[no-untyped-call]
-    with counter:
-        for _ in range(steps):
-            trainer.play()
-    return counter.total / steps
-
-
-def period(trainer: Trainer) -> int:
-    """Return after how many steps every lazy term has had its turn."""
-    return max((getattr(term, "every", 1) for term in trainer.loss.regularizers.values()), default=1)
 
 
 def best_rate(device: torch.device, dtype: torch.dtype) -> float:

@@ -156,12 +156,14 @@ class RunDirectory:
         """Where the scalars are recorded, a line of JSON per logged step."""
         return self.path / "metrics.jsonl"
 
-    def metrics(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines of metrics.jsonl in their order; a torn one is passed over."""
+    def metrics(self, holding: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the lines of metrics.jsonl in their order, only those that hold a text; a torn one is passed over."""
         if not self.metrics_file.exists():
             return
         with self.metrics_file.open(errors="replace") as file:
             for line in file:
+                if holding not in line:
+                    continue
                 try:
                     values = json.loads(line)
                 except ValueError:
@@ -222,17 +224,20 @@ def digest(text: str) -> str:
 
 
 class StopSignal:
-    """Ctrl-C, SIGTERM and SIGUSR1 set a flag that training reads between steps; a second Ctrl-C exits at once.
+    """Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 set a flag that training reads between steps; a second Ctrl-C exits at once.
 
     Until ``patient`` is set there is nothing to save, and the first signal ends the process at once, with the same
     exit code. (An exception would not do: it may be raised, and caught, in the middle of somebody else's import.)
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    received: ClassVar[str | None] = None
+    """The last one that this process got: later jobs of a sweep are not begun."""
 
     def __init__(self, before: str = "training") -> None:
         self.name: str | None = None
         self.patient, self.before = False, before
+        self.displaced: dict[int, Any] = {}  # the handlers in force outside the block, by signal
 
     def __bool__(self) -> bool:
         return self.name is not None
@@ -240,7 +245,7 @@ class StopSignal:
     def _set(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self:
             os._exit(130)
-        self.name = signal.Signals(number).name
+        self.name = StopSignal.received = signal.Signals(number).name
         then = (
             "stopping after this step; Ctrl-C again leaves at once" if self.patient else f"stopped before {self.before}"
         )
@@ -249,15 +254,20 @@ class StopSignal:
         if not self.patient:
             os._exit(StoppedError.exit_code)
 
+    @classmethod
+    def remember(cls, number: int, frame: FrameType | None) -> None:
+        """Do nothing about a signal but note it: a handler for processes that have nothing to stop now."""
+        cls.received = signal.Signals(number).name
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Catch the signals inside the block. Only a main thread can; elsewhere this does nothing."""
         try:
-            before = {number: signal.signal(number, self._set) for number in self.SIGNALS}
+            self.displaced = {number: signal.signal(number, self._set) for number in self.SIGNALS}
         except ValueError:
-            before = {}
+            self.displaced = {}
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in self.displaced.items():
                 signal.signal(number, handler)

@@ -18,6 +18,12 @@ class Ratio:
 
 
 @dataclass
+class BudgetSettings:
+    of: str = MISSING
+    amount: float | None = MISSING
+
+
+@dataclass
 class PrecisionNames:
     forward: str = MISSING
     penalty: str = MISSING
@@ -129,6 +135,7 @@ class TrainConfig(SharedConfig):
     """``configs/train.yaml``."""
 
     augment: Any = MISSING
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
     schedule: Schedules = field(default_factory=Schedules)
     resume: str = MISSING
     deterministic: bool = MISSING
@@ -232,6 +239,7 @@ MINIMUM = {
 }
 FORMATS = ("float32", "bfloat16", "float16")
 ONE_OF = {
+    "budget.of": ("steps", "images", "d_updates", "seconds", "flops"),
     "precision.forward": FORMATS,
     "precision.penalty": FORMATS,
     "checkpoint.best_is": ("lowest", "highest"),
@@ -261,9 +269,41 @@ def validated(cfg: DictConfig, schema: type = TrainConfig) -> DictConfig:
         raise ConfigError(one_line(error)) from error
     assert isinstance(typed, DictConfig)
     check_ranges(typed)
-    if schema is TrainConfig:
+    if schema is TrainConfig and spend(typed):
         fill_cadences(typed)
     return typed
+
+
+def per_step(cfg: DictConfig) -> dict[str, int]:
+    """Return how much of each budget a step takes, of those that are known beforehand."""
+    d_steps: int = cfg.ratio.d_steps
+    return {"steps": 1, "d_updates": d_steps, "images": d_steps * cfg.batch_size}
+
+
+def spend(cfg: DictConfig) -> bool:
+    """Set ``total_steps`` to what the budget buys, and ``budget.amount`` where it is null.
+
+    Returns:
+        Whether that is known before anything is built: seconds and operations must be measured (``gantrain.budget``).
+
+    Raises:
+        ConfigError: if it does not buy a single step.
+    """
+    budget, price = cfg.budget, per_step(cfg)
+    if budget.of not in price:
+        return False
+    if budget.amount is None:
+        at_one_to_one = {"steps": 1, "d_updates": 1, "images": cfg.batch_size}
+        budget.amount = cfg.total_steps * at_one_to_one[budget.of]
+    cfg.total_steps = int(budget.amount // price[budget.of])
+    refuse_nothing(cfg, cfg.total_steps, f"a step takes {price[budget.of]:,}")
+    return True
+
+
+def refuse_nothing(cfg: DictConfig, steps: int, price: str) -> None:
+    """Raise ConfigError if a budget buys no step at its ``price``."""
+    if steps < 1:
+        raise ConfigError(f"budget.amount={cfg.budget.amount:g} {cfg.budget.of} buys no step; {price}")
 
 
 def fill_cadences(cfg: DictConfig) -> None:
@@ -289,7 +329,7 @@ def check_ranges(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if isinstance(value, int) and value >= 2**bits:
             raise ConfigError(f"{key} must be below 2^{bits}, got {value}")
-    for key in ("gradient_clip_norm", "truncation", "evaluation.truncation"):
+    for key in ("budget.amount", "gradient_clip_norm", "truncation", "evaluation.truncation"):
         value = OmegaConf.select(cfg, key)
         if isinstance(value, int | float) and not value > 0:
             raise ConfigError(f"{key} must be above 0, or null, got {value}")

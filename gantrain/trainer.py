@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from gantrain import memory, tree
 from gantrain.cadence import Cadence
 from gantrain.checkpoint import Checkpoints, Rng
+from gantrain.clock import Clock
 from gantrain.data import Batches
 from gantrain.ema import Ema
 from gantrain.errors import CheckpointError, StoppedError, first_line
@@ -56,6 +56,7 @@ class Trainer:
     every: Cadence
     one_forward: bool = False  # D scores real and fake batch in one forward pass
     perform: Eager = field(default_factory=Eager)  # how turns are carried out: as they are written, or from recordings
+    clock: Clock = field(default_factory=Clock)
     step: int = 0
     rollbacks: int = 0
     scalars: dict[str, Tensor] = field(default_factory=dict)  # the latest of each, still on the device
@@ -67,26 +68,29 @@ class Trainer:
     STATEFUL = ("g", "d", "ema", "loss", "augment", "data", "rng")
 
     def train(self, records: Records, checkpoints: Checkpoints, stop: Stop = bool, live: Live | None = None) -> None:
-        """Play until ``total_steps``, keeping records and evaluating on the way.
+        """Play until ``total_steps`` or until the clock is up, keeping records and evaluating on the way.
 
         Raises:
             DivergedError: when a loss or a measured gradient norm is not finite.
             StoppedError: when ``stop()`` turned true; the state has been saved.
         """
-        if self.step == 0:
-            self.draw(records)
-        else:
-            self.evaluate(records, checkpoints, stop, live)  # if it was stopped in the middle of that
-        clock = (time.monotonic(), self.step)
+        self.total_steps = self.clock.start(self.step, self.total_steps)
+        with self.clock.paused():
+            if self.step == 0:
+                self.draw(records)
+            else:
+                self.evaluate(records, checkpoints, stop, live)  # if it was stopped in the middle of that
         with bar(total=self.total_steps, initial=self.step, unit="step") as progress:
             while self.step < self.total_steps:
+                progress.total = self.total_steps = self.clock.last_step(self.step, self.total_steps)
                 measure = self.every.due(self.every.log, self.step + 1, self.total_steps)
                 self.play(measure)
                 progress.update()
                 if measure:
-                    clock = self.log(records, progress, clock)
+                    self.log(records, progress)
                     checkpoints.check_best([*self.scalars, *self.logged])
-                clock = (clock[0] + self.keep(records, checkpoints, stop, live), clock[1])
+                with self.clock.paused():
+                    self.keep(records, checkpoints, stop, live)
 
     def play(self, measure: bool = False) -> None:
         """Play one step of the game."""
@@ -143,10 +147,8 @@ class Trainer:
             fake: Tensor = self.g.net(z, labels)
         return fake.float()
 
-    def log(self, records: Records, progress: tqdm[Any], clock: tuple[float, int]) -> tuple[float, int]:
-        """Write the latest scalars; refuse to go on if one is not finite. Returns the time and step of this call."""
-        then, step_then = clock
-        now = time.monotonic()
+    def log(self, records: Records, progress: tqdm[Any]) -> None:
+        """Write the latest scalars; refuse to go on if one is not finite."""
         self.watch.refuse(self.step, self.scalars)
         # One transfer for all: .item() on each would make the device wait as many times.
         values = dict(zip(self.scalars, torch.stack(list(self.scalars.values())).tolist(), strict=True))
@@ -155,7 +157,7 @@ class Trainer:
                 raise diverged(self.step, values)
         else:
             values |= {f"{name}/skipped_steps": p.skipped.item() for name, p in (("d", self.d), ("g", self.g))}
-        steps_per_s = (self.step - step_then) / max(now - then, 1e-9)
+        steps_per_s = self.clock.steps_per_s(self.step)
         images_per_s = steps_per_s * self.d_steps * self.batch_size
         values |= {"d/learning_rate": self.d.learning_rate, "g/learning_rate": self.g.learning_rate}
         values |= {"speed/steps_per_s": steps_per_s, "speed/images_per_s": images_per_s}
@@ -164,11 +166,9 @@ class Trainer:
         progress.set_postfix_str(
             f"d={values['d/loss']:.3f} g={values['g/loss']:.3f} {images_per_s:,.0f} images/s", refresh=False
         )
-        return now, self.step
 
-    def keep(self, records: Records, checkpoints: Checkpoints, stop: Stop, live: Live | None = None) -> float:
-        """Draw, save and evaluate if it is time, stop if asked to; between steps. Returns the seconds that it took."""
-        began = time.monotonic()
+    def keep(self, records: Records, checkpoints: Checkpoints, stop: Stop, live: Live | None = None) -> None:
+        """Draw, save and evaluate if it is time, stop if asked to; between steps."""
         if self.due(self.every.samples):
             self.draw(records)
         stopping, measuring = stop(), live is not None and self.due(self.every.evaluation)
@@ -180,7 +180,6 @@ class Trainer:
         if stopping and self.step < self.total_steps:
             raise self.stopped()
         self.evaluate(records, checkpoints, stop, live)
-        return time.monotonic() - began
 
     def evaluate(self, records: Records, checkpoints: Checkpoints, stop: Stop, live: Live | None) -> None:
         """Evaluate if it is time and has not been done; raise StoppedError if that was stopped."""

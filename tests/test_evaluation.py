@@ -20,10 +20,11 @@ from hydra.errors import HydraException
 from PIL import Image
 from torch import Tensor, nn
 
+from gantrain.better import BETTER
 from gantrain.build import build_quality
 from gantrain.data import Data, Digits, Images, Ring, Stacked
 from gantrain.errors import ConfigError, DataError
-from gantrain.evaluation import BETTER, Classifier, History, ImageQuality, PointQuality, Protocol, classifier, images
+from gantrain.evaluation import Classifier, History, ImageQuality, PointQuality, Protocol, classifier, images
 from gantrain.evaluation.cache import Cache
 from gantrain.evaluation.inception import FILE, Inception
 from tests.conftest import CONFIGS, config

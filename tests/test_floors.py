@@ -14,15 +14,15 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module imports only from floors below its own. errors and the version stand under all of them.
 FLOORS = [
-    {"architectures", "augment", "data", "ema", "metrics", "numerics", "optimizers"}
-    | {"allocator", "convolution", "cadence", "memory", "progress", "sampling", "storage", "tree"},
+    {"architectures", "augment", "better", "data", "ema", "metrics", "numerics", "optimizers"}
+    | {"allocator", "clock", "convolution", "cadence", "memory", "progress", "sampling", "storage", "tree"},
     {"turn", "checkpoint", "run"},
     {"player", "losses", "records", "regularizers"},
-    {"replay", "watch", "evaluation", "pictures"},
+    {"replay", "report", "watch", "evaluation", "pictures"},
     {"trainer", "theory"},
-    {"performance", "profiling"},
-    {"build", "schema"},
-    {"trained"},
+    {"cost", "performance"},
+    {"build", "profiling", "schema"},
+    {"budget", "trained"},
     {"exported"},
     {"cli"},
     {"__main__"},

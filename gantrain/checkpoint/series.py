@@ -40,6 +40,7 @@ class Checkpoints:
     ) -> None:
         self.folder, self.keep, self.extra, self.warn = folder, keep or Retention(), dict(extra or {}), warn
         self.protected: Callable[[], set[int]] = set  # gives steps that stay whatever ``keep`` says
+        self.changing: Callable[[], Mapping[str, Any]] = dict  # gives facts for the manifests that are new at each save
         self.failed = self.failed_in_a_row = 0
 
     def steps(self) -> list[int]:
@@ -71,7 +72,7 @@ class Checkpoints:
         temporary = self.folder / f".tmp-step-{step:09d}"
         shutil.rmtree(temporary, ignore_errors=True)
         try:
-            write(temporary, step, state, {"metrics": metrics} | self.extra)
+            write(temporary, step, state, {"metrics": metrics} | self.extra | dict(self.changing()))
             self._commit(temporary, step)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 from hydra import initialize_config_module
 from hydra.core.config_store import ConfigStore
@@ -18,14 +21,19 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain.cli import overrides, summary
-from gantrain.errors import ConfigError, GantrainError, StoppedError
+from gantrain.cli import follow, overrides, summary
+from gantrain.errors import ConfigError, GantrainError, StoppedError, first_line
 from gantrain.progress import unbreakable
 from gantrain.run import StopSignal
 from gantrain.schema import one_line
 
 GROUPS = (*summary.GROUPS, "generated", "experiment")
+EXTRAS = {"hydra_joblib_launcher": "sweep", "hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray"}
 NO_OPTION = re.compile(r"null|[\d.]*|[\[{].*")  # what hydra answers with a traceback when it should name an option
+
+
+STARTED = False
+"""Whether a command was started in this process: in the workers of a launcher none was."""
 
 
 class Reported(Exception):  # noqa: N818  (no error of its own: what failed has been printed already)
@@ -53,15 +61,35 @@ def in_sweep() -> bool:
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
-def reported(job: Callable[[], None]) -> None:
-    """Run a job; print its error, and leave with its exit code, or in a sweep go on to the next job."""
+def reported(job: Callable[[], object]) -> None:
+    """Run what a command does; print its error, and leave with its exit code."""
     try:
         job()
     except Exception as error:
-        code = fail(error)
-        if in_sweep() and code != StoppedError.exit_code:  # a signal means the whole sweep
-            raise Reported(code) from error
-        raise SystemExit(code) from None
+        raise SystemExit(fail(error)) from None
+
+
+class SweepSignal(StopSignal):
+    """Hands a signal on to the processes that do a sweep's jobs; without any it ends this one, as before a run."""
+
+    def _set(self, number: int, frame: FrameType | None) -> None:
+        jobs = children()
+        if self or not jobs:
+            super()._set(number, frame)
+        self.name = StopSignal.received = signal.Signals(number).name
+        with suppress(OSError):
+            os.write(2, f"\n{self.name}: stopping {len(jobs)} processes; Ctrl-C again leaves at once\n".encode())
+        for process in jobs:
+            with suppress(OSError):
+                os.kill(process, signal.SIGTERM)  # a second SIGINT would make them leave without saving
+
+
+def children() -> list[int]:
+    """Return the processes that this one has begun, as far as the system tells."""
+    try:
+        return [int(number) for number in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def start(command: Callable[[], None], config_name: str) -> None:
@@ -69,22 +97,39 @@ def start(command: Callable[[], None], config_name: str) -> None:
 
     Hydra would print its own composition errors over several lines and exit with 1, so it is asked to raise them.
     """
+    global STARTED
+    STARTED, StopSignal.received = True, None
     os.environ["HYDRA_FULL_ERROR"] = "1"
     store = ConfigStore.instance()
     store.__deepcopy__ = lambda memo: store  # type: ignore[attr-defined]  # --help copies it for each group it lists
     sys.path.append(str(Path.cwd()))  # so that _target_ may name a module of the user's own, beside the command
+    listener = SweepSignal() if is_sweep(sys.argv[1:]) else StopSignal()
     with tempfile.TemporaryDirectory(prefix="gantrain-") as scratch, unbreakable():
         try:
             sys.argv[1:] = prepared(sys.argv[1:], scratch)
-            with StopSignal().listening():  # for what lies before and between jobs
+            with listener.listening(), follow.until_the_end():  # for what lies before and between jobs
                 command()
         except Reported as done:
-            sys.exit(done.exit_code)
+            sys.exit(StoppedError.exit_code if StopSignal.received else done.exit_code)
         except GantrainError as error:
             sys.exit(fail(error))
         except (HydraException, OmegaConfBaseException) as error:
             with initialize_config_module("gantrain.configs", version_base="1.3"):
                 sys.exit(fail(ConfigError(explained(error, sys.argv[1:], config_name))))
+        except Exception as error:
+            if StopSignal.received:  # what a launcher says of jobs that were stopped
+                sys.exit(StoppedError.exit_code)
+            if match := re.match(r"Unknown plugin class : 'hydra_plugins\.(\w+)", str(error)):
+                extra = EXTRAS.get(match[1], match[1])
+                sys.exit(fail(ConfigError(f"{match[1]} is not installed; pip install 'gantrain[{extra}]'")))
+            if type(error).__module__.split(".")[0] not in ("joblib", "ray", "submitit"):
+                raise
+            sys.exit(fail(GantrainError(f"a job was lost ({first_line(error)}); the same command goes on with it")))
+
+
+def is_sweep(arguments: Iterable[str]) -> bool:
+    """Tell whether a command line asks for many jobs."""
+    return any(a in ("-m", "--multirun") or a.startswith("hydra.mode=") for a in arguments)
 
 
 def prepared(arguments: list[str], scratch: str) -> list[str]:
@@ -110,8 +155,7 @@ def prepared(arguments: list[str], scratch: str) -> list[str]:
                 continue  # none is chosen by default
             raise ConfigError(f"{argument}: {group} takes the name of one option, as --help lists them")
         result.append(f"{ours[key]}={value}" if key in ours else argument)
-    sweeps = any(a in ("-m", "--multirun") or a.startswith("hydra.mode=") for a in arguments)
-    if sweeps:  # beside the other overrides: argparse takes them in one row only
+    if is_sweep(arguments):  # beside the other overrides: argparse takes them in one row only
         first = next((k for k, a in enumerate(result) if "=" in a and not a.startswith("-")), len(result))
         result.insert(first, f"hydra.sweep.dir={scratch}")
     return result

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gantrain import storage
+from gantrain.better import BETTER, SHOWN
 from gantrain.cli import runs
 from gantrain.cli.entry import fail, start
 from gantrain.cli.overrides import parsed
@@ -131,8 +132,6 @@ def record(path: Path, row: dict[str, Any]) -> None:
 
 def tables(rows: list[dict[str, Any]]) -> str:
     """Return a table for each protocol and data set: numbers of two are never side by side."""
-    from gantrain.evaluation import BETTER, SHOWN
-
     kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         kinds.setdefault((row["described"], row["data"]), []).append(row)

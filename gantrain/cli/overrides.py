@@ -27,6 +27,7 @@ CARRYING_OUT = (
     *("data.in_memory", "data.on_bad", "data.timeout"),
 )
 """Settings of where and how a run is carried out and recorded, not of which run it is."""
+HOW_LONG = ("total_steps", "budget.")
 
 
 def parsed(lines: Iterable[str]) -> list[Override]:
@@ -124,11 +125,7 @@ def run_directory(cfg: DictConfig, lines: Iterable[str], groups: tuple[str, ...]
     """
     if cfg.run.dir is not None:
         return Path(cfg.run.dir)
-    others = sorted(
-        str(o.input_line)
-        for o in parsed(lines)
-        if o.key_or_group not in (*groups, "seed") and not o.key_or_group.startswith(CARRYING_OUT)
-    )
+    others = distinguishing(lines, (*groups, "seed"))
     name = f"seed{cfg.seed}"
     if others:
         name += "-" + hashlib.sha256("\n".join(others).encode()).hexdigest()[:8]
@@ -136,12 +133,21 @@ def run_directory(cfg: DictConfig, lines: Iterable[str], groups: tuple[str, ...]
     return Path(cfg.run.root, *(choices[group] for group in groups), name)
 
 
+def distinguishing(lines: Iterable[str], but: tuple[str, ...]) -> list[str]:
+    """Return the overrides that make it this run and no other, in order, without those of the keys ``but``."""
+    return sorted(
+        str(o.input_line)
+        for o in parsed(lines)
+        if o.key_or_group not in but and not o.key_or_group.startswith(CARRYING_OUT)
+    )
+
+
 def compared(content: dict[str, Any]) -> dict[str, Any]:
     """Return, by dotted key, the settings in which two runs must agree for one to go on from the other.
 
     A switch of speed that is null is left out, so that runs from before it existed go on.
     """
-    settings = {key: value for key, value in flat(content) if not key.startswith(("total_steps", *CARRYING_OUT))}
+    settings = {key: value for key, value in flat(content) if not key.startswith(HOW_LONG + CARRYING_OUT)}
     return {k: v for k, v in settings.items() if v is not None or not k.startswith(("performance.", "compile"))}
 
 

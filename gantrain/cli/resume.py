@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from gantrain.cli import facts
 from gantrain.cli.overrides import check_same_run
 from gantrain.errors import CheckpointError, ConfigError
 from gantrain.run import RunDirectory
+from gantrain.schema import per_step
 
 if TYPE_CHECKING:
     from gantrain.checkpoint import Checkpoints
@@ -88,7 +91,8 @@ def restore(trainer: Trainer, found: Found | None, checkpoints: Checkpoints, now
     checkpoints.extra["departures"] = []
     if found is None:
         return
-    check_not_beyond(found, trainer.total_steps)
+    if trainer.clock.limit == math.inf:  # else the last step is an estimate
+        check_not_beyond(found, trainer.total_steps)
     manifest, state = found
     if state.get("step") != manifest["step"]:
         raise CheckpointError(f"the checkpoint of step {manifest['step']} holds the state of step {state.get('step')}")
@@ -103,6 +107,10 @@ def restore(trainer: Trainer, found: Found | None, checkpoints: Checkpoints, now
 
 
 def is_finished(cfg: DictConfig, run: RunDirectory) -> bool:
-    """Tell whether this run has already reached ``total_steps``."""
+    """Tell whether this run has already spent its budget."""
     status = run.status()
-    return cfg.resume == "auto" and status.get("state") == "finished" and status.get("step") == cfg.total_steps
+    if cfg.resume != "auto" or status.get("state") != "finished":
+        return False
+    if cfg.budget.of in per_step(cfg):
+        return bool(status.get("step") == cfg.total_steps)
+    return bool(status.get("budget") == facts.budget(cfg))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from gantrain.better import SHOWN
 from gantrain.progress import say
 
 if TYPE_CHECKING:
@@ -75,8 +76,6 @@ def evaluation(live: Live, seconds: float) -> str:
 
     ``seconds`` are those of the whole training.
     """
-    from gantrain.evaluation import SHOWN
-
     found = live.history.summary()
     best, final, middle = found["best"] or {}, found["final"], found["median_of_last_5"]
     heads = ["", f"best (step {best['step']:,})" if best else "best", f"final (step {final['step']:,})"]

@@ -13,13 +13,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain import memory
-from gantrain.cli import resume, summary
+from gantrain.cli import facts, resume, summary, sweep
 from gantrain.cli.entry import in_sweep, reported, start
 from gantrain.cli.overrides import check_kinds, check_same_run, compared, plain, run_directory
 from gantrain.errors import DivergedError, StoppedError
 from gantrain.progress import say
 from gantrain.run import RunDirectory, StopSignal, digest
-from gantrain.schema import validated
+from gantrain.schema import fill_cadences, per_step, validated
 
 if TYPE_CHECKING:
     from gantrain.build import Built, Quality
@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 
 
 @hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="train")
-def job(cfg: DictConfig) -> None:
+def job(cfg: DictConfig) -> sweep.Result | None:
     """Run one training and report its error here, so that in a sweep it stands beside its job."""
+    if in_sweep():
+        return sweep.job(cfg, lambda: run_one(cfg))
     reported(lambda: run_one(cfg))
+    return None
 
 
 def main() -> None:
@@ -38,26 +41,35 @@ def main() -> None:
     start(job, "train")
 
 
-def run_one(cfg: DictConfig) -> None:
+def run_one(cfg: DictConfig) -> sweep.Result | None:
     """Check everything, build everything, and only then make the run directory and train."""
     overrides = list(HydraConfig.get().overrides.task)
     check_kinds(overrides, cfg, "train")
+    folder = cfg.run
     cfg = validated(cfg)
-    cfg.run.dir = str(run_directory(cfg, overrides))
+    folder.dir = cfg.run.dir = str(run_directory(cfg, overrides))  # also for whoever reports what happens here
     if cfg.profile:
         profile(cfg)
-        return
+        return None
     run, stop = RunDirectory(cfg.run.dir), StopSignal()
     with stop.listening():
         check_same_run(cfg, run)
-        if resume.is_finished(cfg, run):
-            print(f"{run.path} is finished ({cfg.total_steps:,} steps); remove it to train again")
-        else:
+        skipped = resume.is_finished(cfg, run)
+        if not skipped:
             run.refuse_if_in_use()
-            train(cfg, run, stop)
-        print(summary.where(run.path))
+            try:
+                train(cfg, run, stop, overrides)
+            except StoppedError:
+                if in_sweep():
+                    sweep.hand_over(stop)
+                raise
+        elif not in_sweep():
+            print(f"{run.path} is finished ({cfg.total_steps:,} steps); remove it to train again")
+        if not in_sweep():
+            print(summary.where(run.path))
     if stop and in_sweep():
         raise StoppedError(f"{run.path} is finished, the rest of the sweep was stopped by {stop.name}")
+    return sweep.outcome(cfg, skipped) if in_sweep() else None
 
 
 def profile(cfg: DictConfig) -> None:
@@ -68,20 +80,25 @@ def profile(cfg: DictConfig) -> None:
 
     folder = Path(f"{cfg.run.dir}-profile")
     with memory.explained(memory.for_training(cfg.batch_size)), RunDirectory(folder).disk_errors():
+        fill_cadences(cfg)  # which a budget of seconds or operations leaves open
         built = build(cfg)
         print(summary.table(cfg, folder, built))
         print(f"\n{profiling.profile(built.trainer, folder, built.limits)}")
     print(f"\ntrace         {folder / 'trace.json'} (open in ui.perfetto.dev or chrome://tracing)")
 
 
-def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> None:
+def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, overrides: list[str]) -> None:
     """Build, restore and play."""
-    from gantrain.build import build, build_quality  # imports torch, which takes seconds: not before it is needed
+    from gantrain import budget  # all this imports torch, which takes seconds: not before it is needed
+    from gantrain.build import build, build_data, build_quality
     from gantrain.checkpoint import Checkpoints, Retention, environment
     from gantrain.evaluation import earlier_protocols
 
     with memory.explained(memory.for_training(cfg.batch_size)):
-        built = build(cfg)
+        data = build_data(cfg)
+        if cfg.budget.of not in per_step(cfg):
+            budget.measure(cfg, data, run.settings() if run.read_config() is not None else None)
+        built = build(cfg, data)
         trainer = built.trainer
         quality = build_quality(cfg, built.data, trainer.precision.device, live=True)
     text = OmegaConf.to_yaml(cfg)
@@ -93,19 +110,12 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> None:
     facts_of_run = {"config": digest(text), "settings": settings, "generator": generator}
     checkpoints = Checkpoints(run.path / "checkpoints", keep, facts_of_run | now)
     given = resume.named_checkpoint(cfg, checkpoints, settings)
-    print(summary.table(cfg, run.path, built, quality))
+    if not in_sweep():
+        print(summary.table(cfg, run.path, built, quality))
+    identity = facts.identity(cfg, overrides, built.data, now)
 
-    def facts() -> dict[str, Any]:
-        counters = {
-            "rollbacks": trainer.rollbacks,
-            "skipped_d_turns": int(trainer.d.skipped),
-            "skipped_g_turns": int(trainer.g.skipped),
-            "skipped_images": len(built.data.skipped),
-            "failed_saves": checkpoints.failed,
-            "lost_records": run.lost_records,
-        }
-        departures = checkpoints.extra["departures"]
-        return {"step": trainer.step, "total_steps": cfg.total_steps, "counters": counters, "departures": departures}
+    def recorded() -> dict[str, Any]:
+        return facts.standing(built, run, checkpoints) | identity | {"cost": spent()}
 
     with run.open(), run.disk_errors():
         if built.data.skipped:
@@ -119,9 +129,11 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> None:
         bests = [found["best"]["step"] for found in earlier_protocols(run, None).values()]
         checkpoints.protected = lambda: set(bests)  # of a run that went on without evaluation
         with memory.explained(memory.for_training(cfg.batch_size)):
+            spent = facts.spending(cfg, built, given[0].get("cost") if given else None)
+            checkpoints.changing = lambda: {"cost": spent()}
             resume.restore(trainer, given, checkpoints, now)
         run.write_config(text)
-        with run.recording(facts), memory.explained(memory.for_training(cfg.batch_size)):
+        with run.recording(recorded), memory.explained(memory.for_training(cfg.batch_size)):
             stop.patient = True
             play(cfg, built, quality, run, checkpoints, stop)
 
@@ -170,7 +182,7 @@ def play(
                 records.picture("samples/real", trainer.step, built.preview, "real.png")
                 began = time.monotonic()
                 trainer.train(records, checkpoints, stop.__bool__, live)
-            if live is not None:
+            if live is not None and not in_sweep():
                 print(summary.evaluation(live, time.monotonic() - began))
             return
         except DivergedError as error:

@@ -6,11 +6,9 @@ from gantrain.evaluation.images import ImageQuality, as_bytes
 from gantrain.evaluation.live import Live, earlier_protocols, last_summary, recorded
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.prepare import prepare
-from gantrain.evaluation.protocol import BETTER, SHOWN, Protocol
+from gantrain.evaluation.protocol import Protocol
 
 __all__ = [
-    "BETTER",
-    "SHOWN",
     "Classifier",
     "History",
     "ImageQuality",

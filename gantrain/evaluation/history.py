@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from gantrain.evaluation.protocol import BETTER, HIGHEST
+from gantrain.better import BETTER, HIGHEST
 
 LAST = 5
 

@@ -202,7 +202,8 @@ def modes(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
     classes = quality.data.parts.classes
     triple = fakes.logits.argmax(-1) @ torch.tensor([classes**2, classes, 1])
     weights = torch.full((quality.data.modes,), 1 / quality.data.modes)
-    return {"modes": float(len(triple.unique())), "mode_kl": mode_kl(triple, weights)}
+    seen, there = float(len(triple.unique())), float(quality.data.modes)
+    return {"modes": seen, "modes_of_data": there, "mode_kl": mode_kl(triple, weights)}
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,6 @@ METRICS: dict[str, Metric] = {
     "sliced_wasserstein": Metric(sliced, ("sliced_wasserstein",), features=False),
     "ms_ssim": Metric(likeness, ("ms_ssim",), features=False),
     "memorised": Metric(copies, ("memorised_pixels", "memorised_features"), features=False),
-    "modes": Metric(modes, ("modes", "mode_kl")),
+    "modes": Metric(modes, ("modes", "modes_of_data", "mode_kl")),
 }
 NEED_STACKS, NEED_CLASSES = {"modes"}, {"is"}

@@ -77,7 +77,8 @@ def modes(quality: PointQuality, points: Tensor) -> dict[str, float]:
     found = coverage(points, quality.centers, quality.data.std, quality.weights)
     closest = torch.cdist(points.double(), quality.centers).argmin(1)
     kl = mode_kl(closest, quality.weights)
-    return {"modes": float(found.modes), "high_quality": found.high_quality, "mode_kl": kl}
+    there = float(len(quality.centers))
+    return {"modes": float(found.modes), "modes_of_data": there, "high_quality": found.high_quality, "mode_kl": kl}
 
 
 def exact(quality: PointQuality, points: Tensor) -> dict[str, float]:
@@ -100,7 +101,7 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "modes": Metric(modes, ("modes", "high_quality", "mode_kl")),
+    "modes": Metric(modes, ("modes", "modes_of_data", "high_quality", "mode_kl")),
     "w2": Metric(exact, ("w2", "w2_of_real")),
     "sliced_wasserstein": Metric(sliced, ("sliced_wasserstein",)),
 }

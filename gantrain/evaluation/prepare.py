@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from gantrain.better import BETTER
 from gantrain.data import Data, Mixture, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation.cache import Cache
@@ -17,7 +18,7 @@ from gantrain.evaluation.features import Features
 from gantrain.evaluation.images import LEAST, METRICS, NEED_CLASSES, NEED_STACKS, ImageQuality
 from gantrain.evaluation.inception import Inception
 from gantrain.evaluation.points import PointQuality
-from gantrain.evaluation.protocol import BETTER, Protocol
+from gantrain.evaluation.protocol import Protocol
 from gantrain.evaluation.reference import reference
 from gantrain.progress import say
 

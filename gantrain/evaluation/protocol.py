@@ -8,28 +8,6 @@ from dataclasses import asdict, dataclass
 
 VERSION = 1  # of the definitions in gantrain.metrics and of the classifier's training; moved when a number would change
 
-HIGHEST, LOWEST = "highest", "lowest"
-BETTER = {
-    "fid": LOWEST,
-    "fid_infinity": LOWEST,
-    "kid": LOWEST,
-    "is": HIGHEST,
-    "precision": HIGHEST,
-    "recall": HIGHEST,
-    "density": HIGHEST,
-    "coverage": HIGHEST,
-    "sliced_wasserstein": LOWEST,
-    "memorised_pixels": LOWEST,
-    "memorised_features": LOWEST,
-    "modes": HIGHEST,
-    "high_quality": HIGHEST,
-    "mode_kl": LOWEST,
-    "w2": LOWEST,
-}
-"""Which values are the good ones."""
-SHOWN = (*BETTER, "ms_ssim")
-"""What tables show: not spreads and floors, but what is good near the value of real images too."""
-
 
 @dataclass(frozen=True)
 class Protocol:

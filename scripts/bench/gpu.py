@@ -26,7 +26,8 @@ if __name__ == "__main__":
 
 from loops import Loop, d_cost, g_cost, make, peer_loop, seconds, set_gradients, write_jpegs
 
-from gantrain.profiling import best_rate, count_flops
+from gantrain.cost import count_flops
+from gantrain.profiling import best_rate
 from gantrain.replay import Eager
 
 SNGAN = ["architecture=sngan_resnet", "data=image_folder", "loss=sngan", "batch_size=64", "precision=bf16"]

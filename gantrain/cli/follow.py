@@ -1,0 +1,100 @@
+"""The lines that a sweep prints as its jobs end, wherever they run."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from gantrain.better import BETTER
+
+FILE = "sweep.jsonl"
+SECONDS = 0.3  # between two looks
+
+
+class Lines(Callback):
+    """Hydra's callback: begins to follow when a sweep begins. Jobs that run elsewhere unpickle it and do nothing."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Follow the file that the jobs write to, from where it ends now."""
+        _followers.append(_Follower(Path(config.run.root) / FILE, str(config.hydra.sweep.dir)))
+
+
+class _Follower:
+    """Prints the new lines of a file that are of this sweep."""
+
+    def __init__(self, path: Path, sweep: str) -> None:
+        self.path, self.sweep = path, sweep
+        self.position = path.stat().st_size if path.exists() else 0
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._follow, daemon=True)
+        self.thread.start()
+
+    def _follow(self) -> None:
+        while not self.done.wait(SECONDS):
+            self.print_new()
+
+    def print_new(self) -> None:
+        """Print what was added."""
+        for entry in self._new():
+            if entry.get("sweep") == self.sweep:
+                print(line(entry), flush=True)
+
+    def _new(self) -> Iterator[dict[str, Any]]:
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self.position)
+            for text in file:
+                if not text.endswith(b"\n"):
+                    return  # it is being written
+                self.position += len(text)
+                if isinstance(entry := json.loads(text), dict):
+                    yield entry
+
+
+_followers: list[_Follower] = []
+
+
+@contextmanager
+def until_the_end() -> Iterator[None]:
+    """Stop following when the block ends, once every line has been printed."""
+    try:
+        yield
+    finally:
+        while _followers:
+            follower = _followers.pop()
+            follower.done.set()
+            follower.thread.join()
+            follower.print_new()
+
+
+def line(entry: dict[str, Any]) -> str:
+    """Return one line about a job: how it ended, where, what it measured or why it failed, and how long it trained."""
+    parts = [" ".join(entry.get("overrides", [])) if entry.get("run") is None else entry["run"]]
+    if entry["state"] == "skipped":
+        parts.append("is finished, remove it to train again:")
+    parts += [f"{name}={value:.4g}" for name, value in entry.get("values", {}).items()]
+    if seconds := entry.get("seconds"):
+        parts.append(f"({entry['step']:,} steps, {seconds:,.0f} s)")
+    if entry.get("reason"):
+        parts.append(f"(exit code {entry['exit_code']}) {entry['reason']}")
+    return f"{entry['state']:<9} {' '.join(parts)}"
+
+
+def shown(summary: dict[str, Any], metrics: dict[str, Any]) -> dict[str, float]:
+    """Return the values of a job's line: those of its last evaluation, what the best is chosen by first, or losses.
+
+    Args:
+        summary: the content of ``evaluation.json``.
+        metrics: the last line of the records.
+    """
+    final, first = summary.get("final") or {}, summary.get("best_by")
+    found = {name: final[name] for name in (first, *final) if name in final and (name in BETTER or name == first)}
+    return found or {name: metrics[name] for name in ("d/loss", "g/loss") if name in metrics}

@@ -1,0 +1,126 @@
+"""``gantrain-report DIR…``: one page that compares all runs in folders, with Markdown and CSV beside it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gantrain import storage
+from gantrain.better import BETTER
+from gantrain.cli.follow import FILE
+from gantrain.errors import ConfigError, DiskError, GantrainError, first_line
+from gantrain.report import page, runs, text
+from gantrain.report.comparison import Table, tables
+
+USAGE = """usage: gantrain-report DIR… [out=report.html] [metric=fid] [of=final] [title=…]
+
+Compare every run in the folders: mean, spread and interval over seeds, differences paired by seed, collapse, cost,
+curves and samples, in one HTML file that opens offline. FILE.md and FILE.csv lie beside it.
+
+  out     where to write; default: report.html in the first folder
+  metric  what to rank by; default: what the runs chose their best checkpoint by
+  of      final | best | median_of_last_5
+  title   the page's"""
+PARTS = {"final": "final", "best": "best", "median_of_last_5": "median_of_last_5"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    folders: tuple[str, ...]
+    out: Path
+    metric: str | None
+    of: str
+    title: str
+
+
+def main() -> None:
+    """Start the ``gantrain-report`` command."""
+    if not sys.argv[1:] or {"-h", "--help"} & {*sys.argv[1:]}:
+        print(USAGE)
+        sys.exit(0 if sys.argv[1:] else 2)
+    try:
+        print(report(parse(sys.argv[1:])))
+    except GantrainError as error:
+        print(f"gantrain: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def parse(arguments: Sequence[str]) -> Request:
+    """Read the command line.
+
+    Raises:
+        ConfigError: for a key that does not exist, or a value that is not allowed.
+    """
+    folders = [a for a in arguments if "=" not in a or Path(a).is_dir()]
+    given = dict(a.split("=", 1) for a in arguments if a not in folders)
+    if unknown := given.keys() - {"out", "metric", "of", "title"}:
+        raise ConfigError(f"{min(unknown)} is not a setting; there are out, metric, of and title")
+    if not folders:
+        raise ConfigError("name a folder of runs, like gantrain-report outputs")
+    if (of := given.get("of", "final")) not in PARTS:
+        raise ConfigError(f"of must be one of {', '.join(PARTS)}, got {of!r}")
+    metric = given.get("metric")
+    if metric is not None and metric not in BETTER:
+        raise ConfigError(f"metric={metric} has no better and worse; there are {', '.join(BETTER)}")
+    out = Path(given.get("out", Path(folders[0]) / "report.html")).expanduser()
+    if out.suffix != ".html":
+        raise ConfigError(f"out={out} must end in .html")
+    return Request(tuple(folders), out, metric, of, given.get("title", "Which loss? A comparison of GAN trainings"))
+
+
+def report(request: Request) -> str:
+    """Write the files and return what to print.
+
+    Raises:
+        ConfigError: if there is nothing to compare.
+        DiskError: if the disk does not take it.
+    """
+    found, unreadable = runs.find(request.folders)
+    compared, unmeasured = tables(found, request.metric, request.of)
+    notes = [*unreadable, *(f"{run.path}: {run.state}, never measured. {run.reason}".strip() for run in unmeasured)]
+    notes += refused(request.folders)
+    if not compared:
+        raise ConfigError(f"no run has been measured to its end. {notes[0] if notes else ''}".strip())
+    files = {
+        request.out: page.page(request.title, compared, notes),
+        request.out.with_suffix(".md"): text.markdown(request.title, compared, notes),
+        request.out.with_suffix(".csv"): text.comma_separated(found),
+    }
+    try:
+        storage.make_folder(request.out.parent)
+        for path, content in files.items():
+            storage.write_durably(path, content)
+    except OSError as error:
+        raise DiskError(f"{request.out} cannot be written ({first_line(error)}); choose another out=") from error
+    return "\n".join([*(winner(table) for table in compared), *(f"report        {path}" for path in files)])
+
+
+def winner(table: Table) -> str:
+    """Return a comparison's outcome in a line."""
+    lines = [f"{table.data}, {table.budget} each, {table.protocol}"]
+    for variant in table.ranked[:10]:
+        s = variant.summary(table.metric, table.part)
+        assert s is not None
+        sd = f" ± {s.sd:.2g}" if s.sd is not None else ""
+        interval = f"  95% CI [{s.interval.low:.4g}, {s.interval.high:.4g}]" if s.interval else ""
+        lines.append(f"  {variant.name:<24} {table.metric} {s.mean:.4g}{sd}{interval}  n={s.n}")
+    return "\n".join(lines)
+
+
+def refused(folders: Sequence[str]) -> list[str]:
+    """Return a line for each job of a sweep that failed before it became a run, and has not become one since."""
+    last: dict[str, dict[str, object]] = {}
+    for folder in folders:
+        for path in sorted(Path(folder).rglob(FILE)):
+            for line in path.read_text(errors="replace").splitlines():
+                try:
+                    entry = json.loads(line)
+                    last[" ".join(entry["overrides"])] = entry
+                except (ValueError, KeyError, TypeError):
+                    continue
+    return [f"{job}: {entry.get('reason')}" for job, entry in sorted(last.items()) if entry.get("state") == "refused"]

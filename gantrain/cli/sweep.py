@@ -1,0 +1,119 @@
+"""One job of a sweep, in whatever process a launcher puts it: it never ends the process, and leaves one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from gantrain import storage
+from gantrain.cli import entry, follow
+from gantrain.cli.overrides import distinguishing
+from gantrain.errors import ConfigError, StoppedError, first_line
+from gantrain.progress import say
+from gantrain.run import RunDirectory, StopSignal
+
+Result = dict[str, Any]
+
+
+def job(cfg: DictConfig, work: Callable[[], Result | None]) -> Result | None:
+    """Do a job's work and record how it ended, in a line of ``<run.root>/sweep.jsonl``.
+
+    Raises:
+        Reported: if it failed or was stopped; the reason has been printed.
+    """
+    if StopSignal.received is not None:
+        raise entry.Reported(StoppedError.exit_code)
+    try:
+        arrive()
+        result = work()
+    except Exception as error:
+        code = entry.fail(error)
+        folder = getattr(cfg.run, "dir", None)
+        status = RunDirectory(folder).status() if folder else {}
+        known = {"run": folder, "state": status["state"]} if status else {"run": None, "state": "refused"}
+        leave(cfg, known | {"step": status.get("step"), "exit_code": code, "reason": first_line(error)})
+        raise entry.Reported(code) from error
+    if result is not None:
+        leave(cfg, result)
+    return result
+
+
+def arrive() -> None:
+    """Make this process what the one that began the sweep is: its folder, its modules, its care for signals."""
+    if entry.STARTED:  # it is that one
+        return
+    if threads := HydraConfig.get().launcher.get("cpus_per_task"):
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # torch, not imported yet, would take all cores
+    folder = HydraConfig.get().runtime.cwd
+    try:
+        os.chdir(folder)  # a worker of a cluster begins elsewhere
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be entered on this machine ({error.strerror}); a sweep over machines needs a shared disk"
+        ) from error
+    if folder not in sys.path:
+        sys.path.append(folder)
+    with suppress(ValueError):  # not in a main thread
+        for number in StopSignal.SIGNALS[:-1]:
+            signal.signal(number, StopSignal.remember)
+
+
+def leave(cfg: DictConfig, facts: Result) -> None:
+    """Add a job's line to the sweep's file; a disk that does not take it costs a warning."""
+    overrides = [str(o) for o in HydraConfig.get().overrides.task]
+    own = {"sweep": str(HydraConfig.get().sweep.dir), "job": HydraConfig.get().job.num}
+    own |= {"overrides": distinguishing(overrides, ())}
+    root = Path(cfg.run.root)
+    try:
+        storage.make_folder(root)
+        lines = storage.Lines(root / follow.FILE)
+        lines.append(json.dumps(own | facts))
+        lines.close()
+    except OSError as error:
+        say(f"{root / follow.FILE} cannot be written ({first_line(error)})")
+
+
+def hand_over(stop: StopSignal) -> None:
+    """Let the scheduler have the last word on a job that a signal stopped; its state has been saved.
+
+    submitit's own handler for its signal (time is almost up, or another job needs the place) puts the job back into the
+    queue and ends the process. Slurm itself sends SIGTERM when it requeues or cancels a job; then nothing may be
+    returned, because a job that has returned something is over for submitit.
+    """
+    handler: Any = stop.displaced.get(signal.SIGUSR2)
+    if not type(getattr(handler, "__self__", None)).__module__.startswith("submitit."):
+        return
+    if stop.name == "SIGUSR2":
+        handler(signal.SIGUSR2, None)
+    elif "SLURM_JOB_ID" in os.environ:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(StoppedError.exit_code)
+
+
+def outcome(cfg: DictConfig, skipped: bool) -> Result:
+    """Return what a job returns and its line says, read from what the run has left."""
+    from gantrain.cli.status import last_lines
+    from gantrain.evaluation import last_summary
+
+    run = RunDirectory(cfg.run.dir)
+    status, summary = run.status(), last_summary(run)
+    return {
+        "run": cfg.run.dir,
+        "state": "skipped" if skipped else status.get("state", "unknown"),
+        "step": status.get("step", 0),
+        "exit_code": status.get("exit_code", 0),
+        "reason": status.get("reason", ""),
+        "seconds": status.get("cost", {}).get("training_seconds"),
+        "values": follow.shown(summary, last_lines(run)[0]),
+        "evaluation": {key: summary.get(key) for key in ("best", "final", "median_of_last_5")},
+    }

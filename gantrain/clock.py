@@ -1,0 +1,63 @@
+"""How long a run has trained, over all the processes that carried it on."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Clock:
+    """Counts the seconds of the game, and apart from them those of evaluation, pictures and saving.
+
+    Attributes:
+        training: seconds spent on batches and turns.
+        other: seconds spent on everything else between the first step and the last.
+        limit: seconds of training after which the run is to end; infinite without a budget of seconds.
+    """
+
+    def __init__(self) -> None:
+        self.training = self.other = 0.0
+        self.limit = math.inf
+        self._since = time.monotonic()
+        self._lap = (0.0, 0)
+
+    def start(self, step: int, planned: int) -> int:
+        """Begin to count training, at ``step`` of ``planned`` ones. Returns the latter, or ``step`` if time is up."""
+        self._since, self._lap = time.monotonic(), (self.training, step)
+        return step if self.is_up() else planned
+
+    def seconds(self) -> float:
+        """Return the seconds of training so far."""
+        now = time.monotonic()
+        self.training, self._since = self.training + now - self._since, now
+        return self.training
+
+    def is_up(self) -> bool:
+        """Tell whether the time for training has been spent."""
+        return self.limit < math.inf and self.seconds() >= self.limit
+
+    def last_step(self, step: int, planned: int) -> int:
+        """Return with which step the run is to end, as far as that is known after ``step``.
+
+        Without a limit that is the ``planned`` one; else the next one once the time is spent, and not before.
+        """
+        if self.limit == math.inf:
+            return planned
+        return step + 1 if self.is_up() else max(planned, step + 2)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Count the block as something else than training."""
+        self.seconds()
+        try:
+            yield
+        finally:
+            now = time.monotonic()
+            self.other, self._since = self.other + now - self._since, now
+
+    def steps_per_s(self, step: int) -> float:
+        """Return the speed of training since this was last asked, at ``step`` now."""
+        (then, step_then), self._lap = self._lap, (self.seconds(), step)
+        return (step - step_then) / max(self.training - then, 1e-9)

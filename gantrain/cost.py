@@ -1,0 +1,116 @@
+"""What a training costs: floating-point operations, and the most memory it held."""
+
+from __future__ import annotations
+
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from gantrain.trainer import Trainer
+
+WARM_UP, SECONDS = 3, 1.0
+"""Steps before a speed is estimated, and for how long."""
+
+
+class Flops(TorchDispatchMode):
+    """Adds up floating-point operations by torch's own formulas.
+
+    torch's FlopCounterMode follows modules too, and in that fails where a penalty differentiates by D's input.
+    """
+
+    total = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Carry out an operation and count it."""
+        result = func(*args, **(kwargs or {}))
+        if (formula := flop_registry.get(func.overloadpacket)) is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+class Meter:
+    """Counts the operations of a run's first steps, until every lazy term has had its turn; plays them as they are.
+
+    Args:
+        trainer: whose turns are carried out as they are written: a recording's operations cannot be seen.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.steps, self.wanted = trainer, 0, period(trainer)
+        self.counter = Flops()  # type: ignore[no-untyped-call]
+        trainer.play = self.play  # type: ignore[method-assign]
+
+    def play(self, measure: bool = False) -> None:
+        """Play a step and count it."""
+        with self.counter:
+            type(self.trainer).play(self.trainer, measure)
+        self.steps += 1
+        if self.steps == self.wanted:
+            del self.trainer.play
+
+    def per_step(self) -> float | None:
+        """Return the operations of a step, None before the first."""
+        return self.counter.total / self.steps if self.steps else None
+
+
+def count_flops(trainer: Trainer) -> float:
+    """Return the floating-point operations of a step's matrix products and convolutions (2 for a multiply-add).
+
+    Plays steps, so the trainer is another one afterwards.
+    """
+    counter, steps = Flops(), period(trainer)  # type: ignore[no-untyped-call]
+    with counter:
+        for _ in range(steps):
+            trainer.play()
+    return counter.total / steps
+
+
+def period(trainer: Trainer) -> int:
+    """Return after how many steps every lazy term has had its turn."""
+    return max((getattr(term, "every", 1) for term in trainer.loss.regularizers.values()), default=1)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def estimated_seconds(trainer: Trainer) -> float:
+    """Return about how long a step takes. Plays steps, so the trainer is another one afterwards."""
+    for _ in range(WARM_UP):
+        trainer.play()
+    synchronize(trainer.precision.device)
+    steps, start = 0, time.perf_counter()
+    while time.perf_counter() - start < SECONDS:
+        trainer.play()
+        synchronize(trainer.precision.device)
+        steps += 1
+    return (time.perf_counter() - start) / steps
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Let the highest memory use be counted from now on, where the system can; it cannot give back what is in use."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return  # no Linux, or not allowed: the peak is then that of the whole process
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most memory in use at one time: allocated by torch on a GPU, else resident for the whole process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

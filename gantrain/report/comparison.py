@@ -1,0 +1,238 @@
+"""Which runs may stand in one table, which of them differ by chance alone, and how they compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import fmean, stdev
+
+from gantrain.better import BETTER, LOWEST, SHOWN
+from gantrain.errors import ConfigError
+from gantrain.report.runs import Run
+from gantrain.report.statistics import (
+    Chance,
+    Difference,
+    Summary,
+    chance_to_beat,
+    paired_difference,
+    summarise,
+)
+
+DONE = "finished"
+COUNTED = (DONE, "diverged")
+"""States of runs that have come to their end, which rates of divergence are of."""
+LEAST_MODES, LEAST_COVERAGE = 0.5, 0.1
+COLLAPSE = (
+    f"A run counts as collapsed if at its end it covers less than {LEAST_MODES:.0%} of the data's modes where these "
+    f"are known, else if its coverage (Naeem et al. 2020) is below {LEAST_COVERAGE}: for fewer than one in ten real "
+    "images there is a generated one among their neighbours. Without either it is not known."
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Runs of the same settings with different seeds."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def finished(self) -> tuple[Run, ...]:
+        """Runs that spent their budget and were measured."""
+        return tuple(run for run in self.runs if run.state == DONE and run.values["final"])
+
+    def by_seed(self, metric: str, part: str = "final") -> dict[int, float]:
+        """Return the finished runs' values of a metric, by seed."""
+        return {run.seed: run.values[part][metric] for run in self.finished if metric in run.values[part]}
+
+    def summary(self, metric: str, part: str = "final") -> Summary | None:
+        """Return mean and spread over seeds, None if nothing was measured."""
+        values = list(self.by_seed(metric, part).values())
+        return summarise(values) if values else None
+
+    def rate(self, state: str) -> tuple[int, int]:
+        """Return how many of the runs that have ended did so in a state, and how many have ended."""
+        ended = [run for run in self.runs if run.state in COUNTED]
+        return sum(run.state == state for run in ended), len(ended)
+
+    def collapses(self) -> tuple[int, int]:
+        """Return how many finished runs collapsed, and of how many that is known."""
+        known = [verdict for run in self.finished if (verdict := collapsed(run)) is not None]
+        return sum(known), len(known)
+
+    def spending(self, name: str) -> tuple[float, float | None] | None:
+        """Return mean and standard deviation of a cost over the finished runs."""
+        values = [run.cost[name] for run in self.finished if name in run.cost]
+        return (fmean(values), stdev(values) if len(values) > 1 else None) if values else None
+
+    def curve(self, metric: str, unit: str) -> list[tuple[float, float, float, float]]:
+        """Return (budget spent, mean, lowest, highest) at the steps where every finished run was measured."""
+        curves = [run.curve for run in self.finished]
+        steps = sorted(set.intersection(*(set(c) for c in curves))) if curves else []
+        points = []
+        for step in steps:
+            values = [c[step][metric] for c in curves if metric in c[step]]
+            if len(values) == len(curves):
+                x = fmean(run.spent(step, unit) for run in self.finished)
+                points.append((x, fmean(values), min(values), max(values)))
+        return points
+
+
+@dataclass(frozen=True)
+class Table:
+    """Variants that may be compared: the same data, the same protocol, the same budget."""
+
+    data: str
+    protocol: str
+    budget: str
+    unit: str
+    tag: str
+    metric: str
+    part: str
+    variants: tuple[Variant, ...]  # the best first
+    metrics: tuple[str, ...]
+    unfinished: tuple[Run, ...] = field(default=())
+
+    @cached_property
+    def ranked(self) -> tuple[Variant, ...]:
+        """The variants that have values."""
+        return tuple(v for v in self.variants if v.by_seed(self.metric, self.part))
+
+    def rank(self, metric: str) -> dict[str, int]:
+        """Return the place of each variant by its mean of a metric; {} for one that has no better side."""
+        if metric not in BETTER:
+            return {}
+        means = {v.name: s.mean for v in self.variants if (s := v.summary(metric, self.part)) is not None}
+        sign = 1 if BETTER[metric] == LOWEST else -1
+        return {name: 1 + sum(sign * other < sign * mean for other in means.values()) for name, mean in means.items()}
+
+    def difference(self, a: Variant, b: Variant) -> Difference | None:
+        """Compare two variants seed by seed."""
+        return paired_difference(self._values(a), self._values(b), self._lower)
+
+    def chance(self, a: Variant, b: Variant) -> Chance:
+        """Return the probability that a run of A beats one of B."""
+        return chance_to_beat(list(self._values(a).values()), list(self._values(b).values()), self._lower)
+
+    def _values(self, variant: Variant) -> dict[int, float]:
+        return variant.by_seed(self.metric, self.part)
+
+    @property
+    def _lower(self) -> bool:
+        return BETTER[self.metric] == LOWEST
+
+
+def collapsed(run: Run) -> bool | None:
+    """Tell whether a finished run collapsed (``COLLAPSE`` says when), None if that is not known."""
+    final = run.values["final"]
+    if "modes" in final and final.get("modes_of_data"):
+        return final["modes"] < LEAST_MODES * final["modes_of_data"]
+    return final["coverage"] < LEAST_COVERAGE if "coverage" in final else None
+
+
+def tables(runs: Iterable[Run], metric: str | None, part: str) -> tuple[list[Table], list[Run]]:
+    """Return the tables, and the runs that stand in none because they were never measured.
+
+    Args:
+        runs: all there are.
+        metric: to rank by; None: what the runs chose their best checkpoint by.
+        part: ``final``, ``best`` or ``median_of_last_5``.
+
+    Raises:
+        ConfigError: for a metric that none of them has, or that is neither good nor bad.
+    """
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    unmeasured, waiting = [], []
+    for run in runs:
+        if run.protocol:
+            groups.setdefault((run.data, run.protocol["hash"], budget(run)), []).append(run)
+        else:
+            waiting.append(run)
+    for run in waiting:  # it failed before its first evaluation, and belongs where its like are
+        homes = [key for key in groups if (key[0], key[2]) == (run.data, budget(run))]
+        if len(homes) == 1 and run.state != DONE:
+            groups[homes[0]].append(run)
+        else:
+            unmeasured.append(run)
+    found = [table(group, metric, part) for _, group in sorted(groups.items())]
+    kept = [t for t in found if t is not None]
+    if metric is not None and groups and not kept:
+        known = sorted({name for group in groups.values() for run in group for name in run.values["final"]} & {*BETTER})
+        raise ConfigError(f"metric={metric} was not measured, or has no better and worse; there are {', '.join(known)}")
+    if not kept:
+        unmeasured = list(runs)
+    return kept, unmeasured
+
+
+def table(runs: list[Run], metric: str | None, part: str) -> Table | None:
+    """Compare runs of one kind; None if none of them has the metric."""
+    names = {name for run in runs for name in run.values["final"]}
+    chosen = metric or next((run.best_by for run in runs if run.best_by in names), None)
+    chosen = chosen or next((name for name in BETTER if name in names), None)
+    if chosen not in names or chosen not in BETTER:
+        return None
+    variants = list(named(runs))
+    sign = 1 if BETTER[chosen] == LOWEST else -1
+
+    def order(variant: Variant) -> tuple[float, str]:
+        found = variant.summary(chosen, part)
+        return (sign * found.mean if found else float("inf"), variant.name)
+
+    first = next(run for run in runs if run.protocol)
+    return Table(
+        data=first.data,
+        protocol=described(first),
+        budget=budget(first),
+        unit=first.budget["of"],
+        tag=f"{first.protocol['features']}_{first.protocol['hash']}",
+        metric=chosen,
+        part=part,
+        variants=tuple(sorted(variants, key=order)),
+        metrics=(chosen, *(name for name in SHOWN if name in names and name != chosen)),
+        unfinished=tuple(run for run in runs if run.state != DONE),
+    )
+
+
+def named(runs: list[Run]) -> Iterator[Variant]:
+    """Yield the variants, each named by what tells it from the others."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.variant, []).append(run)
+    firsts = {variant: group[0] for variant, group in groups.items()}
+    keys = dict.fromkeys(key for run in firsts.values() for key in run.choices)
+    differing = [key for key in keys if len({run.choices.get(key) for run in firsts.values()}) > 1]
+    if "loss" in differing:
+        # A loss brings its ratio and optimizer along; they are named only where they differ for one and the same loss.
+        pairs = {key: {(run.choices["loss"], run.choices.get(key)) for run in firsts.values()} for key in differing}
+        differing = [key for key in differing if key == "loss" or len(pairs[key]) > len(pairs["loss"])]
+    shared = set.intersection(*(set(run.overrides) for run in firsts.values()))
+    labels = {}
+    for variant, run in firsts.items():
+        words = [
+            run.choices.get(key, "") if key in ("loss", "data") else f"{key}={run.choices.get(key)}"
+            for key in differing
+        ]
+        words += [override for override in run.overrides if override not in shared]
+        labels[variant] = " ".join(words) or run.choices.get("loss", variant)
+    for variant, group in groups.items():
+        twice = sum(label == labels[variant] for label in labels.values()) > 1
+        name = f"{labels[variant]} ({variant})" if twice else labels[variant]
+        yield Variant(name, tuple(sorted(group, key=lambda run: (run.seed, str(run.path)))))
+
+
+def budget(run: Run) -> str:
+    """Return what was held equal, in words."""
+    amount = run.budget["amount"]
+    return f"{amount:,.6g} {run.budget['of']}" if isinstance(amount, int | float) else json.dumps(run.budget)
+
+
+def described(run: Run) -> str:
+    """Return the protocol in words."""
+    p = run.protocol
+    weights = "averaged" if p["generator"] == "ema" else "raw"
+    split = f" ({p['split']})" if p.get("split") else ""
+    return (
+        f"{p['features']} {p['hash']}: {p['n_fake']:,} of the {weights} generator against {p['n_real']:,} real{split}"
+    )

@@ -1,0 +1,251 @@
+"""The tables of a report, cell by cell, for the page and for Markdown alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gantrain.better import BETTER, LOWEST
+from gantrain.report.comparison import Table
+from gantrain.report.runs import Run
+from gantrain.report.statistics import Summary
+
+PART_NAMES = {"final": "final", "best": "best checkpoint", "median_of_last_5": "median of last 5"}
+MOST_PAIRS = 12
+"""Variants whose pairs are shown; of more only the best."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in a cell; ``small`` below it, ``value`` to sort by, ``kind`` a class of page.css."""
+
+    text: str
+    small: str = ""
+    value: float | str | None = None
+    kind: str = ""
+    shade: float | None = None  # 0 to 1
+    picture: str = ""  # a variant's name: where the page draws its seeds
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+
+EMPTY = Cell("–", value="")
+
+
+def grids(table: Table) -> list[Grid]:
+    """Return a comparison's tables, the most asked for first."""
+    found = [ranking(table), every_metric(table), stability(table)]
+    if len(table.ranked) > 1:
+        found += [chances(table), differences(table)]
+    found.append(costs(table))
+    if table.unfinished:
+        found.append(unfinished(table.unfinished))
+    return found
+
+
+def number(value: float) -> str:
+    """Return a value in four digits."""
+    return f"{value:.4g}"
+
+
+def arrow(metric: str) -> str:
+    """Return a metric's name and which direction is the good one."""
+    return f"{metric} { ({LOWEST: '↓'}.get(BETTER[metric], '↑') if metric in BETTER else '') }".rstrip()
+
+
+def spread(summary: Summary) -> str:
+    """Return mean ± standard deviation."""
+    return number(summary.mean) + (f" ± {summary.sd:.2g}" if summary.sd is not None else "")
+
+
+def interval(found: Summary) -> str:
+    """Return a confidence interval."""
+    return f"[{number(found.interval.low)}, {number(found.interval.high)}]" if found.interval else ""
+
+
+def share(count: int, of: int) -> Cell:
+    """Return how many of how many, marked where it is not none."""
+    if of == 0:
+        return EMPTY
+    return Cell(f"{count} of {of}", value=count / of, kind="bad" if count else "")
+
+
+def ranking(table: Table) -> Grid:
+    """Mean and spread of the metric that is ranked by."""
+    ranks, rows = table.rank(table.metric), []
+    for variant in table.variants:
+        found = variant.summary(table.metric, table.part)
+        rates = [share(*variant.collapses()), share(*variant.rate("diverged"))]
+        if found is None:
+            rows.append([Cell(variant.name), EMPTY, Cell("0", value=0), EMPTY, EMPTY, EMPTY, EMPTY, *rates])
+            continue
+        place = ranks[variant.name]
+        middle = Cell(spread(found), value=found.mean, kind="first" if place == 1 else "")
+        bounds = Cell(interval(found), value=found.interval.low) if found.interval else EMPTY
+        rows.append(
+            [
+                *(Cell(variant.name), Cell(str(place), value=place), Cell(str(found.n), value=found.n), middle, bounds),
+                *(Cell(number(found.iqm), value=found.iqm), Cell("", value="", picture=variant.name), *rates),
+            ]
+        )
+    head = (
+        "",
+        "rank",
+        "n",
+        f"{arrow(table.metric)}, mean ± sd",
+        "95% CI of the mean",
+        "IQM",
+        "seeds",
+        "collapsed",
+        "diverged",
+    )
+    fewest = min((v.summary(table.metric, table.part).n for v in table.ranked), default=0)  # type: ignore[union-attr]
+    note = "n: seeds that finished. IQM: interquartile mean. The interval is the percentile bootstrap's."
+    if 1 < fewest < 5:
+        note += f" With n = {fewest} it is too narrow: a handful of seeds cannot tell how rare a bad one is."
+    return Grid(f"Ranking by {table.metric}, {PART_NAMES[table.part]}", head, rows, note)
+
+
+def every_metric(table: Table) -> Grid:
+    """Each metric with its rank."""
+    ranks, rows = {metric: table.rank(metric) for metric in table.metrics}, []
+    for variant in table.variants:
+        row = [Cell(variant.name)]
+        for metric in table.metrics:
+            found = variant.summary(metric, table.part)
+            if found is None:
+                row.append(EMPTY)
+                continue
+            place = ranks[metric].get(variant.name)
+            small = " ".join(filter(None, [f"#{place}" if place else "", interval(found)]))
+            row.append(Cell(spread(found), small, found.mean, "first" if place == 1 else ""))
+        rows.append(row)
+    note = (
+        "Mean ± sd over seeds; below, the rank (#) and the 95% interval of the mean. Arrows point to the better side."
+    )
+    return Grid("Every metric", ["", *map(arrow, table.metrics)], rows, note)
+
+
+def stability(table: Table) -> Grid:
+    """Return what a training came to at its best, at its end, and lately."""
+    rows = []
+    for variant in table.variants:
+        row = [Cell(variant.name)]
+        for part in ("best", "final", "median_of_last_5"):
+            found = variant.summary(table.metric, part)
+            row.append(Cell(spread(found), interval(found), found.mean) if found else EMPTY)
+        steps = [run.best_step / run.step for run in variant.finished if run.best_step is not None and run.step]
+        row.append(Cell(f"{sum(steps) / len(steps):.0%}", value=sum(steps) / len(steps)) if steps else EMPTY)
+        rows.append(row)
+    head = ("", "best checkpoint", "final", "median of last 5", "best reached after")
+    first = next((run for variant in table.variants for run in variant.runs if run.best_by), None)
+    note = (
+        f"The best checkpoint is the one with the best {first.best_by}; it is chosen by what it is judged by."
+        if first
+        else ""
+    )
+    return Grid(f"Best, final and last five: {arrow(table.metric)}", head, rows, note)
+
+
+def chances(table: Table) -> Grid:
+    """Return the probability that a run of the row beats one of the column."""
+    shown, rows = table.ranked[:MOST_PAIRS], []
+    for a in shown:
+        row = [Cell(a.name)]
+        for b in shown:
+            if a is b:
+                row.append(Cell("", value=""))
+                continue
+            found = table.chance(a, b)
+            small = f"[{found.interval.low:.2f}, {found.interval.high:.2f}]" if found.interval else ""
+            row.append(Cell(f"{found.probability:.2f}", small, found.probability, "heat", found.probability))
+        rows.append(row)
+    note = (
+        "Over all pairs of their runs, a tie counting half (Agarwal et al. 2021); below, the 95% bootstrap interval. "
+        "0.5 is no difference." + left_out(table)
+    )
+    return Grid("Probability that the row beats the column", ["", *(v.name for v in shown)], rows, note)
+
+
+def differences(table: Table) -> Grid:
+    """Return each pair's difference, seed by seed."""
+    rows, shown = [], table.ranked[:MOST_PAIRS]
+    for k, a in enumerate(shown):
+        for b in shown[k + 1 :]:
+            found = table.difference(a, b)
+            if found is None:
+                continue
+            bounds = EMPTY
+            if found.interval:
+                bounds = Cell(f"[{found.interval.low:+.4g}, {found.interval.high:+.4g}]", value=found.interval.low)
+            rows.append(
+                [
+                    *(Cell(f"{a.name} − {b.name}"), Cell(str(found.n), value=found.n)),
+                    *(Cell(f"{found.mean:+.4g}", value=found.mean), bounds),
+                    Cell(f"{found.wins:g} of {found.n}", value=found.wins / found.n),
+                ]
+            )
+    head = ("", "seeds in common", f"mean difference of {table.metric}", "95% CI", "seeds won by the first")
+    note = "The same seed means the same data order and the same latents of grids and evaluations." + left_out(table)
+    return Grid("Differences, paired by seed", head, rows, note)
+
+
+def left_out(table: Table) -> str:
+    """Say how many variants pairs are not shown of."""
+    more = len(table.ranked) - MOST_PAIRS
+    return f" The best {MOST_PAIRS} are shown, {more} more are not." if more > 0 else ""
+
+
+def costs(table: Table) -> Grid:
+    """Return what a run cost on average."""
+    units = (
+        ("training_seconds", 1, "training, s"),
+        ("other_seconds", 1, "evaluation and records, s"),
+        ("flops", 1e12, "TFLOP"),
+        ("peak_memory_bytes", 2**30, "peak memory, GiB"),
+    )
+    rows = []
+    for variant in table.variants:
+        row = [Cell(variant.name), steps(variant.finished, "steps"), steps(variant.finished, "images")]
+        for name, unit, _ in units:
+            found = variant.spending(name)
+            sd = f" ± {found[1] / unit:.2g}" if found and found[1] is not None and name != "flops" else ""
+            row.append(Cell(f"{found[0] / unit:.4g}{sd}", value=found[0]) if found else EMPTY)
+        rows.append(row)
+    head = ("", "steps", "real images seen", *(name for *_, name in units))
+    environments = {
+        tuple(sorted((k, str(v)) for k, v in run.environment.items())) for v in table.variants for run in v.finished
+    }
+    where = "; ".join(" ".join(f"{k} {v}" for k, v in environment) for environment in sorted(environments))
+    note = f"Measured on {where}." + (" Not all on the same: times do not compare." if len(environments) > 1 else "")
+    return Grid("What it cost, a run", head, rows, f"{note} Peak memory is the process's on a CPU, torch's on a GPU.")
+
+
+def steps(runs: Sequence[Run], unit: str) -> Cell:
+    """Return how much of a unit runs have used, one number if it is the same for all."""
+    used = sorted({run.step * run.per_step[unit] for run in runs})
+    if not used:
+        return EMPTY
+    return Cell(f"{used[0]:,}" if len(used) == 1 else f"{used[0]:,} to {used[-1]:,}", value=used[-1])
+
+
+def unfinished(runs: Sequence[Run]) -> Grid:
+    """Return the runs that are counted in no mean, and why."""
+    rows = [
+        [
+            Cell(str(r.path)),
+            Cell(r.state, kind="bad"),
+            Cell(f"{r.step:,}", value=r.step),
+            Cell(r.reason or "–", kind="left"),
+        ]
+        for r in runs
+    ]
+    return Grid("Runs that did not finish", ("", "state", "step", "reason"), rows, "They stand in no mean above.")

@@ -1,0 +1,204 @@
+"""A report as one HTML file that needs nothing else: no network, no other file, no script to be read."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from gantrain.better import BETTER, LOWEST
+from gantrain.report import charts
+from gantrain.report.comparison import COLLAPSE, Table, Variant
+from gantrain.report.grids import PART_NAMES, Cell, Grid, arrow, grids
+from gantrain.report.runs import Run
+from gantrain.report.statistics import profile
+
+HERE = Path(__file__).parent
+UNITS = {
+    "steps": "steps",
+    "images": "real images",
+    "d_updates": "updates of D",
+    "seconds": "seconds of training",
+    "flops": "floating-point operations",
+}
+MOST_LINES, MOST_PICTURES = 16, 12
+STAGES = (0.1, 0.4, 1.0)
+"""Shares of the images that all variants have seen, at which their samples are compared."""
+
+
+def page(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """Return the whole file."""
+    parts = [section(table, f"t{k}") for k, table in enumerate(tables)]
+    if len(tables) > 1:
+        warning = (
+            f"These runs are of {len(tables)} kinds: their data, protocol or budget differ. "
+            "Numbers of two kinds are not comparable, so each kind has its own tables."
+        )
+        parts.insert(0, f'<p class="note">{warning}</p>')
+    if notes:
+        items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+        parts.append(f"<h2>Left out</h2><ul class='note'>{items}</ul>")
+    style, script, frame = ((HERE / f"page.{kind}").read_text() for kind in ("css", "js", "html"))
+    return Template(frame).substitute(
+        title=escape(title), style=style, body="\n".join(parts), collapse=escape(COLLAPSE), script=script
+    )
+
+
+def section(table: Table, anchor: str) -> str:
+    """Return one comparison."""
+    stamp = {
+        "data": table.data,
+        "budget": f"{table.budget} each",
+        "protocol": table.protocol,
+        "ranked by": f"{arrow(table.metric)}, {PART_NAMES[table.part]}",
+    }
+    items = "".join(f"<li><b>{name}</b> {escape(text)}</li>" for name, text in stamp.items())
+    colours = {variant.name: k for k, variant in enumerate(table.variants)}
+    ready = {grid.title: grid_html(grid, table, colours) for grid in grids(table)}
+    first, *rest = ready.values()
+    heading = escape(table.data.split(" (")[0])
+    body = [
+        f'<h2 id="{anchor}">{heading}</h2><ul class="stamp">{items}</ul>',
+        first,
+        curves(table),
+        pictures(table, colours),
+    ]
+    return "\n".join([*body, *rest, other_curves(table)])
+
+
+def grid_html(grid: Grid, table: Table, colours: dict[str, int]) -> str:
+    """Return a table that can be sorted; the names of variants carry the colour of their lines."""
+    head = "".join(
+        f'<th scope="col">{f"""<button type="button">{escape(name)}</button>""" if name else ""}</th>'
+        for name in grid.head
+    )
+    rows = "".join(f"<tr>{''.join(cell_html(cell, table, colours) for cell in row)}</tr>" for row in grid.rows)
+    note = f'<p class="note">{escape(grid.note)}</p>' if grid.note else ""
+    return (
+        f'<h3>{escape(grid.title)}</h3><div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{note}"
+    )
+
+
+def cell_html(cell: Cell, table: Table, colours: dict[str, int]) -> str:
+    """Return one cell."""
+    sort = "" if cell.value is None else f' data-value="{escape(str(cell.value))}"'
+    kind = f' class="{cell.kind}"' if cell.kind else ""
+    shade = ""
+    if cell.shade is not None:
+        colour, strength = ("--good", cell.shade) if cell.shade >= 0.5 else ("--bad", 1 - cell.shade)
+        shade = f' style="background:color-mix(in srgb, var({colour}) {round(70 * (strength - 0.5))}%, transparent)"'
+    text = (key(colours[cell.text]) if cell.text in colours else "") + escape(cell.text)
+    if cell.picture:
+        text = seeds(table, cell.picture, colours)
+    small = f"<small>{escape(cell.small)}</small>" if cell.small else ""
+    return f"<td{kind}{sort}{shade}>{text}{small}</td>"
+
+
+def key(k: int) -> str:
+    """Return the sample of a line's colour."""
+    dashed = " dashed" if k >= charts.COLOURS else ""
+    return f'<span class="key{dashed}" style="border-color:var(--c{k % charts.COLOURS})"></span>'
+
+
+def seeds(table: Table, name: str, colours: dict[str, int]) -> str:
+    """Return the small picture of a variant's seeds."""
+    everyone = [v for variant in table.ranked for v in variant.by_seed(table.metric, table.part).values()]
+    variant = next(v for v in table.variants if v.name == name)
+    values, found = list(variant.by_seed(table.metric, table.part).values()), variant.summary(table.metric, table.part)
+    assert found is not None
+    low, high = (found.interval.low, found.interval.high) if found.interval else (found.mean, found.mean)
+    return charts.strip(values, found.mean, low, high, (min(everyone), max(everyone)), colours[name])
+
+
+def legend(variants: Iterable[Variant]) -> str:
+    """Return which line is whose."""
+    return (
+        f'<div class="legend">{"".join(f"<span>{key(k)}{escape(v.name)}</span>" for k, v in enumerate(variants))}</div>'
+    )
+
+
+def curves(table: Table) -> str:
+    """Return the course of the ranked metric, and which share of the runs came how far."""
+    shown = table.variants[:MOST_LINES]
+    course = learning_curve(table, shown, table.metric)
+    values = sorted({v for variant in shown for v in variant.by_seed(table.metric, table.part).values()})
+    figures = [course] if course else []
+    if len(values) > 1:
+        lower = BETTER[table.metric] == LOWEST
+        margin = 0.05 * (values[-1] - values[0])
+        thresholds = np.array([values[0] - margin, *values, values[-1] + margin])
+        lines = []
+        for variant in shown:
+            reached = profile(list(variant.by_seed(table.metric, table.part).values()) or [np.nan], thresholds, lower)
+            lines.append(
+                charts.Series(variant.name, [(t, s, s, s) for t, s in zip(thresholds, reached, strict=True)], True)
+            )
+        drawn = charts.chart(lines, f"τ, {table.metric}", "share of runs")
+        better = "≤" if lower else "≥"
+        caption = f"Performance profile: the share of runs with {table.metric} {better} τ."
+        figures.append(f"<figure>{legend(shown)}{drawn}<figcaption>{escape(caption)}</figcaption></figure>")
+    more = (
+        f'<p class="note">The best {MOST_LINES} of {len(table.variants)} are drawn.</p>'
+        if len(table.variants) > MOST_LINES
+        else ""
+    )
+    return f'<div class="pair">{"".join(figures)}</div>{more}'
+
+
+def learning_curve(table: Table, shown: Sequence[Variant], metric: str) -> str:
+    """Return a metric over what was spent, as a figure; "" if it was measured nowhere."""
+    lines = [charts.Series(variant.name, variant.curve(metric, table.unit)) for variant in shown]
+    drawn = charts.chart(lines, UNITS[table.unit], arrow(metric))
+    caption = "Mean over the seeds; the band reaches from the lowest to the highest seed."
+    return f"<figure>{legend(shown)}{drawn}<figcaption>{caption}</figcaption></figure>" if drawn else ""
+
+
+def other_curves(table: Table) -> str:
+    """Return the curves of all other metrics, folded away."""
+    shown = table.variants[:MOST_LINES]
+    figures = "".join(learning_curve(table, shown, metric) for metric in table.metrics[1:])
+    return (
+        f'<details><summary>Learning curves of all other metrics</summary><div class="pair">{figures}</div></details>'
+        if figures
+        else ""
+    )
+
+
+def pictures(table: Table, colours: dict[str, int]) -> str:
+    """Return sample grids side by side after as many images, of the first seed that finished."""
+    chosen = [(v, next((r for r in v.finished if r.pictures()), None)) for v in table.variants[:MOST_PICTURES]]
+    runs = [(v, run) for v, run in chosen if run is not None]
+    if not runs:
+        return ""
+    common = min(max(run.pictures()) * run.per_step["images"] for _, run in runs)
+    rows = []
+    for variant, run in runs:
+        cells = []
+        for stage in STAGES:
+            step, path = nearest(run, stage * common)
+            seen = step * run.per_step["images"]
+            image = f'<img alt="samples of {escape(variant.name)}" src="{embedded(path)}">'
+            cells.append(f"<td>{image}<small>{seen:,} images, step {step:,}</small></td>")
+        name = f"{key(colours[variant.name])}{escape(variant.name)}<small>seed {run.seed}</small>"
+        rows.append(f"<tr><td>{name}</td>{''.join(cells)}</tr>")
+    head = "".join(f"<th>about {round(stage * common):,} real images</th>" for stage in STAGES)
+    note = "From latents that depend on the seed alone; the grid that was drawn nearest to these numbers of images."
+    return (
+        f'<h3>Samples after as many images</h3><div class="wide"><table class="grids"><thead><tr><th></th>{head}</tr>'
+        f'</thead><tbody>{"".join(rows)}</tbody></table></div><p class="note">{note}</p>'
+    )
+
+
+def nearest(run: Run, images: float) -> tuple[int, Path]:
+    """Return the sample grid drawn nearest to a number of images seen, and its step."""
+    return min(run.pictures().items(), key=lambda item: (abs(item[0] * run.per_step["images"] - images), item[0]))
+
+
+def embedded(path: Path) -> str:
+    """Return a picture as part of the page."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -1,0 +1,150 @@
+"""One run as a report sees it: read from what it left, without torch, and without disturbing it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gantrain.errors import ConfigError
+from gantrain.run import RunDirectory
+
+PARTS = ("final", "best", "median_of_last_5")
+"""What a run's evaluations come to; ``best`` is everything at the step that was best by the run's own choice."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's choices, what is held equal with others, what it measured, and what it cost."""
+
+    path: Path
+    state: str
+    reason: str
+    step: int
+    choices: dict[str, str]
+    overrides: tuple[str, ...]
+    seed: int
+    variant: str
+    budget: dict[str, Any]
+    per_step: dict[str, int]
+    data: str
+    environment: dict[str, Any]
+    cost: dict[str, float]
+    protocol: dict[str, Any] = field(default_factory=dict)
+    best_by: str | None = None
+    best_step: int | None = None
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
+    curve: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def images(self) -> int:
+        """Real images that D was shown."""
+        return self.step * self.per_step["images"]
+
+    def spent(self, step: int, unit: str) -> float:
+        """Return how much of a budget had been spent at a step; seconds as if every step had taken as long."""
+        if unit == "seconds":
+            return step / max(self.step, 1) * self.cost.get("training_seconds", 0.0)
+        return step * (self.cost.get("flops_per_step", 0.0) if unit == "flops" else self.per_step[unit])
+
+    def pictures(self) -> dict[int, Path]:
+        """Return the sample grids by step."""
+        found = {}
+        for path in (self.path / "samples").glob("step-*.png"):
+            number = path.stem.removeprefix("step-")
+            if number.isdecimal():
+                found[int(number)] = path
+        return found
+
+
+def find(folders: Iterable[str]) -> tuple[list[Run], list[str]]:
+    """Return the runs at and under folders, and of those that cannot be read a line each, why.
+
+    Raises:
+        ConfigError: if a folder is not there, or holds no run at all.
+    """
+    runs, unreadable, seen = [], [], set()
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise ConfigError(f"{folder} is not a folder")
+        for path in under(Path(folder)):
+            if path.resolve() in seen:
+                continue
+            seen.add(path.resolve())
+            try:
+                runs.append(read(path))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                missing = f"it does not say its {error.args[0]}" if isinstance(error, KeyError) else "damaged"
+                unreadable.append(f"{path}: status.json cannot be used ({missing}); the run's own command mends it")
+    if not seen:
+        raise ConfigError(f"{', '.join(folders)}: no run is there")
+    return runs, unreadable
+
+
+def under(start: Path) -> Iterator[Path]:
+    """Yield the folders of runs, in order."""
+    for folder, subfolders, files in os.walk(start):
+        subfolders.sort()
+        if "status.json" in files:
+            subfolders.clear()
+            yield Path(folder)
+
+
+def read(path: Path) -> Run:
+    """Read a run.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: if its status.json is of an old version, or damaged.
+    """
+    directory = RunDirectory(path)
+    status, evaluation = directory.status(), content(path / "evaluation.json")
+    state = str(status["state"])
+    if state == "running" and not directory.is_in_use():
+        state = "killed"
+    values = {}
+    for part in PARTS:
+        found = evaluation.get(part) or {}
+        values[part] = {k: float(v) for k, v in found.items() if k != "step" and math.isfinite(v)}
+    return Run(
+        path=path,
+        state=state,
+        reason=str(status.get("reason") or ""),
+        step=int(status.get("step") or 0),
+        choices={str(k): str(v) for k, v in status["choices"].items()},
+        overrides=tuple(map(str, status["overrides"])),
+        seed=int(status["seed"]),
+        variant=str(status["variant"]),
+        budget={"of": str(status["budget"]["of"]), "amount": status["budget"]["amount"]},
+        per_step={unit: int(status["per_step"][unit]) for unit in ("steps", "d_updates", "images")},
+        data=str(status["data"]),
+        environment=dict(status["environment"]),
+        cost={name: float(value) for name, value in status["cost"].items() if value is not None},
+        protocol=dict(evaluation.get("protocol") or {}),
+        best_by=evaluation.get("best_by"),
+        best_step=(evaluation.get("best") or {}).get("step"),
+        values=values,
+        curve=curve(directory, str(evaluation.get("tag"))),
+    )
+
+
+def content(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, {} if there is none that can be read."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def curve(run: RunDirectory, tag: str) -> dict[int, dict[str, float]]:
+    """Return by step what the records hold under a protocol's tag."""
+    found: dict[int, dict[str, float]] = {}
+    for line in run.metrics(f'"{tag}/'):
+        values = {name.removeprefix(f"{tag}/"): value for name, value in line.items() if name.startswith(f"{tag}/")}
+        if values:
+            found[line["step"]] = values
+    return found

@@ -1,0 +1,80 @@
+"""A report as Markdown, and its runs as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from gantrain.report.comparison import COLLAPSE, Table, budget, collapsed
+from gantrain.report.grids import PART_NAMES, Cell, Grid, arrow, grids
+from gantrain.report.runs import PARTS, Run
+
+COSTS = ("training_seconds", "other_seconds", "flops", "peak_memory_bytes")
+
+
+def markdown(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """Return the tables; pictures are the page's."""
+    parts = [f"# {title}"]
+    for table in tables:
+        parts.append(
+            f"## {table.data}\n\n- budget: {table.budget} each\n- protocol: {table.protocol}\n"
+            f"- ranked by: {arrow(table.metric)}, {PART_NAMES[table.part]}"
+        )
+        parts += [grid_markdown(grid) for grid in grids(table)]
+    if notes:
+        parts.append("## Left out\n\n" + "\n".join(f"- {note}" for note in notes))
+    return "\n\n".join([*parts, COLLAPSE]) + "\n"
+
+
+def grid_markdown(grid: Grid) -> str:
+    """Return a table."""
+    drawn = [k for k in range(len(grid.head)) if any(row[k].picture for row in grid.rows)]
+    columns = [k for k in range(len(grid.head)) if k not in drawn]
+    rows = [[grid.head[k] for k in columns], ["---", *["---:"] * (len(columns) - 1)]]
+    rows += [[plain(row[k]) for k in columns] for row in grid.rows]
+    body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"### {grid.title}\n\n{body}" + (f"\n\n{grid.note}" if grid.note else "")
+
+
+def plain(cell: Cell) -> str:
+    """Return a cell's text in one line."""
+    return f"{cell.text} {cell.small}".strip().replace("|", "\\|")
+
+
+def comma_separated(runs: Sequence[Run]) -> str:
+    """Return one line per run; every value in full, what the clock says last."""
+    choices = list(dict.fromkeys(["data", "architecture", "loss", *(name for run in runs for name in run.choices)]))
+    names = list(dict.fromkeys(name for run in runs for part in PARTS for name in run.values[part]))
+    rows = [row(run, choices, names) for run in sorted(runs, key=lambda run: str(run.path))]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]) if rows else ["run"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def row(run: Run, choices: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Return a run's line."""
+    first: dict[str, Any] = {
+        "run": str(run.path),
+        "data": run.choices.get("data"),
+        "architecture": run.choices.get("architecture"),
+    }
+    first |= {
+        "loss": run.choices.get("loss"),
+        "seed": run.seed,
+        "status": run.state,
+        "step": run.step,
+        "images": run.images,
+    }
+    facts = first | {name: run.choices.get(name) for name in choices if name not in first}
+    facts |= {"overrides": " ".join(run.overrides), "variant": run.variant, "budget": budget(run)}
+    facts |= {"protocol": run.protocol.get("hash"), "best_by": run.best_by, "best_step": run.best_step}
+    for part in PARTS:
+        facts |= {f"{part}_{name}": run.values[part].get(name) for name in names}
+    facts["collapsed"] = collapsed(run) if run.state == "finished" else None
+    facts |= {"threads": run.environment.get("threads"), "device": run.environment.get("device")}
+    facts["seconds"] = run.cost.get("training_seconds", 0.0) + run.cost.get("other_seconds", 0.0)
+    return facts | {name: run.cost.get(name) for name in COSTS}
