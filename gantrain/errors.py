@@ -65,6 +65,12 @@ class MemoryFullError(GantrainError):
     exit_code = 8
 
 
+class PrunedError(GantrainError):
+    """A search found that a training is not worth going on with; its state is saved."""
+
+    exit_code = 0
+
+
 class StoppedError(GantrainError):
     """A signal asked the run to stop; it saved its state and can be continued."""
 

@@ -26,6 +26,7 @@ from gantrain.errors import (
     DiskError,
     DivergedError,
     GantrainError,
+    PrunedError,
     RunInUseError,
     StoppedError,
     first_line,
@@ -104,7 +105,7 @@ class RunDirectory:
         return content if isinstance(content, dict) else {}
 
     def write_status(self, state: str, facts: dict[str, Any], exit_code: int | None = None, reason: str = "") -> None:
-        """Replace status.json. ``state`` is running, finished, stopped, diverged or failed.
+        """Replace status.json. ``state`` is running, finished, stopped, pruned, diverged or failed.
 
         Raises:
             DiskError: if the disk does not take it.
@@ -136,9 +137,14 @@ class RunDirectory:
                 yield
         except Exception as error:
             code = error.exit_code if isinstance(error, GantrainError) else 1
-            state = {DivergedError.exit_code: "diverged", StoppedError.exit_code: "stopped"}.get(code, "failed")
+            ends: dict[type[Exception], str] = {
+                DivergedError: "diverged",
+                StoppedError: "stopped",
+                PrunedError: "pruned",
+            }
+            state = ends.get(type(error), "failed")
             try:
-                if state != "stopped":
+                if state in ("diverged", "failed"):
                     (self.path / "error.log").write_text("".join(traceback.format_exception(error)))
                 self.write_status(state, facts(), code, str(error))
             except Exception as unwritten:  # a full disk; or a GPU that answers nothing more, not even for the facts

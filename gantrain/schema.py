@@ -104,6 +104,17 @@ class EvaluationSettings:
 
 
 @dataclass
+class SearchSettings:
+    storage: str | None = MISSING
+    study: str | None = MISSING
+    trial: int | None = MISSING
+    metric: str | None = MISSING
+    pruner: str = MISSING
+    startup_trials: int = MISSING
+    warmup_steps: int = MISSING
+
+
+@dataclass
 class Schedules:
     g: Any = MISSING
     d: Any = MISSING
@@ -143,6 +154,7 @@ class TrainConfig(SharedConfig):
     performance: PerformanceSettings = field(default_factory=PerformanceSettings)
     compile: str | None = MISSING
     nonfinite: NonfiniteSettings = field(default_factory=NonfiniteSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     ema: EmaSettings = field(default_factory=EmaSettings)
     samples: SampleSettings = field(default_factory=SampleSettings)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)

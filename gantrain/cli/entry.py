@@ -17,6 +17,7 @@ from types import FrameType
 from hydra import initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
@@ -100,6 +101,10 @@ def start(command: Callable[[], None], config_name: str) -> None:
     global STARTED
     STARTED, StopSignal.received = True, None
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    if any(a.startswith("hydra/sweeper=") for a in sys.argv[1:]):  # an editable install hides it from Hydra's own look
+        from hydra_plugins.gantrain_search import SearchSweeper
+
+        Plugins.instance().register(SearchSweeper)
     store = ConfigStore.instance()
     store.__deepcopy__ = lambda memo: store  # type: ignore[attr-defined]  # --help copies it for each group it lists
     sys.path.append(str(Path.cwd()))  # so that _target_ may name a module of the user's own, beside the command
@@ -113,6 +118,10 @@ def start(command: Callable[[], None], config_name: str) -> None:
             sys.exit(StoppedError.exit_code if StopSignal.received else done.exit_code)
         except GantrainError as error:
             sys.exit(fail(error))
+        except ModuleNotFoundError as error:
+            if error.name != "optuna":
+                raise
+            sys.exit(fail(ConfigError("a search needs Optuna: pip install 'gantrain[optuna]'")))
         except (HydraException, OmegaConfBaseException) as error:
             with initialize_config_module("gantrain.configs", version_base="1.3"):
                 sys.exit(fail(ConfigError(explained(error, sys.argv[1:], config_name))))

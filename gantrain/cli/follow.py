@@ -32,7 +32,7 @@ class _Follower:
     def __init__(self, path: Path, sweep: str) -> None:
         self.path, self.sweep = path, sweep
         self.position = path.stat().st_size if path.exists() else 0
-        self.done = threading.Event()
+        self.done, self.lock = threading.Event(), threading.Lock()
         self.thread = threading.Thread(target=self._follow, daemon=True)
         self.thread.start()
 
@@ -42,9 +42,10 @@ class _Follower:
 
     def print_new(self) -> None:
         """Print what was added."""
-        for entry in self._new():
-            if entry.get("sweep") == self.sweep:
-                print(line(entry), flush=True)
+        with self.lock:
+            for entry in self._new():
+                if entry.get("sweep") == self.sweep:
+                    print(line(entry), flush=True)
 
     def _new(self) -> Iterator[dict[str, Any]]:
         if not self.path.exists():
@@ -60,6 +61,12 @@ class _Follower:
 
 
 _followers: list[_Follower] = []
+
+
+def catch_up() -> None:
+    """Print the lines of all jobs that have ended by now."""
+    for follower in _followers:
+        follower.print_new()
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from gantrain.run import RunDirectory
 IN_THE_PATH = ("data", "architecture", "loss")
 CARRYING_OUT = (
     *("run.", "hydra", "resume", "device", "deterministic", "profile", "performance.keep_memory", "trusted_modules"),
-    *("log.", "samples.", "evaluation", "checkpoint.", "nonfinite."),
+    *("log.", "samples.", "evaluation", "checkpoint.", "nonfinite.", "search."),
     *("data.in_memory", "data.on_bad", "data.timeout"),
 )
 """Settings of where and how a run is carried out and recorded, not of which run it is."""

@@ -102,7 +102,7 @@ def report(request: Request) -> str:
 
 def winner(table: Table) -> str:
     """Return a comparison's outcome in a line."""
-    lines = [f"{table.data}, {table.budget} each, {table.protocol}"]
+    lines = [f"{table.name}, {table.budget} each, {table.protocol}"]
     for variant in table.ranked[:10]:
         s = variant.summary(table.metric, table.part)
         assert s is not None

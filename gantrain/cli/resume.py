@@ -109,7 +109,11 @@ def restore(trainer: Trainer, found: Found | None, checkpoints: Checkpoints, now
 def is_finished(cfg: DictConfig, run: RunDirectory) -> bool:
     """Tell whether this run has already spent its budget."""
     status = run.status()
-    if cfg.resume != "auto" or status.get("state") != "finished":
+    if cfg.resume != "auto":
+        return False
+    if status.get("state") == "pruned" and cfg.search.trial is not None:
+        return True  # its search was killed before it heard of that
+    if status.get("state") != "finished":
         return False
     if cfg.budget.of in per_step(cfg):
         return bool(status.get("step") == cfg.total_steps)

@@ -109,7 +109,7 @@ def outcome(cfg: DictConfig, skipped: bool) -> Result:
     status, summary = run.status(), last_summary(run)
     return {
         "run": cfg.run.dir,
-        "state": "skipped" if skipped else status.get("state", "unknown"),
+        "state": "skipped" if skipped and status.get("state") == "finished" else status.get("state", "unknown"),
         "step": status.get("step", 0),
         "exit_code": status.get("exit_code", 0),
         "reason": status.get("reason", ""),

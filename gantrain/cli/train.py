@@ -16,7 +16,7 @@ from gantrain import memory
 from gantrain.cli import facts, resume, summary, sweep
 from gantrain.cli.entry import in_sweep, reported, start
 from gantrain.cli.overrides import check_kinds, check_same_run, compared, plain, run_directory
-from gantrain.errors import DivergedError, StoppedError
+from gantrain.errors import DivergedError, PrunedError, StoppedError
 from gantrain.progress import say
 from gantrain.run import RunDirectory, StopSignal, digest
 from gantrain.schema import fill_cadences, per_step, validated
@@ -59,6 +59,9 @@ def run_one(cfg: DictConfig) -> sweep.Result | None:
             run.refuse_if_in_use()
             try:
                 train(cfg, run, stop, overrides)
+            except PrunedError as error:
+                if not in_sweep():
+                    print(error)
             except StoppedError:
                 if in_sweep():
                     sweep.hand_over(stop)
@@ -152,6 +155,10 @@ def begin(cfg: DictConfig, quality: Quality | None, run: RunDirectory, step: int
         return None
     live = Live(quality, cfg.architecture.latent_dim, measured_best(cfg, quality), run, step)
     live.write()
+    if cfg.search.trial is not None:
+        from gantrain.cli.search import Judge
+
+        live.gives_up = Judge(cfg.search)
     return live
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from gantrain import storage
+from gantrain.errors import PrunedError
 from gantrain.evaluation.history import History
 from gantrain.evaluation.images import ImageQuality
 from gantrain.evaluation.points import PointQuality
@@ -44,6 +45,7 @@ class Live:
         self.history = History(best_by, recorded(run, self.protocol.tag, step))
         self.earlier = earlier_protocols(run, self.protocol.tag)
         self.seconds = 0.0
+        self.gives_up: Callable[[int, dict[str, float]], bool] | None = None  # asked after each evaluation
 
     def measured(self, step: int) -> bool:
         """Tell whether this step has been evaluated."""
@@ -55,7 +57,11 @@ class Live:
         return {step for step in bests if step is not None}
 
     def evaluate(self, nets: dict[str, nn.Module], step: int, records: Records, stop: Callable[[], bool]) -> bool:
-        """Measure the generator that the protocol names (``ema`` or ``raw``), and record it; False if stopped."""
+        """Measure the generator that the protocol names (``ema`` or ``raw``), and record it; False if stopped.
+
+        Raises:
+            PrunedError: if a search gives it up.
+        """
         began = time.monotonic()
         samples = generated(nets[self.protocol.generator], self.z)
         try:
@@ -70,6 +76,8 @@ class Live:
         if result.pairs is not None:
             records.pairs(f"{self.protocol.tag}/nearest_training_images", step, result.pairs)
         self.write()
+        if self.gives_up is not None and self.gives_up(step, result.values):
+            raise PrunedError(f"pruned by its search at step {step:,}")
         return True
 
     def write(self) -> None:

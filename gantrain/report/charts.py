@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 640, 340
 LEFT, RIGHT, TOP, BOTTOM = 62, 12, 12, 44
 COLOURS = 8  # --c0 to --c7 in page.css, repeated with other dashes
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
-LOG_FROM = 30.0  # ratio of the largest to the smallest value from where an axis is logarithmic
+LOG_FROM = 10.0  # ratio of the largest to the smallest value from where an axis is logarithmic
 
 
 @dataclass(frozen=True)

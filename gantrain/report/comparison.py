@@ -20,6 +20,14 @@ from gantrain.report.statistics import (
     summarise,
 )
 
+UNITS = {
+    "steps": "steps",
+    "images": "real images",
+    "d_updates": "updates of D",
+    "seconds": "seconds of training",
+    "flops": "floating-point operations",
+}
+"""Budgets, in words."""
 DONE = "finished"
 COUNTED = (DONE, "diverged")
 """States of runs that have come to their end, which rates of divergence are of."""
@@ -84,6 +92,7 @@ class Variant:
 class Table:
     """Variants that may be compared: the same data, the same protocol, the same budget."""
 
+    name: str  # the data's
     data: str
     protocol: str
     budget: str
@@ -182,6 +191,7 @@ def table(runs: list[Run], metric: str | None, part: str) -> Table | None:
 
     first = next(run for run in runs if run.protocol)
     return Table(
+        name=first.choices.get("data", first.data),
         data=first.data,
         protocol=described(first),
         budget=budget(first),
@@ -224,8 +234,8 @@ def named(runs: list[Run]) -> Iterator[Variant]:
 
 def budget(run: Run) -> str:
     """Return what was held equal, in words."""
-    amount = run.budget["amount"]
-    return f"{amount:,.6g} {run.budget['of']}" if isinstance(amount, int | float) else json.dumps(run.budget)
+    amount, of = run.budget["amount"], run.budget["of"]
+    return f"{amount:,.10g} {UNITS.get(of, of)}" if isinstance(amount, int | float) else json.dumps(run.budget)
 
 
 def described(run: Run) -> str:

@@ -12,19 +12,12 @@ import numpy as np
 
 from gantrain.better import BETTER, LOWEST
 from gantrain.report import charts
-from gantrain.report.comparison import COLLAPSE, Table, Variant
+from gantrain.report.comparison import COLLAPSE, UNITS, Table, Variant
 from gantrain.report.grids import PART_NAMES, Cell, Grid, arrow, grids
 from gantrain.report.runs import Run
 from gantrain.report.statistics import profile
 
 HERE = Path(__file__).parent
-UNITS = {
-    "steps": "steps",
-    "images": "real images",
-    "d_updates": "updates of D",
-    "seconds": "seconds of training",
-    "flops": "floating-point operations",
-}
 MOST_LINES, MOST_PICTURES = 16, 12
 STAGES = (0.1, 0.4, 1.0)
 """Shares of the images that all variants have seen, at which their samples are compared."""
@@ -60,9 +53,8 @@ def section(table: Table, anchor: str) -> str:
     colours = {variant.name: k for k, variant in enumerate(table.variants)}
     ready = {grid.title: grid_html(grid, table, colours) for grid in grids(table)}
     first, *rest = ready.values()
-    heading = escape(table.data.split(" (")[0])
     body = [
-        f'<h2 id="{anchor}">{heading}</h2><ul class="stamp">{items}</ul>',
+        f'<h2 id="{anchor}">{escape(table.name)}</h2><ul class="stamp">{items}</ul>',
         first,
         curves(table),
         pictures(table, colours),

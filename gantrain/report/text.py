@@ -19,7 +19,7 @@ def markdown(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
     parts = [f"# {title}"]
     for table in tables:
         parts.append(
-            f"## {table.data}\n\n- budget: {table.budget} each\n- protocol: {table.protocol}\n"
+            f"## {table.name}\n\n- data: {table.data}\n- budget: {table.budget} each\n- protocol: {table.protocol}\n"
             f"- ranked by: {arrow(table.metric)}, {PART_NAMES[table.part]}"
         )
         parts += [grid_markdown(grid) for grid in grids(table)]

@@ -1,0 +1,32 @@
+"""Hydra's door to gantrain's search: it admits plugins of this package only, and reads it at every start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class SearchSweeper(Sweeper):
+    """Lets ``gantrain.cli.search`` choose what the jobs of a sweep are; ``configs/hydra/sweeper/optuna.yaml``."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Build the launcher."""
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Search; ``arguments`` are the task's overrides."""
+        from gantrain.cli.search import search
+
+        assert self.config is not None  # Hydra calls setup first
+        return search(self.settings, self.config, self.launcher, arguments)

@@ -1,0 +1,1 @@
+"""Sweeps through every launcher, each on the real thing."""
