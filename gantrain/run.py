@@ -33,6 +33,9 @@ from gantrain.errors import (
 )
 from gantrain.progress import say
 
+SWEEP_FILE = "sweep.jsonl"
+"""In a folder of runs: a line for every job of a sweep that has ended."""
+
 
 class RunDirectory:
     """``outputs/…/seed0``: made on ``open``, locked while this process lives.

@@ -27,7 +27,9 @@ GROUPS = (
     "performance",
     "schedule",
     "experiment",
+    "budget",
 )
+NEEDED = {"image_folder": ["data.root=x"], "seconds": ["budget.amount=9"], "flops": ["budget.amount=1e9"]}
 OFFLINE_DATA = ("digits", "ring", "grid")
 
 
@@ -135,7 +137,7 @@ def test_every_option_of_every_group_composes(group: str) -> None:
     assert option_names(group)
     for option in option_names(group):
         choice = f"[{option}]" if group == "regularizer" else option
-        config(f"{group}={choice}", *(["data.root=x"] if option == "image_folder" else []))
+        config(f"{group}={choice}", *NEEDED.get(option, []))
 
 
 @pytest.mark.parametrize(
@@ -199,4 +201,4 @@ def test_the_list_of_packages_is_the_tree() -> None:
 
     listed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     found = {".".join(p.parent.relative_to(REPOSITORY).parts) for p in (REPOSITORY / "gantrain").rglob("__init__.py")}
-    assert set(listed) == found | {"gantrain.configs"}
+    assert set(listed) == found | {"gantrain.configs", "hydra_plugins.gantrain_search"}

@@ -18,7 +18,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import shutil
 
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("gantrain", "configs"):
+    for name in ("gantrain", "configs", "hydra_plugins"):
         shutil.copytree(REPOSITORY / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, source)
@@ -45,7 +45,8 @@ def test_the_wheel_holds_every_module_and_every_yaml(wheel: Path) -> None:
         assert str(path.relative_to(REPOSITORY)) in inside
     for path in CONFIGS.rglob("*.yaml"):
         assert f"gantrain/configs/{path.relative_to(CONFIGS)}" in inside
-    assert "gantrain/py.typed" in inside
+    assert {"gantrain/py.typed", "hydra_plugins/gantrain_search/__init__.py"} <= inside
+    assert {f"gantrain/report/page.{kind}" for kind in ("html", "css", "js")} <= inside
     assert not any(name.startswith(("tests", "configs", "scripts")) for name in inside)
 
 

@@ -30,6 +30,7 @@ from gantrain.schema import one_line
 
 GROUPS = (*summary.GROUPS, "generated", "experiment")
 EXTRAS = {"hydra_joblib_launcher": "sweep", "hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray"}
+LAUNCHERS = ("joblib", "ray", "submitit")
 NO_OPTION = re.compile(r"null|[\d.]*|[\[{].*")  # what hydra answers with a traceback when it should name an option
 
 
@@ -131,9 +132,18 @@ def start(command: Callable[[], None], config_name: str) -> None:
             if match := re.match(r"Unknown plugin class : 'hydra_plugins\.(\w+)", str(error)):
                 extra = EXTRAS.get(match[1], match[1])
                 sys.exit(fail(ConfigError(f"{match[1]} is not installed; pip install 'gantrain[{extra}]'")))
-            if type(error).__module__.split(".")[0] not in ("joblib", "ray", "submitit"):
+            if origin(error) not in LAUNCHERS:
                 raise
-            sys.exit(fail(GantrainError(f"a job was lost ({first_line(error)}); the same command goes on with it")))
+            lost = (
+                f"the launcher failed or lost a job ({first_line(error)}); the same command goes on with what is left"
+            )
+            sys.exit(fail(GantrainError(lost)))
+
+
+def origin(error: Exception) -> str:
+    """Return the package in whose code an error was raised."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).split(".")[0]
 
 
 def is_sweep(arguments: Iterable[str]) -> bool:

@@ -13,8 +13,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from gantrain.better import BETTER
+from gantrain.run import SWEEP_FILE
 
-FILE = "sweep.jsonl"
 SECONDS = 0.3  # between two looks
 
 
@@ -23,7 +23,7 @@ class Lines(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Follow the file that the jobs write to, from where it ends now."""
-        _followers.append(_Follower(Path(config.run.root) / FILE, str(config.hydra.sweep.dir)))
+        _followers.append(_Follower(Path(config.run.root) / SWEEP_FILE, str(config.hydra.sweep.dir)))
 
 
 class _Follower:

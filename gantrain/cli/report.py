@@ -10,10 +10,10 @@ from pathlib import Path
 
 from gantrain import storage
 from gantrain.better import BETTER
-from gantrain.cli.follow import FILE
 from gantrain.errors import ConfigError, DiskError, GantrainError, first_line
 from gantrain.report import page, runs, text
 from gantrain.report.comparison import Table, tables
+from gantrain.run import SWEEP_FILE
 
 USAGE = """usage: gantrain-report DIR… [out=report.html] [metric=fid] [of=final] [title=…]
 
@@ -116,7 +116,7 @@ def refused(folders: Sequence[str]) -> list[str]:
     """Return a line for each job of a sweep that failed before it became a run, and has not become one since."""
     last: dict[str, dict[str, object]] = {}
     for folder in folders:
-        for path in sorted(Path(folder).rglob(FILE)):
+        for path in sorted(Path(folder).rglob(SWEEP_FILE)):
             for line in path.read_text(errors="replace").splitlines():
                 try:
                     entry = json.loads(line)

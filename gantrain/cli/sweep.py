@@ -19,7 +19,7 @@ from gantrain.cli import entry, follow
 from gantrain.cli.overrides import distinguishing
 from gantrain.errors import ConfigError, StoppedError, first_line
 from gantrain.progress import say
-from gantrain.run import RunDirectory, StopSignal
+from gantrain.run import SWEEP_FILE, RunDirectory, StopSignal
 
 Result = dict[str, Any]
 
@@ -75,11 +75,11 @@ def leave(cfg: DictConfig, facts: Result) -> None:
     root = Path(cfg.run.root)
     try:
         storage.make_folder(root)
-        lines = storage.Lines(root / follow.FILE)
+        lines = storage.Lines(root / SWEEP_FILE)
         lines.append(json.dumps(own | facts))
         lines.close()
     except OSError as error:
-        say(f"{root / follow.FILE} cannot be written ({first_line(error)})")
+        say(f"{root / SWEEP_FILE} cannot be written ({first_line(error)})")
 
 
 def hand_over(stop: StopSignal) -> None:

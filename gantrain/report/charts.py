@@ -58,7 +58,7 @@ class Scale:
                 return whole
             finer = [m * 10.0**k for k in range(math.floor(self.low), math.ceil(self.high)) for m in (1, 2, 5)]
             return [v for v in finer if self.low <= math.log10(v) <= self.high]
-        rough = (self.high - self.low) / 5
+        rough = (self.high - self.low) / 6
         unit = 10.0 ** math.floor(math.log10(rough))
         step = next(m * unit for m in (1, 2, 5, 10) if m * unit >= rough)
         first = math.ceil(self.low / step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gantrain.checkpoint import Checkpoints
@@ -156,3 +158,33 @@ def test_a_sweep_goes_on_after_a_diverged_job_and_a_kill(start: Start, tmp_path:
     states = {seed: status(run)["state"] for seed, run in again.items()}
     assert states == dict.fromkeys(again, "finished") | {"seed1": "diverged"}
     figure("the others ran, exit 4; the rerun skipped job 1, resumed job 3 in its directory, and ran job 4")
+
+
+def test_a_sweep_killed_at_any_moment_ends_with_the_same_table(start: Start, tmp_path: Path) -> None:
+    from gantrain.cli import report
+
+    measured = ("evaluation=points", "evaluation.n_fake=200", "evaluation.n_real=200", "evaluation.metrics=[modes,w2]",
+                "evaluation.best=w2", "evaluation.n_w2=100")  # fmt: skip
+    sweep = ("-m", *RING, *measured, "loss=vanilla,lsgan", "seed=0,1")
+
+    def table(root: str) -> tuple[list[str], str]:
+        found = report.report(report.parse([str(tmp_path / root), f"out={tmp_path / root}.html"]))
+        rows = list(csv.DictReader((tmp_path / f"{root}.csv").open()))
+        clock = {"seconds", "training_seconds", "other_seconds", "peak_memory_bytes", "run"}
+        text = (tmp_path / f"{root}.md").read_text().split("### What it cost")[0]
+        values = [str({k: v for k, v in row.items() if k not in clock}) for row in rows]
+        return values, found.split("report  ")[0] + text
+
+    whole = start(*sweep, f"run.root={tmp_path / 'whole'}")
+    assert whole.wait() == 0, whole.text()
+    killed = set()
+    for moment in np.random.default_rng(7).uniform(0.4, 1.8, 6):  # it would take two to three seconds
+        child = start(*sweep, f"run.root={tmp_path / 'killed'}")
+        time.sleep(moment)
+        child.kill()
+        killed |= {
+            str(p.parent) for p in tmp_path.glob("killed/**/status.json") if status(p.parent)["state"] == "running"
+        }
+    last = start(*sweep, f"run.root={tmp_path / 'killed'}")
+    assert last.wait() == 0 and killed, last.text()
+    assert table("killed") == table("whole")

@@ -1,0 +1,193 @@
+"""A sweep through each launcher: real processes, a real Slurm, a real Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.launchers import slurm
+
+GANTRAIN = [sys.executable, "-m", "gantrain"]
+JOBS = ("-m", "data=ring", "evaluation=none", "loss=vanilla,lsgan", "total_steps=60", "batch_size=16", "log.every=10")
+FINISHED = [f"finished  outputs/ring/mlp/{loss}/seed0-" for loss in ("lsgan", "vanilla")]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Without what would fix the number of threads: the launchers do that."""
+    kept = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
+    return kept | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"} | more
+
+
+def sweep(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [*GANTRAIN, *JOBS, *arguments]
+    return subprocess.run(command, cwd=folder, env=env or environment(), capture_output=True, text=True, timeout=240)
+
+
+def runs(folder: Path) -> dict[str, dict]:
+    """What the runs have recorded, by loss."""
+    found = [json.loads(path.read_text()) for path in folder.glob("outputs/**/status.json")]
+    return {status["choices"]["loss"]: status for status in found}
+
+
+def check(folder: Path, done: subprocess.CompletedProcess[str], threads: int) -> None:
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = sorted(line for line in done.stdout.splitlines() if line.startswith("finished"))
+    assert len(lines) == 2 and all(line.startswith(start) for line, start in zip(lines, FINISHED, strict=True))
+    assert all("d/loss=" in line and "60 steps" in line for line in lines)
+    found = runs(folder)
+    assert {loss: status["state"] for loss, status in found.items()} == dict.fromkeys(("vanilla", "lsgan"), "finished")
+    assert {status["environment"]["threads"] for status in found.values()} == {threads}
+    assert "validated against ConfigStore" not in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("launcher", "threads"), [("joblib", (os.cpu_count() or 2) // 2), ("submitit_local", 1)])
+def test_a_sweep_through_processes_of_this_machine(launcher: str, threads: int, tmp_path: Path) -> None:
+    check(tmp_path, sweep(tmp_path, f"hydra/launcher={launcher}"), max(threads, 1))
+    again = sweep(tmp_path, f"hydra/launcher={launcher}")
+    assert again.returncode == 0 and again.stdout.count("is finished") == 2
+
+
+def test_a_failed_job_of_a_worker_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    one_refused = ("hydra/launcher=joblib", "loss=wgan_gp,lsgan", "architecture.discriminator.norm=batch")
+    done = sweep(tmp_path, *one_refused)
+    assert done.returncode == 2 and "norm=layer" in done.stdout and "Traceback" not in done.stderr
+    assert sorted(line.split()[0] for line in done.stdout.splitlines() if line[0] in "fr") == ["finished", "refused"]
+    assert runs(tmp_path).keys() == {"lsgan"}
+
+
+def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(tmp_path: Path) -> None:
+    arguments = ("hydra/launcher=joblib", "total_steps=20000", "checkpoint.every=0", "samples.every=0")
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(
+            [*GANTRAIN, *JOBS, *arguments], cwd=tmp_path, env=environment(), stdout=out, stderr=out
+        )
+    until(lambda: len(list(tmp_path.glob("outputs/**/metrics.jsonl"))) == 2 or process.poll() is not None)
+    process.terminate()
+    assert process.wait(60) == 75, (tmp_path / "out").read_text()[-3000:]
+    stopped = runs(tmp_path)
+    assert {status["state"] for status in stopped.values()} == {"stopped"}
+    done = sweep(tmp_path, *arguments[:1], "total_steps=400", "checkpoint.every=0", "samples.every=0")
+    assert done.returncode == 0, done.stderr[-2000:]  # another total_steps is another run: nothing is mixed up
+    assert len(list(tmp_path.glob("outputs/**/status.json"))) == 4
+
+
+def until(condition, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+# ---- Ray --------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_on_a_ray_cluster_that_it_starts(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    check(tmp_path, sweep(tmp_path, "hydra/launcher=ray"), 1)
+
+
+@pytest.fixture
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a cluster that was started elsewhere, in another folder."""
+    pytest.importorskip("ray")
+    ray, port = str(Path(sys.executable).with_name("ray")), slurm.free_port()
+    begin = [ray, "start", "--head", "--node-ip-address=127.0.0.1", "--num-cpus=2", f"--port={port}"]
+    begin += ["--include-dashboard=false", "--disable-usage-stats"]
+    subprocess.run(
+        begin, cwd=tmp_path_factory.mktemp("ray"), env=environment(), check=True, capture_output=True, timeout=90
+    )
+    yield f"127.0.0.1:{port}"
+    subprocess.run([ray, "stop"], env=environment(), capture_output=True, timeout=90)
+
+
+@pytest.mark.xdist_group("ray")
+def test_a_sweep_on_a_ray_cluster_that_is_there(ray_cluster: str, tmp_path: Path) -> None:
+    check(tmp_path, sweep(tmp_path, "hydra/launcher=ray", f"hydra.launcher.ray.init.address={ray_cluster}"), 1)
+
+
+# ---- Slurm ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Cluster]:
+    if why := slurm.missing():
+        pytest.skip(why)
+    cluster = slurm.Cluster(tmp_path_factory.mktemp("slurm"))
+    cluster.environment = environment() | {key: cluster.environment[key] for key in ("SLURM_CONF", "PATH")}
+    yield cluster
+    cluster.close()
+
+
+LONG = ("-m", "data=ring", "evaluation=none", "seed=0", "total_steps=1200", "batch_size=16", "log.every=10",
+        "checkpoint.every=600", "samples.every=0")  # fmt: skip
+ON_SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1")
+
+
+def interrupted(cluster: slurm.Cluster, folder: Path, interrupt) -> tuple[dict, str]:
+    """Start a sweep of one job on Slurm, interrupt it at work, and return how it ended."""
+    with (folder / "out").open("w") as out:
+        process = subprocess.Popen(
+            [*GANTRAIN, *LONG, *ON_SLURM], cwd=folder, env=cluster.environment, stdout=out, stderr=out
+        )
+
+    def lines() -> int:
+        return sum(len(path.read_text().splitlines()) for path in folder.glob("outputs/**/metrics.jsonl"))
+
+    until(lambda: lines() >= 10 or process.poll() is not None)
+    interrupt(cluster.ask("squeue", "-h", "-o", "%i").split()[0])
+    until(lambda: [s["state"] for s in runs(folder).values()] == ["stopped"] or process.poll() is not None)
+    until(lambda: released(cluster, process), 120)  # Slurm holds what it requeues for two minutes
+    assert process.wait(120) == 0, (folder / "out").read_text()[-3000:]
+    log = "".join(path.read_text() for path in sorted(folder.glob("outputs/.submitit/**/*_log.out")))
+    return runs(folder)["vanilla"], (folder / "out").read_text() + log
+
+
+def released(cluster: slurm.Cluster, process: subprocess.Popen) -> bool:
+    for line in cluster.ask("squeue", "-h", "-o", "%i %t %r").splitlines():
+        job, _, reason = line.split(maxsplit=2)
+        if reason == "BeginTime":
+            cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
+    return process.poll() is not None or "R" in cluster.ask("squeue", "-h", "-p", "low", "-o", "%t").split()
+
+
+@pytest.mark.parametrize("how", ["preempted", "out of time"])
+@pytest.mark.xdist_group("slurm")
+def test_a_slurm_job_that_is_interrupted_saves_goes_back_into_the_queue_and_ends_bit_for_bit(
+    how: str, cluster: slurm.Cluster, tmp_path: Path
+) -> None:
+    def interrupt(job: str) -> None:
+        if how == "preempted":  # another job takes the whole node
+            cluster.begin("srun", "-p", "high", "-c", str(os.cpu_count()), "sleep", "1")
+        else:  # what submitit's job is told when its time is almost up
+            cluster.ask("scancel", "--signal=USR2", job)
+
+    ended, text = interrupted(cluster, tmp_path, interrupt)
+    assert ended["state"] == "finished" and ended["step"] == 1200
+    assert "resumed       from step" in text and "same torch, threads, device and data" in text
+    assert "finished  outputs/ring/mlp/vanilla/seed0-" in text
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    subprocess.run(
+        [*GANTRAIN, *LONG], cwd=undisturbed, env=environment(OMP_NUM_THREADS="1"), check=True, capture_output=True
+    )
+    final = [next(folder.glob("outputs/ring/**/checkpoints/step-000001200")) for folder in (tmp_path, undisturbed)]
+    assert all(
+        (final[0] / name).read_bytes() == (final[1] / name).read_bytes() for name in ("state.safetensors", "state.json")
+    )
+
+
+def test_without_slurm_a_sweep_on_it_says_so(tmp_path: Path) -> None:
+    nowhere = environment(PATH=str(Path(sys.executable).parent))
+    if shutil.which("srun", path=nowhere["PATH"]):
+        pytest.skip("Slurm lies beside Python")
+    done = sweep(tmp_path, *ON_SLURM, env=nowhere)
+    assert done.returncode == 1 and "gantrain: error: the launcher failed" in done.stderr and "srun" in done.stderr
+    assert "Traceback" not in done.stderr and not runs(tmp_path)
