@@ -8,7 +8,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow lint format smoke bench clean
+.PHONY: help setup train sweep report test test-slow lint format smoke bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,14 @@ setup: $(VENV)/.dev  ## install gantrain editable with everything developers nee
 
 train: $(VENV)/.run  ## train on the digits (ARGS="loss=… data=…" for anything else)
 	@$(BIN)/gantrain $(ARGS)
+
+sweep: $(VENV)/.sweep  ## which loss? four losses, three seeds each, on the digits, and their report (about six minutes)
+	@$(BIN)/gantrain -m experiment=compare_losses loss=vanilla,lsgan,wgan_gp,hinge 'seed=range(3)' data=digits \
+	  budget=d_updates budget.amount=4000 hydra/launcher=joblib run.root=outputs/sweep $(ARGS)
+	@$(BIN)/gantrain-report outputs/sweep
+
+report: $(VENV)/.run  ## compare all runs in outputs/ (ARGS="DIR… out=FILE.html" for others)
+	@$(BIN)/gantrain-report $(if $(ARGS),$(ARGS),outputs)
 
 test: $(VENV)/.test  ## run the tests (ARGS="-k word" for some)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
@@ -49,6 +57,10 @@ $(VENV)/.run: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing gantrain into $(VENV) (torch is large: minutes, once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.sweep: $(VENV)/.run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[sweep]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run

@@ -34,14 +34,17 @@ class Flops(TorchDispatchMode):
 
 
 class Meter:
-    """Counts the operations of a run's first steps, until every lazy term has had its turn; plays them as they are.
+    """Counts the operations of a run's first steps; plays them as they are.
+
+    As many as it takes until every lazy term has had its turn, whichever of them is the first: so a run that was killed
+    meanwhile counts the same from where it goes on.
 
     Args:
         trainer: whose turns are carried out as they are written: a recording's operations cannot be seen.
     """
 
     def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.steps, self.wanted = trainer, 0, period(trainer)
+        self.trainer, self.steps, self.wanted = trainer, 0, min(period(trainer), trainer.total_steps)
         self.counter = Flops()  # type: ignore[no-untyped-call]
         trainer.play = self.play  # type: ignore[method-assign]
 
@@ -54,8 +57,8 @@ class Meter:
             del self.trainer.play
 
     def per_step(self) -> float | None:
-        """Return the operations of a step, None before the first."""
-        return self.counter.total / self.steps if self.steps else None
+        """Return the operations of a step, None as long as it counts."""
+        return self.counter.total / self.steps if self.steps == self.wanted else None
 
 
 def count_flops(trainer: Trainer) -> float:

@@ -180,7 +180,7 @@ def test_points_are_measured_against_their_mixture(gantrain: Command, tmp_path: 
     assert outcome.exit_code == 0, outcome.err
     assert "modes" in outcome.out and "high_quality" in outcome.out and "w2" in outcome.out
     names = {name.split("/")[1] for line in evaluations(tmp_path / "run") for name in line if name != "step"}
-    assert names == {"modes", "high_quality", "mode_kl", "w2", "w2_of_real", "sliced_wasserstein"}
+    assert names == {"modes", "modes_of_data", "high_quality", "mode_kl", "w2", "w2_of_real", "sliced_wasserstein"}
 
 
 def test_an_evaluation_that_cannot_be_is_refused_before_anything_is_written(gantrain: Command, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_axes_have_round_ticks_and_a_logarithm_where_it_helps() -> None:
     log = Scale([1.0, 1000.0], 0, 90, may_be_log=True)
     assert log.ticks() == [1, 10, 100, 1000] and log(10.0) - log(1.0) == pytest.approx(log(1000.0) - log(100.0))
     assert not Scale([1.0, 5.0], 0, 1, may_be_log=True).log and not Scale([-1.0, 500.0], 0, 1, may_be_log=True).log
-    assert Scale([2.0, 2.0], 0, 1).ticks()
+    assert Scale([2.0, 2.0], 0, 1).ticks() and Scale([0.0, 0.0], 0, 1).ticks() == [-0.4, -0.2, 0.0, 0.2, 0.4]
 
 
 # ---- what stands in one table -----------------------------------------------------------------------------------
@@ -255,6 +255,15 @@ def test_divergence_collapse_and_what_did_not_finish_are_counted_and_told(report
     states = {row[1]: row[3] for row in rows_of(text, "Runs that did not finish")[1:]}
     assert states == {"diverged": "g/adversarial is nan at step 37", "killed": "–"}
     assert "loss=r1 seed=0: norm=batch" in text and "loss=r1 seed=0: norm=batch" in (tmp_path / "r.html").read_text()
+
+
+def test_a_seed_that_was_trained_twice_counts_once_and_is_told(report: Command, tmp_path: Path) -> None:
+    sweep(tmp_path / "outputs")
+    left(tmp_path / "again", "hinge", 1, 2.5)
+    assert report("outputs", "again", "out=r.html").exit_code == 0
+    text = (tmp_path / "r.md").read_text()
+    assert rows_of(text, "Ranking")[1][:4] == ["hinge", "1", "3", "2.233 ± 0.25"]
+    assert "hinge: seed 1 finished more than once" in text
 
 
 def test_the_csv_has_a_row_per_run_with_every_value(report: Command, tmp_path: Path) -> None:

@@ -83,7 +83,12 @@ def report(request: Request) -> str:
     found, unreadable = runs.find(request.folders)
     compared, unmeasured = tables(found, request.metric, request.of)
     notes = [*unreadable, *(f"{run.path}: {run.state}, never measured. {run.reason}".strip() for run in unmeasured)]
-    notes += refused(request.folders)
+    notes += refused(request.folders) + [
+        f"{variant.name}: seed {seed} finished more than once with these settings; it is counted once"
+        for table in compared
+        for variant in table.variants
+        for seed in variant.repeated
+    ]
     if not compared:
         raise ConfigError(f"no run has been measured to its end. {notes[0] if notes else ''}".strip())
     files = {

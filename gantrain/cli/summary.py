@@ -30,6 +30,7 @@ GROUPS = (
     "augment",
     "performance",
     "evaluation",
+    "budget",
 )
 
 MOST_OF_THE_TIME = 0.05
@@ -44,6 +45,7 @@ def chosen() -> dict[str, str]:
 def hyperparameters(cfg: DictConfig, g: Player, d: Player) -> dict[str, str | int | float | bool]:
     """Return what distinguishes this run from others, for TensorBoard's HParams tab."""
     settings = {"seed": cfg.seed, "batch_size": cfg.batch_size, "total_steps": cfg.total_steps}
+    settings |= {"budget_amount": cfg.budget.amount}
     return chosen() | settings | {"g/learning_rate": g.learning_rate, "d/learning_rate": d.learning_rate}
 
 

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,8 @@ from gantrain.progress import say
 from gantrain.run import SWEEP_FILE, RunDirectory, StopSignal
 
 Result = dict[str, Any]
+ORPHANED = "orphaned"
+"""The name of the thread that looks after the parent process."""
 
 
 def job(cfg: DictConfig, work: Callable[[], Result | None]) -> Result | None:
@@ -65,6 +69,15 @@ def arrive() -> None:
     with suppress(ValueError):  # not in a main thread
         for number in StopSignal.SIGNALS[:-1]:
             signal.signal(number, StopSignal.remember)
+    if not any(thread.name == ORPHANED for thread in threading.enumerate()):
+        threading.Thread(target=end_with, args=(os.getppid(),), name=ORPHANED, daemon=True).start()
+
+
+def end_with(parent: int) -> None:
+    """Stop this process's job, state saved, once its parent is gone: nobody would take the result."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def leave(cfg: DictConfig, facts: Result) -> None:

@@ -38,7 +38,7 @@ class Scale:
         self.log = may_be_log and low > 0 and high / low >= LOG_FROM
         if self.log:
             low, high = math.log10(low), math.log10(high)
-        if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
+        if high - low <= 1e-12 * max(abs(low), abs(high)):
             low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
         margin = 0.04 * (high - low)
         self.low, self.high = low - margin, high + margin

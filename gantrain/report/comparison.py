@@ -51,6 +51,12 @@ class Variant:
         """Runs that spent their budget and were measured."""
         return tuple(run for run in self.runs if run.state == DONE and run.values["final"])
 
+    @property
+    def repeated(self) -> list[int]:
+        """Seeds that finished more than once; the last of each, by its folder's name, is the one that counts."""
+        seeds = [run.seed for run in self.finished]
+        return sorted({seed for seed in seeds if seeds.count(seed) > 1})
+
     def by_seed(self, metric: str, part: str = "final") -> dict[int, float]:
         """Return the finished runs' values of a metric, by seed."""
         return {run.seed: run.values[part][metric] for run in self.finished if metric in run.values[part]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -63,20 +64,28 @@ def test_a_failed_job_of_a_worker_is_told_and_the_others_go_on(tmp_path: Path) -
     assert runs(tmp_path).keys() == {"lsgan"}
 
 
-def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(how: signal.Signals, tmp_path: Path) -> None:
     arguments = ("hydra/launcher=joblib", "total_steps=20000", "checkpoint.every=0", "samples.every=0")
     with (tmp_path / "out").open("w") as out:
         process = subprocess.Popen(
             [*GANTRAIN, *JOBS, *arguments], cwd=tmp_path, env=environment(), stdout=out, stderr=out
         )
     until(lambda: len(list(tmp_path.glob("outputs/**/metrics.jsonl"))) == 2 or process.poll() is not None)
-    process.terminate()
-    assert process.wait(60) == 75, (tmp_path / "out").read_text()[-3000:]
-    stopped = runs(tmp_path)
-    assert {status["state"] for status in stopped.values()} == {"stopped"}
-    done = sweep(tmp_path, *arguments[:1], "total_steps=400", "checkpoint.every=0", "samples.every=0")
-    assert done.returncode == 0, done.stderr[-2000:]  # another total_steps is another run: nothing is mixed up
-    assert len(list(tmp_path.glob("outputs/**/status.json"))) == 4
+    process.send_signal(how)
+    assert process.wait(60) == (75 if how == signal.SIGTERM else -signal.SIGKILL), (tmp_path / "out").read_text()[
+        -3000:
+    ]
+    until(lambda: {status["state"] for status in runs(tmp_path).values()} == {"stopped"})
+    at = {loss: status["step"] for loss, status in runs(tmp_path).items()}
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(
+            [*GANTRAIN, *JOBS, *arguments], cwd=tmp_path, env=environment(), stdout=out, stderr=out
+        )
+    until(lambda: (tmp_path / "out").read_text().count("resumed       from step") == 2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 75
+    assert all(status["step"] > at[loss] for loss, status in runs(tmp_path).items())
 
 
 def until(condition, seconds: float = 90) -> None:
