@@ -20,8 +20,8 @@ train: $(VENV)/.run  ## train on the digits (ARGS="loss=… data=…" for anythi
 
 sweep: $(VENV)/.sweep  ## which loss? four losses, three seeds each, on the digits, and their report (about six minutes)
 	@$(BIN)/gantrain -m experiment=compare_losses loss=vanilla,lsgan,wgan_gp,hinge 'seed=range(3)' data=digits \
-	  budget=d_updates budget.amount=4000 hydra/launcher=joblib run.root=outputs/sweep $(ARGS)
-	@$(BIN)/gantrain-report outputs/sweep
+	  budget=d_updates budget.amount=4000 hydra/launcher=joblib run.root=outputs/sweep $(ARGS); \
+	code=$$?; $(BIN)/gantrain-report outputs/sweep && exit $$code
 
 report: $(VENV)/.run  ## compare all runs in outputs/ (ARGS="DIR… out=FILE.html" for others)
 	@$(BIN)/gantrain-report $(if $(ARGS),$(ARGS),outputs)

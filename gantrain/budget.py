@@ -12,7 +12,7 @@ from gantrain import cost
 from gantrain.build import build
 from gantrain.data import Data
 from gantrain.errors import ConfigError
-from gantrain.schema import fill_cadences, refuse_nothing
+from gantrain.schema import refuse_nothing
 from gantrain.trainer import Trainer
 
 
@@ -21,8 +21,8 @@ def flops_of_a_step(cfg: DictConfig, data: Data) -> float:
     return cost.count_flops(scratch(cfg, data))
 
 
-def measure(cfg: DictConfig, data: Data, before: dict[str, Any] | None) -> None:
-    """Set ``total_steps``, and what depends on it, to what a budget of seconds or operations buys.
+def measured_steps(cfg: DictConfig, data: Data, before: dict[str, Any] | None) -> int:
+    """Return how many steps a budget of seconds or operations buys.
 
     Of seconds it is an estimate, by which evaluations and pictures are spread; the run ends when the time is spent.
 
@@ -39,15 +39,14 @@ def measure(cfg: DictConfig, data: Data, before: dict[str, Any] | None) -> None:
         raise ConfigError(f"budget.amount is not set: add budget.amount=… ({cfg.budget.of}) to the command")
     if cfg.budget.of == "flops":
         price = flops_of_a_step(cfg, data)
-        cfg.total_steps = math.floor(amount / price)
-        refuse_nothing(cfg, cfg.total_steps, f"a step takes {price:.4g}")
-    else:
-        if cfg.schedule.g is not None or cfg.schedule.d is not None:
-            raise ConfigError(
-                "budget=seconds cannot tell a schedule which step is the last; use schedule=constant, or budget=flops"
-            )
-        cfg.total_steps = before["total_steps"] if before else steps_in(amount, scratch(cfg, data))
-    fill_cadences(cfg)
+        steps: int = math.floor(amount / price)
+        refuse_nothing(cfg, steps, f"a step takes {price:.4g}")
+        return steps
+    if cfg.schedule.g is not None or cfg.schedule.d is not None:
+        raise ConfigError(
+            "budget=seconds cannot tell a schedule which step is the last; use schedule=constant, or budget=flops"
+        )
+    return int(before["total_steps"]) if before else steps_in(amount, scratch(cfg, data))
 
 
 def steps_in(seconds: float, trainer: Trainer) -> int:

@@ -26,7 +26,7 @@ class Clock:
     def start(self, step: int, planned: int) -> int:
         """Begin to count training, at ``step`` of ``planned`` ones. Returns the latter, or ``step`` if time is up."""
         self._since, self._lap = time.monotonic(), (self.training, step)
-        return step if self.is_up() else planned
+        return step if step > 0 and self.is_up() else planned
 
     def seconds(self) -> float:
         """Return the seconds of training so far."""

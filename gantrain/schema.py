@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,7 +113,7 @@ class SearchSettings:
     metric: str | None = MISSING
     pruner: str = MISSING
     startup_trials: int = MISSING
-    warmup_steps: int = MISSING
+    warmup_eighths: int = MISSING
 
 
 @dataclass
@@ -271,6 +273,16 @@ def validated(cfg: DictConfig, schema: type = TrainConfig) -> DictConfig:
     Raises:
         ConfigError: naming the key, its value, and what is allowed.
     """
+    typed = checked(copy.deepcopy(cfg), schema)
+    if schema is TrainConfig and spend(typed):
+        cfg.total_steps, cfg.budget.amount = typed.total_steps, typed.budget.amount
+        typed = checked(cfg, schema)  # again: schedules interpolate the number of steps
+        fill_cadences(typed)
+    return typed
+
+
+def checked(cfg: DictConfig, schema: type) -> DictConfig:
+    """Return ``cfg``, resolved in place, every value of its type and range; raise ConfigError for one that is not."""
     try:
         OmegaConf.resolve(cfg)
         missing = sorted(OmegaConf.missing_keys(cfg))
@@ -281,8 +293,6 @@ def validated(cfg: DictConfig, schema: type = TrainConfig) -> DictConfig:
         raise ConfigError(one_line(error)) from error
     assert isinstance(typed, DictConfig)
     check_ranges(typed)
-    if schema is TrainConfig and spend(typed):
-        fill_cadences(typed)
     return typed
 
 
@@ -343,8 +353,8 @@ def check_ranges(cfg: DictConfig) -> None:
             raise ConfigError(f"{key} must be below 2^{bits}, got {value}")
     for key in ("budget.amount", "gradient_clip_norm", "truncation", "evaluation.truncation"):
         value = OmegaConf.select(cfg, key)
-        if isinstance(value, int | float) and not value > 0:
-            raise ConfigError(f"{key} must be above 0, or null, got {value}")
+        if isinstance(value, int | float) and not 0 < value < math.inf:
+            raise ConfigError(f"{key} must be above 0 and finite, or null, got {value}")
     for key, allowed in ONE_OF.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and value not in allowed:

@@ -61,6 +61,42 @@ def test_a_budget_that_buys_nothing_is_refused(overrides: list[str], named: str)
         config(*overrides)
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["budget.amount=40"],
+        ["budget=d_updates", "total_steps=200", "ratio=5to1"],
+        ["budget=images", "budget.amount=640"],
+    ],
+)
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_schedules_end_where_the_budget_does(overrides: list[str], schedule: str) -> None:
+    cfg = config("data=ring", "batch_size=16", f"schedule={schedule}", *overrides)
+    assert cfg.total_steps == 40
+    assert cfg.schedule.g.get("T_max", cfg.schedule.g.get("total_iters")) == 40
+
+
+def test_a_schedule_under_a_budget_of_operations_ends_at_zero(gantrain: Command, tmp_path: Path) -> None:
+    price = cost.count_flops(built("data=ring").trainer)
+    assert (
+        gantrain(*RING, "budget=flops", f"budget.amount={price * 9.5}", "schedule=linear", "log.every=1").exit_code == 0
+    )
+    (lines,) = tmp_path.rglob("metrics.jsonl")
+    rates = [json.loads(line)["g/learning_rate"] for line in lines.read_text().splitlines()]
+    assert len(rates) == 9 and rates[-1] == 0 and rates[3] == pytest.approx(2e-4 * 5 / 9)
+
+
+@pytest.mark.parametrize("of", ["steps", "flops", "seconds"])
+def test_an_endless_budget_is_refused(of: str) -> None:
+    with pytest.raises(ConfigError, match="finite"):
+        config("data=ring", f"budget={of}", "budget.amount=inf")
+
+
+def test_the_shortest_time_still_buys_a_step(gantrain: Command, tmp_path: Path) -> None:
+    assert gantrain(*RING, "budget=seconds", "budget.amount=1e-7").exit_code == 0
+    assert status_of(tmp_path)["step"] == 1
+
+
 def layers(*widths: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(widths))
 

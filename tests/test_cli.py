@@ -101,6 +101,17 @@ def test_a_sweep_runs_every_combination_into_its_own_directory(gantrain: Command
     assert again.exit_code == 0 and again.out.count("is finished") == 4
 
 
+def test_a_folder_may_be_a_number_and_a_refusal_is_not_taken_for_the_run_that_is_there(
+    gantrain: Command, tmp_path: Path
+) -> None:
+    job = ("-m", *TINY, "data=ring", "total_steps=2", "run.root=2024")
+    assert gantrain(*job).exit_code == 0
+    refused = gantrain(*job, "resume=never")
+    assert refused.exit_code == 2 and refused.out.splitlines()[-1].startswith("refused ")
+    states = [json.loads(line)["state"] for line in (tmp_path / "2024" / "sweep.jsonl").read_text().splitlines()]
+    assert states == ["finished", "refused"]
+
+
 def test_a_failing_job_is_reported_and_the_sweep_goes_on(gantrain: Command, tmp_path: Path) -> None:
     outcome = gantrain("-m", "loss=wgan_gp,vanilla", *TINY, "data=ring", "architecture.discriminator.norm=batch")
     assert outcome.exit_code == 2

@@ -20,7 +20,7 @@ from PIL import Image
 
 from gantrain.cli.report import main
 from gantrain.report import statistics
-from gantrain.report.charts import Scale
+from gantrain.report.charts import Scale, Series, drawn
 from gantrain.report.runs import find
 from tests.conftest import Outcome, command
 
@@ -251,7 +251,12 @@ def test_divergence_collapse_and_what_did_not_finish_are_counted_and_told(report
     assert report("outputs", "out=r.html").exit_code == 0
     text = (tmp_path / "r.md").read_text()
     hinge = next(row for row in rows_of(text, "Ranking")[1:] if row[0] == "hinge")
-    assert hinge[2] == "4" and hinge[-2:] == ["1 of 4", "1 of 5"]  # collapsed of the finished, diverged of the ended
+    assert hinge[2] == "4"
+    assert hinge[-3:] == [
+        "1 of 4",
+        "1 of 5",
+        "1 of 6",
+    ]  # collapsed of the finished, diverged of the ended, killed of all
     states = {row[1]: row[3] for row in rows_of(text, "Runs that did not finish")[1:]}
     assert states == {"diverged": "g/adversarial is nan at step 37", "killed": "–"}
     assert "loss=r1 seed=0: norm=batch" in text and "loss=r1 seed=0: norm=batch" in (tmp_path / "r.html").read_text()
@@ -264,6 +269,74 @@ def test_a_seed_that_was_trained_twice_counts_once_and_is_told(report: Command, 
     text = (tmp_path / "r.md").read_text()
     assert rows_of(text, "Ranking")[1][:4] == ["hinge", "1", "3", "2.233 ± 0.25"]
     assert "hinge: seed 1 finished more than once" in text
+
+
+def test_a_copy_of_a_run_counts_nowhere_twice_and_seeds_measured_at_other_steps_still_make_a_curve(
+    tmp_path: Path,
+) -> None:
+    from gantrain.report.comparison import Variant
+
+    runs = []
+    for seed, steps in enumerate(((100, 200, 400), (110, 220, 400), (100, 190, 400))):
+        folder = left(tmp_path / "outputs", "hinge", seed, 2.0, budget={"of": "seconds", "amount": 10.0})
+        lines = [json.dumps({"step": s, "eval_classifier_aaaa1111/fid": 400.0 / s + seed}) for s in steps[:2]]
+        (folder / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    shutil.copytree(tmp_path / "outputs", tmp_path / "copy")
+    runs, _ = find([str(tmp_path / "outputs"), str(tmp_path / "copy")])
+    variant = Variant("hinge", tuple(runs))
+    assert len(runs) == 6 and len(variant.finished) == 3 and variant.repeated == [0, 1, 2]
+    assert variant.rate("diverged") == (0, 3) and variant.collapses() == (0, 3)
+    points = variant.curve("fid", "seconds")
+    assert len(points) == 2 and all(low <= mean <= high for _, mean, low, high in points)
+    assert points[0][0] == pytest.approx(110 / 400 * 11) and points[-1][1] < points[0][1]
+
+
+def test_a_metric_that_some_runs_lack_leaves_them_out_by_name(report: Command, tmp_path: Path) -> None:
+    sweep(tmp_path / "outputs")
+    lacking = left(tmp_path / "outputs", "lsgan", 0, 0.1, protocol="bbbb2222")
+    evaluation = json.loads((lacking / "evaluation.json").read_text())
+    for part in ("best", "final", "median_of_last_5"):
+        del evaluation[part]["recall"]
+    (lacking / "evaluation.json").write_text(json.dumps(evaluation))
+    assert report("outputs", "out=r.html", "metric=recall").exit_code == 0
+    assert "lsgan/seed0: finished, not measured by recall" in (tmp_path / "r.md").read_text()
+
+
+def test_files_that_are_no_report_are_not_replaced(report: Command, tmp_path: Path) -> None:
+    sweep(tmp_path / "outputs")
+    (tmp_path / "notes.md").write_text("mine")
+    outcome = report("outputs", "out=notes.html")
+    assert outcome.exit_code == 2 and "notes.md is there and no report" in outcome.err
+    assert (tmp_path / "notes.md").read_text() == "mine" and not (tmp_path / "notes.html").exists()
+    assert report("outputs", "out=r.html").exit_code == report("outputs", "out=r.html").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "named"),
+    [
+        ("evaluation.json", lambda found: found["protocol"].pop("hash"), "evaluation.json does not say its hash"),
+        ("evaluation.json", lambda found: found.update(final=[1]), "evaluation.json is damaged"),
+        ("status.json", lambda found: found["budget"].update(of="epochs"), "status.json is damaged"),
+        ("status.json", lambda found: found.update(cost={"flops": "many"}), "status.json is damaged"),
+    ],
+)
+def test_a_damaged_file_is_named(report: Command, tmp_path: Path, file: str, change: Callable, named: str) -> None:
+    sweep(tmp_path / "outputs")
+    path = left(tmp_path / "outputs", "lsgan", 0, 1.0) / file
+    found = json.loads(path.read_text())
+    change(found)
+    path.write_text(json.dumps(found))
+    assert report("outputs", "out=r.html").exit_code == 0
+    assert f"lsgan/seed0: {named}" in (tmp_path / "r.md").read_text()
+
+
+def test_a_profile_jumps_at_its_values_where_low_is_good_and_after_them_where_high_is() -> None:
+    at, after = (
+        drawn(Series("a", [(x, y, y, y) for x, y in points], kind), 0, lambda v: 10 * v, lambda v: 100 * v)[0]
+        for points, kind in ((((1, 0.5), (2, 1.0)), "at"), (((1, 1.0), (2, 0.5)), "after"))
+    )
+    assert 'points="10.0,50.0 20.0,50.0 20.0,100.0"' in at  # half of the runs until 2 is reached
+    assert 'points="10.0,100.0 10.0,50.0 20.0,50.0"' in after  # beyond 1 only the half that has 2
 
 
 def test_the_csv_has_a_row_per_run_with_every_value(report: Command, tmp_path: Path) -> None:

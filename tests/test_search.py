@@ -10,6 +10,7 @@ import optuna
 import pytest
 
 from gantrain.cli import search
+from gantrain.run import RunDirectory
 from tests.conftest import CONFIGS, Outcome, config, option_names
 
 Command = Callable[..., Outcome]
@@ -101,11 +102,14 @@ def test_a_search_that_was_killed_goes_on_as_it_would_have(gantrain: Command, tm
     assert gantrain(*arguments, "hydra.sweeper.n_trials=2", "run.root=killed").exit_code == 0
     study = study_in(tmp_path / "killed")
     # As a kill leaves it: a trial under way, of a process that is gone, whose training had begun.
+    elsewhere = study.ask(study.trials[0].distributions)  # of another machine: perhaps it lives, so it is left alone
+    elsewhere.set_user_attr("owner", "another-machine:1:1")
     settings = {"sampler": "tpe", "seed": 0}
     trial = search.ask(study, settings, study.trials[0].distributions)
-    trial.set_user_attr("owner", f"{search.socket.gethostname()}:{2**22 + 1}")
-    assert gantrain(*arguments, "hydra.sweeper.n_trials=4", "run.root=killed").exit_code == 0
-    mended = [t for t in study_in(tmp_path / "killed").trials if t.state.name != "FAIL"]
+    trial.set_user_attr("owner", f"{search.socket.gethostname()}:{2**22 + 1}:12345")
+    outcome = gantrain(*arguments, "hydra.sweeper.n_trials=4", "run.root=killed")
+    assert outcome.exit_code == 0 and "1 under way or lost elsewhere" in outcome.out
+    mended = [t for t in study_in(tmp_path / "killed").trials if t.state.name in ("COMPLETE", "PRUNED")]
     whole = study_in(tmp_path / "whole").trials
     assert [(t.params, t.value, t.state) for t in mended] == [(t.params, t.value, t.state) for t in whole]
 
@@ -121,7 +125,60 @@ def test_a_trial_that_goes_badly_is_pruned_and_recorded(gantrain: Command, tmp_p
     assert pruned and f"{len(pruned)} pruned" in outcome.out and "pruned by its search at step" in outcome.out
     status = json.loads((tmp_path / pruned[0].user_attrs["run"] / "status.json").read_text())
     assert status["state"] == "pruned" and status["step"] < 400 and status["exit_code"] == 0
-    assert max(pruned[0].intermediate_values) == status["step"]
+    assert max(pruned[0].intermediate_values) == search.eighth(status["step"], 400) < 8
+
+
+def test_trials_of_unlike_length_are_compared_by_the_eighth_of_theirs() -> None:
+    for total in (8, 16, 60, 80, 5000, 4001):
+        every = max(total // 8, 1)  # as evaluations are spread
+        steps = [*range(every, total, every), total]
+        assert [search.eighth(step, total) for step in steps][:7] == [1, 2, 3, 4, 5, 6, 7]
+        assert search.eighth(total, total) == 8
+
+
+def test_a_run_that_is_there_tells_the_study_all_it_measured(gantrain: Command, tmp_path: Path) -> None:
+    arguments = (*SEARCH, "hydra.sweeper.n_trials=1", "total_steps=16", "hydra.sweeper.pruner=none")
+    assert gantrain(*arguments).exit_code == 0
+    first = study_in(tmp_path).trials[0]
+    again = gantrain(*arguments, "hydra.sweeper.study=another")
+    assert again.exit_code == 0 and "is finished" in again.out
+    (database,) = tmp_path.rglob("search.db")
+    other = optuna.load_study(study_name="another", storage=f"sqlite:///{database}").trials[0]
+    assert other.intermediate_values == first.intermediate_values and len(first.intermediate_values) == 8
+    assert (other.value, other.params) == (first.value, first.params)
+
+
+def test_a_run_that_one_search_gave_up_is_trained_to_its_end_by_another(gantrain: Command, tmp_path: Path) -> None:
+    from gantrain.cli import facts, resume
+
+    pruned = config("data=ring", "search.trial=1", "search.study=a", "search.metric=w2", "search.pruner=median")
+    run = RunDirectory(tmp_path)
+    run.write_status("pruned", {"step": 5, "search": facts.search(pruned)}, 0)
+    assert resume.is_finished(pruned, run)
+    others = (["search.study=b", "search.pruner=median"], ["search.study=a", "search.pruner=none"], [])
+    for more in others:
+        trial = ["search.trial=1", "search.metric=w2"] if more else []
+        assert not resume.is_finished(config("data=ring", *trial, *more), run)
+
+
+def test_neighbouring_seeds_try_other_points() -> None:
+    lr = {"lr": optuna.distributions.FloatDistribution(0, 1)}
+
+    def tried(seed: int) -> set[float]:
+        study = optuna.create_study()
+        points = set()
+        for _ in range(4):
+            trial = search.ask(study, {"sampler": "random", "seed": seed}, lr)
+            study.tell(trial, 0.0)
+            points.add(trial.params["lr"])
+        return points
+
+    assert not tried(0) & tried(1) and tried(0) == tried(0)
+
+
+def test_a_search_without_a_sweep_is_refused(gantrain: Command) -> None:
+    outcome = gantrain("hydra/sweeper=optuna", "data=ring")
+    assert outcome.exit_code == 2 and "add -m" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -131,6 +188,10 @@ def test_a_trial_that_goes_badly_is_pruned_and_recorded(gantrain: Command, tmp_p
         (["hydra.sweeper.sampler=magic"], "hydra.sweeper.sampler must be one of tpe"),
         (["hydra.sweeper.pruner=magic", "total_steps=2"], "hydra.sweeper.pruner must be one of median"),
         (["hydra.sweeper.metric=beauty"], "hydra.sweeper.metric=beauty"),
+        (["hydra.sweeper.metric=fid"], "there are sliced_wasserstein"),
+        (["hydra.sweeper.seed=abc"], "hydra.sweeper.seed must be 0 or more"),
+        (["hydra.sweeper.startup_trials=-1"], "hydra.sweeper.startup_trials must be 0 or more"),
+        (["loss=vanilla,lsgan"], "name one, hydra/sweeper/space="),
         (["hydra.sweeper.of=worst"], "hydra.sweeper.of must be one of best"),
         (["hydra.sweeper.storage=nosuchdb://here"], "hydra.sweeper.storage=nosuchdb"),
         (["optimizer.g.lr=interval(5,1)"], "interval"),
@@ -140,6 +201,16 @@ def test_a_trial_that_goes_badly_is_pruned_and_recorded(gantrain: Command, tmp_p
 def test_a_search_that_means_nothing_is_refused(gantrain: Command, arguments: list[str], named: str) -> None:
     outcome = gantrain(*SEARCH, "hydra.sweeper.n_trials=2", *arguments)
     assert outcome.exit_code == 2 and named in outcome.err and "Traceback" not in outcome.err
+
+
+def test_a_mistake_does_not_lock_the_study_and_any_folder_will_do(gantrain: Command, tmp_path: Path) -> None:
+    wrong = gantrain(
+        *SEARCH, "hydra.sweeper.n_trials=1", "total_steps=2", "optimizer.g.lrr=interval(1,5)", 'run.root="it\'s"'
+    )
+    assert wrong.exit_code == 2
+    right = gantrain(*SEARCH, "hydra.sweeper.n_trials=1", "total_steps=2", 'run.root="it\'s"')
+    assert right.exit_code == 0, right.err
+    assert (tmp_path / "it's" / "search.db").exists()
 
 
 def test_a_study_of_other_settings_is_not_gone_on_with(gantrain: Command, tmp_path: Path) -> None:

@@ -148,7 +148,8 @@ def origin(error: Exception) -> str:
 
 def is_sweep(arguments: Iterable[str]) -> bool:
     """Tell whether a command line asks for many jobs."""
-    return any(a in ("-m", "--multirun") or a.startswith("hydra.mode=") for a in arguments)
+    options = ("-m", *("--multirun"[:k] for k in range(4, 11)))  # argparse takes any beginning of a name
+    return any(a in options or a.startswith("hydra.mode=") for a in arguments)
 
 
 def prepared(arguments: list[str], scratch: str) -> list[str]:
@@ -174,6 +175,9 @@ def prepared(arguments: list[str], scratch: str) -> list[str]:
                 continue  # none is chosen by default
             raise ConfigError(f"{argument}: {group} takes the name of one option, as --help lists them")
         result.append(f"{ours[key]}={value}" if key in ours else argument)
+    alone = [a for a in arguments if a.startswith(("hydra/sweeper=", "hydra/launcher="))]
+    if alone and not is_sweep(arguments):
+        raise ConfigError(f"{alone[0]} is for many jobs; add -m")
     if is_sweep(arguments):  # beside the other overrides: argparse takes them in one row only
         first = next((k for k, a in enumerate(result) if "=" in a and not a.startswith("-")), len(result))
         result.insert(first, f"hydra.sweep.dir={scratch}")

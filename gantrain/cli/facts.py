@@ -33,6 +33,7 @@ def identity(cfg: DictConfig, overrides: list[str], data: Data, environment: dic
         "budget": budget(cfg),
         "per_step": per_step(cfg),
         "data": data.identity(),
+        "search": search(cfg),
         "environment": {key: environment[key] for key in ("torch", "threads", "device", "cpu")},
     }
 
@@ -40,6 +41,13 @@ def identity(cfg: DictConfig, overrides: list[str], data: Data, environment: dic
 def budget(cfg: DictConfig) -> dict[str, Any]:
     """Return what the run's length is counted in, and how much of it."""
     return {"of": cfg.budget.of, "amount": cfg.budget.amount}
+
+
+def search(cfg: DictConfig) -> dict[str, Any] | None:
+    """Return which search a run is a trial of, None if it is none that prunes."""
+    if cfg.search.trial is None or cfg.search.pruner == "none":
+        return None
+    return {key: cfg.search[key] for key in ("study", "metric", "pruner", "startup_trials", "warmup_eighths")}
 
 
 def standing(built: Built, run: RunDirectory, checkpoints: Checkpoints) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ class Lines(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Follow the file that the jobs write to, from where it ends now."""
-        _followers.append(_Follower(Path(config.run.root) / SWEEP_FILE, str(config.hydra.sweep.dir)))
+        _followers.append(_Follower(Path(str(config.run.root)) / SWEEP_FILE, str(config.hydra.sweep.dir)))
 
 
 class _Follower:
@@ -56,8 +56,9 @@ class _Follower:
                 if not text.endswith(b"\n"):
                     return  # it is being written
                 self.position += len(text)
-                if isinstance(entry := json.loads(text), dict):
-                    yield entry
+                with suppress(ValueError):  # two machines wrote at once to a disk that cannot keep that apart
+                    if isinstance(entry := json.loads(text), dict):
+                        yield entry
 
 
 _followers: list[_Follower] = []

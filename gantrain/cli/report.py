@@ -82,7 +82,8 @@ def report(request: Request) -> str:
     """
     found, unreadable = runs.find(request.folders)
     compared, unmeasured = tables(found, request.metric, request.of)
-    notes = [*unreadable, *(f"{run.path}: {run.state}, never measured. {run.reason}".strip() for run in unmeasured)]
+    what = request.metric or "anything"
+    notes = [*unreadable, *(f"{r.path}: {r.state}, not measured by {what}. {r.reason}".strip() for r in unmeasured)]
     notes += refused(request.folders) + [
         f"{variant.name}: seed {seed} finished more than once with these settings; it is counted once"
         for table in compared
@@ -96,6 +97,11 @@ def report(request: Request) -> str:
         request.out.with_suffix(".md"): text.markdown(request.title, compared, notes),
         request.out.with_suffix(".csv"): text.comma_separated(found),
     }
+    for path, mark in zip(
+        files, ("Made by gantrain-report", text.MARK, "run,data,architecture,loss,seed"), strict=True
+    ):
+        if path.exists() and mark not in path.read_text(errors="replace"):
+            raise ConfigError(f"{path} is there and no report; choose another out=")
     try:
         storage.make_folder(request.out.parent)
         for path, content in files.items():
@@ -126,6 +132,6 @@ def refused(folders: Sequence[str]) -> list[str]:
                 try:
                     entry = json.loads(line)
                     last[" ".join(entry["overrides"])] = entry
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError):  # torn, or somebody else's
                     continue
     return [f"{job}: {entry.get('reason')}" for job, entry in sorted(last.items()) if entry.get("state") == "refused"]

@@ -111,8 +111,8 @@ def is_finished(cfg: DictConfig, run: RunDirectory) -> bool:
     status = run.status()
     if cfg.resume != "auto":
         return False
-    if status.get("state") == "pruned" and cfg.search.trial is not None:
-        return True  # its search was killed before it heard of that
+    if status.get("state") == "pruned" and status.get("search") == facts.search(cfg) is not None:
+        return True  # by the same search, which was killed before it heard of that
     if status.get("state") != "finished":
         return False
     if cfg.budget.of in per_step(cfg):

@@ -7,13 +7,14 @@ own plugin for Optuna is not used: it holds Optuna to its version 2, cannot prun
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -57,7 +58,7 @@ def search(settings: dict[str, Any], cfg: DictConfig, launcher: Launcher, argume
     """
     fixed, space = parted(settings, cfg, arguments)
     metric = settings["metric"] or cfg.evaluation.best
-    check(settings, metric, space)
+    check(settings, cfg, metric, space)
     study = opened(settings, cfg, fixed, space, metric)
     stop_what_was_killed(study)
     done: list[JobReturn] = []
@@ -71,7 +72,7 @@ def search(settings: dict[str, Any], cfg: DictConfig, launcher: Launcher, argume
             raise Reported(StoppedError.exit_code)  # what was stopped goes on with the same command
         for trial, returned in zip(trials, returns, strict=True):
             code = tell(study, trial, returned, settings["of"], metric)
-            if code == ConfigError.exit_code:
+            if code == ConfigError.exit_code and not ended(study):
                 raise Reported(code)  # the next one would be refused as well
             failed = failed or code
     follow.catch_up()
@@ -81,18 +82,28 @@ def search(settings: dict[str, Any], cfg: DictConfig, launcher: Launcher, argume
     return done
 
 
-def check(settings: dict[str, Any], metric: str | None, space: Space) -> None:
-    """Raise ConfigError for settings that mean nothing."""
-    if metric not in BETTER:
+def check(settings: dict[str, Any], cfg: DictConfig, metric: str | None, space: Space) -> None:
+    """Raise ConfigError for settings that mean nothing, before anything is begun."""
+    from gantrain.evaluation import images, points
+
+    asked = [
+        table[name] for table in (images.METRICS, points.METRICS) for name in cfg.evaluation.metrics if name in table
+    ]
+    measured = {name for entry in asked for name in entry.gives} & BETTER.keys()
+    if metric not in measured:
         raise ConfigError(
             f"hydra.sweeper.metric={metric}: a search needs a measured value that has a better side; "
-            f"choose an evaluation, and one of {', '.join(BETTER)}"
+            f"there are {', '.join(sorted(measured)) or 'none, choose another evaluation'}"
         )
     if not space:
         raise ConfigError("there is nothing to search over; hydra/sweeper/space=wgan_gp, or key=interval(0.1,10)")
-    for key in ("n_trials", "n_jobs"):
-        if not isinstance(settings[key], int) or settings[key] < 1:
-            raise ConfigError(f"hydra.sweeper.{key} must be 1 or more, got {settings[key]}")
+    if "loss" in space and not settings.get("space"):
+        raise ConfigError("a search over losses needs a space that suits them all: name one, hydra/sweeper/space=…")
+    for key, least in (("n_trials", 1), ("n_jobs", 1), ("seed", 0), ("startup_trials", 0), ("warmup_eighths", 0)):
+        if not isinstance(settings[key], int) or settings[key] < least:
+            raise ConfigError(f"hydra.sweeper.{key} must be {least} or more, got {settings[key]}")
+    sampler(settings["sampler"], 0)
+    pruner(SearchSettings(**{key: settings[key] for key in ("pruner", "startup_trials", "warmup_eighths")}))
     if settings["of"] not in PARTS:
         raise ConfigError(f"hydra.sweeper.of must be one of {', '.join(PARTS)}, got {settings['of']!r}")
 
@@ -175,7 +186,7 @@ def opened(settings: dict[str, Any], cfg: DictConfig, fixed: dict[str, str], spa
         "objective": [metric, settings["of"], settings["sampler"], settings["seed"]],
     }
     before = study.user_attrs.get("asked")
-    if before is not None and json.dumps(before, sort_keys=True) != json.dumps(asked, sort_keys=True):
+    if before is not None and ended(study) and json.dumps(before, sort_keys=True) != json.dumps(asked, sort_keys=True):
         raise ConfigError(
             f"{where} has a study {name} with other settings or another space; "
             "choose another hydra.sweeper.study=…, or another run.root"
@@ -189,34 +200,48 @@ def stop_what_was_killed(study: Study) -> None:
     from optuna.trial import TrialState
 
     for trial in study.get_trials(states=[TrialState.RUNNING]):
-        host, process = trial.user_attrs.get("owner", ":").split(":")
-        if host == socket.gethostname() and not alive(int(process)):
+        host, process, began = trial.user_attrs.get("owner", "::").split(":")
+        if host == socket.gethostname() and (birth(process) != began or int(process) == os.getpid()):
             study.enqueue_trial(trial.params)
             study.tell(trial.number, state=TrialState.FAIL)
 
 
-def alive(process: int) -> bool:
-    """Tell whether a process of this machine lives, and is not this one."""
-    with suppress(ProcessLookupError):
-        os.kill(process, 0)
-        return process != os.getpid()
-    return False
+def birth(process: str | int) -> str:
+    """Return when a process of this machine began, in ticks since it was started; "" if there is no such process."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def ended(study: Study) -> list[Any]:
+    """Return the trials that gave the study something to go by."""
+    from optuna.trial import TrialState
+
+    return study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
 
 
 def counted(study: Study) -> list[Any]:
-    """Return the trials that came to an end or are under way: not those that were queued again after a kill."""
+    """Return the trials that came to an end or are under way here: not those that were queued again after a kill.
+
+    A trial under way on another machine may be lost with it; it counts once it has ended.
+    """
     from optuna.trial import TrialState
 
-    ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-    return [t for t in study.get_trials() if t.state in ended or "failed" in t.user_attrs]
+    def here(trial: Any) -> bool:
+        return str(trial.user_attrs.get("owner", "")).startswith(f"{socket.gethostname()}:")
+
+    running = [trial for trial in study.get_trials(states=[TrialState.RUNNING]) if here(trial)]
+    return [*ended(study), *running, *(trial for trial in study.get_trials() if "failed" in trial.user_attrs)]
 
 
 def ask(study: Study, settings: dict[str, Any], space: Space) -> Trial:
     """Return the next trial. Its sampler is seeded anew, so that a search that was killed goes on as it would have."""
     number = len(counted(study))
-    study.sampler = sampler(settings["sampler"], settings["seed"] + number)
+    seed = np.random.SeedSequence([settings["seed"], number]).generate_state(1)[0]
+    study.sampler = sampler(settings["sampler"], int(seed))
     trial = study.ask(space)
-    trial.set_user_attr("owner", f"{socket.gethostname()}:{os.getpid()}")
+    trial.set_user_attr("owner", f"{socket.gethostname()}:{os.getpid()}:{birth(os.getpid())}")
     return trial
 
 
@@ -249,16 +274,21 @@ def job(
     """Return the overrides of a trial's run; those under ``search`` are for pruning, and make it no other run."""
     chosen = {key: str(value) for key, value in trial.params.items()}
     pruning = {
-        "storage": f"'{where}'",
-        "study": f"'{study.study_name}'",
+        "storage": in_quotes(where),
+        "study": in_quotes(study.study_name),
         "trial": str(trial._trial_id),
         "metric": str(metric),
-        **{key: str(settings[key]) for key in ("pruner", "startup_trials", "warmup_steps")},
+        **{key: str(settings[key]) for key in ("pruner", "startup_trials", "warmup_eighths")},
     }
     return [
         *(f"{key}={value}" for key, value in (fixed | chosen).items()),
         *(f"search.{key}={value}" for key, value in pruning.items()),
     ]
+
+
+def in_quotes(text: str) -> str:
+    """Return a text as Hydra's grammar takes any text."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def tell(study: Study, trial: Trial, returned: JobReturn, part: str, metric: str | None) -> int:
@@ -272,25 +302,42 @@ def tell(study: Study, trial: Trial, returned: JobReturn, part: str, metric: str
         return code
     found = returned.return_value
     trial.set_user_attr("run", found["run"])
+    replay(trial, found["history"], found["total_steps"])  # of a run that was there already
     if found["state"] == "pruned":
         study.tell(trial, state=TrialState.PRUNED)
         return 0
     value = (found["evaluation"].get(part) or {}).get(metric)
     if value is None:
-        raise ConfigError(f"{found['run']} did not measure {metric}")
+        raise ConfigError(f"{found['run']} was never measured by {metric}")
     study.tell(trial, value)
     return 0
+
+
+def replay(trial: Trial, history: dict[int, float], total_steps: int) -> None:
+    """Report what a run measured, by the eighths of its length, where that has not been reported."""
+    known = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+    for step, value in history.items():
+        if (part := eighth(step, total_steps)) not in known:
+            trial.report(value, part)
+            known.add(part)
+
+
+def eighth(step: int, total_steps: int) -> int:
+    """Return in which eighth of its length a run is, 1 to 8: trials of unlike length are compared there."""
+    return min(math.ceil(8 * step / total_steps), 8)
 
 
 def result(study: Study, metric: str | None, part: str, fixed: dict[str, str]) -> str:
     """Return what the search came to, and how to look whether it was luck."""
     from optuna.trial import TrialState
 
-    count = {state: len(study.get_trials(states=[state])) for state in (TrialState.COMPLETE, TrialState.PRUNED)}
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    count = {state: len(study.get_trials(states=[state])) for state in states}
     failed = sum("failed" in trial.user_attrs for trial in study.get_trials())
+    elsewhere = f", {count[TrialState.RUNNING]} under way or lost elsewhere" if count[TrialState.RUNNING] else ""
     lines = [
         f"search        {study.study_name}: {count[TrialState.COMPLETE]} trials to their end, "
-        f"{count[TrialState.PRUNED]} pruned, {failed} failed"
+        f"{count[TrialState.PRUNED]} pruned, {failed} failed{elsewhere}"
     ]
     if count[TrialState.COMPLETE]:
         best = study.best_trial
@@ -313,23 +360,28 @@ class Judge:
 
     Args:
         settings: the node ``search``, which the sweeper fills in.
+        total_steps: of the run.
+        history: what it has measured so far, by step.
     """
 
-    def __init__(self, settings: SearchSettings) -> None:
+    def __init__(self, settings: SearchSettings, total_steps: int, history: dict[int, dict[str, float]]) -> None:
         import optuna
 
         assert settings.storage is not None and settings.trial is not None  # the sweeper fills in all or none
-
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.metric = str(settings.metric)
+        self.metric, self.total_steps, self.history = str(settings.metric), total_steps, history
         study = optuna.load_study(study_name=settings.study, storage=settings.storage, pruner=pruner(settings))
         self.trial = optuna.trial.Trial(study, settings.trial)
 
     def __call__(self, step: int, values: dict[str, float]) -> bool:
-        """Report what was measured, and tell whether to end."""
-        if self.metric in values:
-            self.trial.report(values[self.metric], step)
-        return self.trial.should_prune()
+        """Report what has been measured, and tell whether to end; at its end a run is not given up any more."""
+        replay(self.trial, of_metric(self.history | {step: values}, self.metric), self.total_steps)
+        return eighth(step, self.total_steps) < 8 and self.trial.should_prune()
+
+
+def of_metric(history: dict[int, dict[str, float]], metric: str) -> dict[int, float]:
+    """Return one metric's values by step."""
+    return {step: found[metric] for step, found in sorted(history.items()) if metric in found}
 
 
 def pruner(settings: Any) -> BasePruner:
@@ -340,10 +392,10 @@ def pruner(settings: Any) -> BasePruner:
     """
     from optuna import pruners
 
-    first, least = settings.startup_trials, settings.warmup_steps
+    first, least = settings.startup_trials, settings.warmup_eighths
     known: dict[str, Callable[[], BasePruner]] = {
         "median": lambda: pruners.MedianPruner(n_startup_trials=first, n_warmup_steps=least),
-        "hyperband": lambda: pruners.HyperbandPruner(min_resource=max(least, 1)),
+        "hyperband": lambda: pruners.HyperbandPruner(min_resource=max(least, 1), max_resource=8),
         "none": pruners.NopPruner,
     }
     if settings.pruner not in known:

@@ -41,13 +41,14 @@ def job(cfg: DictConfig, work: Callable[[], Result | None]) -> Result | None:
         result = work()
     except Exception as error:
         code = entry.fail(error)
-        folder = getattr(cfg.run, "dir", None)
-        status = RunDirectory(folder).status() if folder else {}
-        known = {"run": folder, "state": status["state"]} if status else {"run": None, "state": "refused"}
-        leave(cfg, known | {"step": status.get("step"), "exit_code": code, "reason": first_line(error)})
+        status = RunDirectory(str(cfg.run.dir)).status() if cfg.run.dir else {}
+        known: Result = {"run": None, "state": "refused" if code in (2, 3, 6) else "failed"}
+        if status.get("exit_code") == code and status.get("reason") == str(error):  # it is about this error
+            known = {"run": str(cfg.run.dir), "state": status["state"], "step": status.get("step")}
+        leave(cfg, known | {"exit_code": code, "reason": first_line(error)})
         raise entry.Reported(code) from error
     if result is not None:
-        leave(cfg, result)
+        leave(cfg, {key: value for key, value in result.items() if key not in ("history", "total_steps")})
     return result
 
 
@@ -85,7 +86,7 @@ def leave(cfg: DictConfig, facts: Result) -> None:
     overrides = [str(o) for o in HydraConfig.get().overrides.task]
     own = {"sweep": str(HydraConfig.get().sweep.dir), "job": HydraConfig.get().job.num}
     own |= {"overrides": distinguishing(overrides, ())}
-    root = Path(cfg.run.root)
+    root = Path(str(cfg.run.root))
     try:
         storage.make_folder(root)
         lines = storage.Lines(root / SWEEP_FILE)
@@ -115,8 +116,9 @@ def hand_over(stop: StopSignal) -> None:
 
 def outcome(cfg: DictConfig, skipped: bool) -> Result:
     """Return what a job returns and its line says, read from what the run has left."""
+    from gantrain.cli.search import of_metric
     from gantrain.cli.status import last_lines
-    from gantrain.evaluation import last_summary
+    from gantrain.evaluation import last_summary, recorded
 
     run = RunDirectory(cfg.run.dir)
     status, summary = run.status(), last_summary(run)
@@ -129,4 +131,6 @@ def outcome(cfg: DictConfig, skipped: bool) -> Result:
         "seconds": status.get("cost", {}).get("training_seconds"),
         "values": follow.shown(summary, last_lines(run)[0]),
         "evaluation": {key: summary.get(key) for key in ("best", "final", "median_of_last_5")},
+        "total_steps": status.get("total_steps"),
+        "history": of_metric(recorded(run, str(summary.get("tag")), status.get("step", 0)), str(cfg.search.metric)),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import time
@@ -45,9 +46,8 @@ def run_one(cfg: DictConfig) -> sweep.Result | None:
     """Check everything, build everything, and only then make the run directory and train."""
     overrides = list(HydraConfig.get().overrides.task)
     check_kinds(overrides, cfg, "train")
-    folder = cfg.run
-    cfg = validated(cfg)
-    folder.dir = cfg.run.dir = str(run_directory(cfg, overrides))  # also for whoever reports what happens here
+    raw, cfg = cfg, validated(copy.deepcopy(cfg))
+    raw.run.dir = cfg.run.dir = str(run_directory(cfg, overrides))  # also for whoever reports what happens here
     if cfg.profile:
         profile(cfg)
         return None
@@ -58,7 +58,7 @@ def run_one(cfg: DictConfig) -> sweep.Result | None:
         if not skipped:
             run.refuse_if_in_use()
             try:
-                train(cfg, run, stop, overrides)
+                train(cfg, run, stop, overrides, raw)
             except PrunedError as error:
                 if not in_sweep():
                     print(error)
@@ -90,8 +90,8 @@ def profile(cfg: DictConfig) -> None:
     print(f"\ntrace         {folder / 'trace.json'} (open in ui.perfetto.dev or chrome://tracing)")
 
 
-def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, overrides: list[str]) -> None:
-    """Build, restore and play."""
+def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, overrides: list[str], raw: DictConfig) -> None:
+    """Build, restore and play; ``raw`` is the configuration as it was composed, nothing in it resolved yet."""
     from gantrain import budget  # all this imports torch, which takes seconds: not before it is needed
     from gantrain.build import build, build_data, build_quality
     from gantrain.checkpoint import Checkpoints, Retention, environment
@@ -100,7 +100,10 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, overrides: list[
     with memory.explained(memory.for_training(cfg.batch_size)):
         data = build_data(cfg)
         if cfg.budget.of not in per_step(cfg):
-            budget.measure(cfg, data, run.settings() if run.read_config() is not None else None)
+            before = run.settings() if run.read_config() is not None else None
+            raw.total_steps = budget.measured_steps(cfg, data, before)
+            cfg = validated(raw)
+            fill_cadences(cfg)
         built = build(cfg, data)
         trainer = built.trainer
         quality = build_quality(cfg, built.data, trainer.precision.device, live=True)
@@ -158,7 +161,7 @@ def begin(cfg: DictConfig, quality: Quality | None, run: RunDirectory, step: int
     if cfg.search.trial is not None:
         from gantrain.cli.search import Judge
 
-        live.gives_up = Judge(cfg.search)
+        live.gives_up = Judge(cfg.search, cfg.total_steps, live.history.values)
     return live
 
 

@@ -21,7 +21,7 @@ class Series:
 
     name: str
     points: Sequence[tuple[float, float, float, float]]  # x, y, low, high
-    steps: bool = False  # the line goes up in steps, as a distribution function does
+    steps: str = ""  # of a step function: it jumps "at" its points, or right "after" them
 
 
 def stroke(k: int) -> str:
@@ -100,8 +100,10 @@ def drawn(line: Series, k: int, x: Scale, y: Scale) -> list[str]:
     upper = [f"{x(p[0]):.1f},{y(p[3]):.1f}" for p in line.points]
     lower = [f"{x(p[0]):.1f},{y(p[2]):.1f}" for p in reversed(line.points)]
     path = [(x(p[0]), y(p[1])) for p in line.points]
-    if line.steps:
-        path = [corner for (a, b), (c, d) in itertools.pairwise(path) for corner in ((a, b), (c, b), (c, d))] or path
+    if line.steps and len(path) > 1:
+        at = line.steps == "at"
+        between = [((c, b) if at else (a, d)) for (a, b), (c, d) in itertools.pairwise(path)]
+        path = [path[0], *(corner for pair in zip(between, path[1:], strict=True) for corner in pair)]
     title = f"<title>{escape(line.name)}</title>"
     found = []
     if any(p[2] < p[3] for p in line.points):

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean, stdev
 
+import numpy as np
+
 from gantrain.better import BETTER, LOWEST, SHOWN
 from gantrain.errors import ConfigError
-from gantrain.report.runs import Run
+from gantrain.report.runs import UNITS, Run
 from gantrain.report.statistics import (
     Chance,
     Difference,
@@ -20,14 +22,6 @@ from gantrain.report.statistics import (
     summarise,
 )
 
-UNITS = {
-    "steps": "steps",
-    "images": "real images",
-    "d_updates": "updates of D",
-    "seconds": "seconds of training",
-    "flops": "floating-point operations",
-}
-"""Budgets, in words."""
 DONE = "finished"
 COUNTED = (DONE, "diverged")
 """States of runs that have come to their end, which rates of divergence are of."""
@@ -47,14 +41,20 @@ class Variant:
     runs: tuple[Run, ...]
 
     @cached_property
+    def counted(self) -> tuple[Run, ...]:
+        """Return one run of each seed: the last, by its folder's name, of those that finished, or of all."""
+        last = {run.seed: run for run in sorted(self.runs, key=lambda run: (run.state == DONE, str(run.path)))}
+        return tuple(last[seed] for seed in sorted(last))
+
+    @cached_property
     def finished(self) -> tuple[Run, ...]:
         """Runs that spent their budget and were measured."""
-        return tuple(run for run in self.runs if run.state == DONE and run.values["final"])
+        return tuple(run for run in self.counted if run.state == DONE and run.values["final"])
 
     @property
     def repeated(self) -> list[int]:
-        """Seeds that finished more than once; the last of each, by its folder's name, is the one that counts."""
-        seeds = [run.seed for run in self.finished]
+        """Seeds of which more than one run finished."""
+        seeds = [run.seed for run in self.runs if run.state == DONE]
         return sorted({seed for seed in seeds if seeds.count(seed) > 1})
 
     def by_seed(self, metric: str, part: str = "final") -> dict[int, float]:
@@ -68,8 +68,12 @@ class Variant:
 
     def rate(self, state: str) -> tuple[int, int]:
         """Return how many of the runs that have ended did so in a state, and how many have ended."""
-        ended = [run for run in self.runs if run.state in COUNTED]
+        ended = [run for run in self.counted if run.state in COUNTED]
         return sum(run.state == state for run in ended), len(ended)
+
+    def others(self) -> tuple[int, int]:
+        """Return how many runs neither finished nor diverged, and how many there are."""
+        return sum(run.state not in COUNTED for run in self.counted), len(self.counted)
 
     def collapses(self) -> tuple[int, int]:
         """Return how many finished runs collapsed, and of how many that is known."""
@@ -82,16 +86,29 @@ class Variant:
         return (fmean(values), stdev(values) if len(values) > 1 else None) if values else None
 
     def curve(self, metric: str, unit: str) -> list[tuple[float, float, float, float]]:
-        """Return (budget spent, mean, lowest, highest) at the steps where every finished run was measured."""
-        curves = [run.curve for run in self.finished]
-        steps = sorted(set.intersection(*(set(c) for c in curves))) if curves else []
-        points = []
-        for step in steps:
-            values = [c[step][metric] for c in curves if metric in c[step]]
-            if len(values) == len(curves):
-                x = fmean(run.spent(step, unit) for run in self.finished)
-                points.append((x, fmean(values), min(values), max(values)))
-        return points
+        """Return (budget spent, mean, lowest, highest) of the finished runs.
+
+        At the steps where all were measured; if there are none such, as with a budget of seconds, in between them.
+        """
+        lines = [
+            [(run.spent(s, unit), run.curve[s].get(metric), s) for s in sorted(run.curve)] for run in self.finished
+        ]
+        known = [[(x, y, s) for x, y, s in line if y is not None] for line in lines]
+        if not known or not all(known):
+            return []
+        common = sorted(set.intersection(*({s for *_, s in line} for line in known)))
+        if common:
+            columns = [[(x, y) for line in known for x, y, s in line if s == step] for step in common]
+            return [(fmean(x for x, _ in c), *spread_of([y for _, y in c])) for c in columns]
+        first, last = max(line[0][0] for line in known), min(line[-1][0] for line in known)
+        grid = np.linspace(first, last, min(map(len, known))) if first < last else np.array([])
+        values = np.array([np.interp(grid, [x for x, *_ in line], [y for _, y, _ in line]) for line in known])
+        return [(float(x), *spread_of(column.tolist())) for x, column in zip(grid, values.T, strict=True)]
+
+
+def spread_of(values: list[float]) -> tuple[float, float, float]:
+    """Return mean, lowest and highest."""
+    return fmean(values), min(values), max(values)
 
 
 @dataclass(frozen=True)
@@ -148,7 +165,7 @@ def collapsed(run: Run) -> bool | None:
 
 
 def tables(runs: Iterable[Run], metric: str | None, part: str) -> tuple[list[Table], list[Run]]:
-    """Return the tables, and the runs that stand in none because they were never measured.
+    """Return the tables, and the runs that stand in none because they were not measured by what is asked for.
 
     Args:
         runs: all there are.
@@ -171,19 +188,18 @@ def tables(runs: Iterable[Run], metric: str | None, part: str) -> tuple[list[Tab
             groups[homes[0]].append(run)
         else:
             unmeasured.append(run)
-    found = [table(group, metric, part) for _, group in sorted(groups.items())]
-    kept = [t for t in found if t is not None]
+    found = [(table(group, metric, part), group) for _, group in sorted(groups.items())]
+    kept = [t for t, _ in found if t is not None]
+    unmeasured += [run for t, group in found if t is None for run in group]
     if metric is not None and groups and not kept:
-        known = sorted({name for group in groups.values() for run in group for name in run.values["final"]} & {*BETTER})
-        raise ConfigError(f"metric={metric} was not measured, or has no better and worse; there are {', '.join(known)}")
-    if not kept:
-        unmeasured = list(runs)
+        known = sorted({name for group in groups.values() for run in group for name in run.values[part]} & {*BETTER})
+        raise ConfigError(f"metric={metric} was not measured (of={part}); there are {', '.join(known) or 'none'}")
     return kept, unmeasured
 
 
 def table(runs: list[Run], metric: str | None, part: str) -> Table | None:
     """Compare runs of one kind; None if none of them has the metric."""
-    names = {name for run in runs for name in run.values["final"]}
+    names = {name for run in runs for name in run.values[part]}
     chosen = metric or next((run.best_by for run in runs if run.best_by in names), None)
     chosen = chosen or next((name for name in BETTER if name in names), None)
     if chosen not in names or chosen not in BETTER:

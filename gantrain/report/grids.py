@@ -83,7 +83,7 @@ def ranking(table: Table) -> Grid:
     ranks, rows = table.rank(table.metric), []
     for variant in table.variants:
         found = variant.summary(table.metric, table.part)
-        rates = [share(*variant.collapses()), share(*variant.rate("diverged"))]
+        rates = [share(*variant.collapses()), share(*variant.rate("diverged")), share(*variant.others())]
         if found is None:
             rows.append([Cell(variant.name), EMPTY, Cell("0", value=0), EMPTY, EMPTY, EMPTY, EMPTY, *rates])
             continue
@@ -106,6 +106,7 @@ def ranking(table: Table) -> Grid:
         "seeds",
         "collapsed",
         "diverged",
+        "ended otherwise",
     )
     fewest = min((v.summary(table.metric, table.part).n for v in table.ranked), default=0)  # type: ignore[union-attr]
     note = "n: seeds that finished. IQM: interquartile mean. The interval is the percentile bootstrap's."
@@ -194,7 +195,8 @@ def differences(table: Table) -> Grid:
                 ]
             )
     head = ("", "seeds in common", f"mean difference of {table.metric}", "95% CI", "seeds won by the first")
-    note = "The same seed means the same data order and the same latents of grids and evaluations." + left_out(table)
+    note = "The same seed means the same order of the data and, where the networks are, the same initial weights."
+    note += left_out(table)
     return Grid("Differences, paired by seed", head, rows, note)
 
 
@@ -225,7 +227,8 @@ def costs(table: Table) -> Grid:
         tuple(sorted((k, str(v)) for k, v in run.environment.items())) for v in table.variants for run in v.finished
     }
     where = "; ".join(" ".join(f"{k} {v}" for k, v in environment) for environment in sorted(environments))
-    note = f"Measured on {where}." + (" Not all on the same: times do not compare." if len(environments) > 1 else "")
+    note = f"Measured on {where}." if where else ""
+    note += " Not all on the same: times do not compare." if len(environments) > 1 else ""
     return Grid("What it cost, a run", head, rows, f"{note} Peak memory is the process's on a CPU, torch's on a GPU.")
 
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from gantrain.better import BETTER, LOWEST
 from gantrain.report import charts
-from gantrain.report.comparison import COLLAPSE, UNITS, Table, Variant
+from gantrain.report.comparison import COLLAPSE, Table, Variant
 from gantrain.report.grids import PART_NAMES, Cell, Grid, arrow, grids
-from gantrain.report.runs import Run
+from gantrain.report.runs import UNITS, Run
 from gantrain.report.statistics import profile
 
 HERE = Path(__file__).parent
@@ -127,9 +127,8 @@ def curves(table: Table) -> str:
         lines = []
         for variant in shown:
             reached = profile(list(variant.by_seed(table.metric, table.part).values()) or [np.nan], thresholds, lower)
-            lines.append(
-                charts.Series(variant.name, [(t, s, s, s) for t, s in zip(thresholds, reached, strict=True)], True)
-            )
+            points = [(t, s, s, s) for t, s in zip(thresholds, reached, strict=True)]
+            lines.append(charts.Series(variant.name, points, steps="at" if lower else "after"))
         drawn = charts.chart(lines, f"τ, {table.metric}", "share of runs")
         better = "≤" if lower else "≥"
         caption = f"Performance profile: the share of runs with {table.metric} {better} τ."

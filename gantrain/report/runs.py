@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,14 @@ from typing import Any
 from gantrain.errors import ConfigError
 from gantrain.run import RunDirectory
 
+UNITS = {
+    "steps": "steps",
+    "images": "real images",
+    "d_updates": "updates of D",
+    "seconds": "seconds of training",
+    "flops": "floating-point operations",
+}
+"""Budgets, in words."""
 PARTS = ("final", "best", "median_of_last_5")
 """What a run's evaluations come to; ``best`` is everything at the step that was best by the run's own choice."""
 
@@ -77,12 +86,26 @@ def find(folders: Iterable[str]) -> tuple[list[Run], list[str]]:
             seen.add(path.resolve())
             try:
                 runs.append(read(path))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                missing = f"it does not say its {error.args[0]}" if isinstance(error, KeyError) else "damaged"
-                unreadable.append(f"{path}: status.json cannot be used ({missing}); the run's own command mends it")
+            except Unreadable as error:
+                unreadable.append(f"{path}: {error}")
     if not seen:
         raise ConfigError(f"{', '.join(folders)}: no run is there")
     return runs, unreadable
+
+
+class Unreadable(Exception):  # noqa: N818  (no error of the report: the run is left out, and named)
+    """Says which of a run's files cannot be used."""
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turn what reading a file of the wrong form raises into Unreadable."""
+    try:
+        yield
+    except KeyError as error:
+        raise Unreadable(f"{name} does not say its {error.args[0]}: it is damaged, or of an older gantrain") from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise Unreadable(f"{name} is damaged") from error
 
 
 def under(start: Path) -> Iterator[Path]:
@@ -98,19 +121,43 @@ def read(path: Path) -> Run:
     """Read a run.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: if its status.json is of an old version, or damaged.
+        Unreadable: if a file is damaged, or of an older version.
     """
     directory = RunDirectory(path)
-    status, evaluation = directory.status(), content(path / "evaluation.json")
-    state = str(status["state"])
+    evaluation = content(path / "evaluation.json")
+    with readable("evaluation.json"):
+        values = {part: numbers(evaluation.get(part) or {}) for part in PARTS}
+        protocol = dict(evaluation.get("protocol") or {})
+        if protocol:
+            protocol |= {"hash": str(protocol["hash"]), "features": str(protocol["features"])}
+            protocol |= {name: int(protocol[name]) for name in ("n_fake", "n_real")}
+            protocol["generator"] = str(protocol["generator"])
+        best_step = (evaluation.get("best") or {}).get("step")
+    with readable("status.json"):
+        return of_status(directory, directory.status(), evaluation, values, protocol, best_step)
+
+
+def numbers(found: dict[str, Any]) -> dict[str, float]:
+    """Return the finite values among what an evaluation came to."""
+    return {k: float(v) for k, v in found.items() if k != "step" and math.isfinite(v)}
+
+
+def of_status(
+    directory: RunDirectory,
+    status: dict[str, Any],
+    evaluation: dict[str, Any],
+    values: dict[str, dict[str, float]],
+    protocol: dict[str, Any],
+    best_step: int | None,
+) -> Run:
+    """Return a run from its status and what its evaluation says."""
+    state, of = str(status["state"]), str(status["budget"]["of"])
     if state == "running" and not directory.is_in_use():
         state = "killed"
-    values = {}
-    for part in PARTS:
-        found = evaluation.get(part) or {}
-        values[part] = {k: float(v) for k, v in found.items() if k != "step" and math.isfinite(v)}
+    if of not in UNITS:
+        raise ValueError(of)
     return Run(
-        path=path,
+        path=directory.path,
         state=state,
         reason=str(status.get("reason") or ""),
         step=int(status.get("step") or 0),
@@ -118,14 +165,14 @@ def read(path: Path) -> Run:
         overrides=tuple(map(str, status["overrides"])),
         seed=int(status["seed"]),
         variant=str(status["variant"]),
-        budget={"of": str(status["budget"]["of"]), "amount": status["budget"]["amount"]},
+        budget={"of": of, "amount": status["budget"]["amount"]},
         per_step={unit: int(status["per_step"][unit]) for unit in ("steps", "d_updates", "images")},
         data=str(status["data"]),
         environment=dict(status["environment"]),
         cost={name: float(value) for name, value in status["cost"].items() if value is not None},
-        protocol=dict(evaluation.get("protocol") or {}),
+        protocol=protocol,
         best_by=evaluation.get("best_by"),
-        best_step=(evaluation.get("best") or {}).get("step"),
+        best_step=best_step,
         values=values,
         curve=curve(directory, str(evaluation.get("tag"))),
     )

@@ -75,6 +75,14 @@ def draws(n: int, stream: int = 0) -> NDArray[np.intp]:
     return np.random.default_rng([n, stream]).integers(0, n, (RESAMPLES, n))
 
 
+@cache
+def counts(n: int, stream: int = 0) -> Values:
+    """Return how often each of ``n`` is in each of the samples with replacement: (RESAMPLES, n)."""
+    found = np.zeros((RESAMPLES, n))
+    np.add.at(found, (np.arange(RESAMPLES)[:, None], draws(n, stream)), 1.0)
+    return found
+
+
 def bootstrap(x: Values) -> Interval:
     """Return the percentile bootstrap interval of the mean of x (n,). Efron & Tibshirani 1993, Section 13.3."""
     return percentiles(x[draws(len(x))].mean(1))
@@ -115,8 +123,9 @@ def chance_to_beat(a: Sequence[float], b: Sequence[float], lower_is_better: bool
     wins = (x[:, None] > y[None, :]) + 0.5 * (x[:, None] == y[None, :])
     interval = None
     if min(len(x), len(y)) > 1:
-        rows, columns = draws(len(x)), draws(len(y), 1)
-        interval = percentiles(wins[rows[:, :, None], columns[:, None, :]].mean((1, 2)))
+        interval = percentiles(
+            np.einsum("rn,nm,rm->r", counts(len(x)), wins, counts(len(y), 1), optimize=True) / wins.size
+        )
     return Chance(float(wins.mean()), interval)
 
 

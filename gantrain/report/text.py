@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +12,13 @@ from gantrain.report.comparison import COLLAPSE, Table, budget, collapsed
 from gantrain.report.grids import PART_NAMES, Cell, Grid, arrow, grids
 from gantrain.report.runs import PARTS, Run
 
+MARK = "<!-- made by gantrain-report -->"
 COSTS = ("training_seconds", "other_seconds", "flops", "peak_memory_bytes")
 
 
 def markdown(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
     """Return the tables; pictures are the page's."""
-    parts = [f"# {title}"]
+    parts = [f"{MARK}\n\n# {escaped(title)}"]
     for table in tables:
         parts.append(
             f"## {table.name}\n\n- data: {table.data}\n- budget: {table.budget} each\n- protocol: {table.protocol}\n"
@@ -24,7 +26,7 @@ def markdown(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
         )
         parts += [grid_markdown(grid) for grid in grids(table)]
     if notes:
-        parts.append("## Left out\n\n" + "\n".join(f"- {note}" for note in notes))
+        parts.append("## Left out\n\n" + "\n".join(f"- {escaped(note)}" for note in notes))
     return "\n\n".join([*parts, COLLAPSE]) + "\n"
 
 
@@ -40,7 +42,12 @@ def grid_markdown(grid: Grid) -> str:
 
 def plain(cell: Cell) -> str:
     """Return a cell's text in one line."""
-    return f"{cell.text} {cell.small}".strip().replace("|", "\\|")
+    return escaped(f"{cell.text} {cell.small}")
+
+
+def escaped(text: str) -> str:
+    """Return a text in one line, with nothing in it that Markdown or HTML would read."""
+    return re.sub(r"([|<`\\])", r"\\\1", " ".join(text.split()))
 
 
 def comma_separated(runs: Sequence[Run]) -> str:
