@@ -236,3 +236,21 @@ def test_the_searchs_settings_make_it_no_other_run() -> None:
         compared(plain(config("data=ring", *more))) for more in ([], ["search.trial=3", "search.study=x"])
     )
     assert plainly == searched
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes", "random"])
+def test_every_sampler_suggests_and_repeats(name: str) -> None:
+    space = {
+        "lr": optuna.distributions.FloatDistribution(1e-5, 1e-2, log=True),
+        "slope": optuna.distributions.FloatDistribution(0.0, 1.0),
+    }
+
+    def tried() -> list[dict]:
+        study = optuna.create_study()
+        for _ in range(12):
+            trial = search.ask(study, {"sampler": name, "seed": 0}, space)
+            study.tell(trial, abs(trial.params["slope"] - 0.3))
+        return params(study)
+
+    first = tried()
+    assert len({p["lr"] for p in first}) > 6 and tried() == first

@@ -257,7 +257,6 @@ def sampler(name: str, seed: int) -> BaseSampler:
         "tpe": lambda: samplers.TPESampler(seed=seed, multivariate=True),
         "random": lambda: samplers.RandomSampler(seed=seed),
         "cmaes": lambda: samplers.CmaEsSampler(seed=seed),
-        "qmc": lambda: samplers.QMCSampler(seed=seed),
         "gp": lambda: samplers.GPSampler(seed=seed),
     }
     if name not in known:
