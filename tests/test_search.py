@@ -43,15 +43,15 @@ def test_every_loss_has_a_space_of_settings_that_it_has(loss: str) -> None:
         assert len(space) >= 3
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
+        ends: tuple[list[str], list[str]] = ([], [])
         for override in OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in space.items()]):
-            found = search.distribution(override)
-            if isinstance(found, optuna.distributions.CategoricalDistribution):
-                tried = found.choices
-            else:
-                assert found.low < found.high
-                tried = (found.low, found.high)
-            for value in tried:  # composes: the key exists
-                compose("train", [f"loss={loss}", f"{override.get_key_element()}={value}"])
+            found, key = search.distribution(override), override.get_key_element()
+            tried = getattr(found, "choices", None) or (found.low, found.high)
+            assert tried[0] != tried[-1]
+            for end, value in zip(ends, (tried[0], tried[-1]), strict=True):
+                end.append(f"{key}={value}")
+        for end in ends:
+            compose("train", [f"loss={loss}", *end])  # the keys exist
 
 
 def test_spaces_are_of_losses_or_of_their_optimizers() -> None:

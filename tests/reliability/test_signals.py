@@ -178,7 +178,7 @@ def test_a_sweep_killed_at_any_moment_ends_with_the_same_table(start: Start, tmp
     whole = start(*sweep, f"run.root={tmp_path / 'whole'}")
     assert whole.wait() == 0, whole.text()
     killed = set()
-    for moment in np.random.default_rng(7).uniform(0.4, 1.8, 6):  # it would take two to three seconds
+    for moment in np.random.default_rng(7).uniform(0.4, 1.8, 4):  # it would take two to three seconds
         child = start(*sweep, f"run.root={tmp_path / 'killed'}")
         time.sleep(moment)
         child.kill()
