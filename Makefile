@@ -18,7 +18,7 @@ setup: $(VENV)/.dev  ## install gantrain editable with everything developers nee
 train: $(VENV)/.run  ## train on the digits (ARGS="loss=… data=…" for anything else)
 	@$(BIN)/gantrain $(ARGS)
 
-sweep: $(VENV)/.sweep  ## which loss? four losses, three seeds each, on the digits, and their report (about six minutes)
+sweep: $(VENV)/.sweep  ## which loss? four losses, three seeds each, on the digits, and their report (about eight minutes)
 	@$(BIN)/gantrain -m experiment=compare_losses loss=vanilla,lsgan,wgan_gp,hinge 'seed=range(3)' data=digits \
 	  budget=d_updates budget.amount=4000 hydra/launcher=joblib run.root=outputs/sweep $(ARGS); \
 	code=$$?; $(BIN)/gantrain-report outputs/sweep && exit $$code

@@ -101,12 +101,12 @@ def ranking(table: Table) -> Grid:
         "rank",
         "n",
         f"{arrow(table.metric)}, mean ± sd",
-        "95% CI of the mean",
+        "95% CI",
         "IQM",
         "seeds",
         "collapsed",
         "diverged",
-        "ended otherwise",
+        "unfinished",
     )
     fewest = min((v.summary(table.metric, table.part).n for v in table.ranked), default=0)  # type: ignore[union-attr]
     note = "n: seeds that finished. IQM: interquartile mean. The interval is the percentile bootstrap's."
