@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,6 +176,25 @@ def test_neighbouring_seeds_try_other_points() -> None:
         return points
 
     assert not tried(0) & tried(1) and tried(0) == tried(0)
+
+
+@pytest.mark.parametrize(
+    ("absent", "argument", "extra"),
+    [
+        ("hydra_plugins.hydra_joblib_launcher.joblib_launcher", "hydra/launcher=joblib", "sweep"),
+        ("hydra_plugins.hydra_submitit_launcher.submitit_launcher", "hydra/launcher=submitit_slurm", "slurm"),
+        ("hydra_plugins.hydra_ray_launcher.ray_launcher", "hydra/launcher=ray", "ray"),
+        ("optuna", "hydra/sweeper=optuna", "optuna"),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_named(absent: str, argument: str, extra: str, tmp_path: Path) -> None:
+    package = absent.rpartition(".")[0] or absent
+    hide = f"import sys; sys.modules.update(dict.fromkeys([{absent!r}, {package!r}]))"
+    code = (
+        f"{hide}; sys.argv = ['gantrain', '-m', 'data=ring', {argument!r}]; from gantrain.cli.train import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and f"gantrain[{extra}]" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_search_without_a_sweep_is_refused(gantrain: Command) -> None:

@@ -120,7 +120,7 @@ def start(command: Callable[[], None], config_name: str) -> None:
         except GantrainError as error:
             sys.exit(fail(error))
         except ModuleNotFoundError as error:
-            if error.name != "optuna":
+            if (error.name or "").split(".")[0] != "optuna":
                 raise
             sys.exit(fail(ConfigError("a search needs Optuna: pip install 'gantrain[optuna]'")))
         except (HydraException, OmegaConfBaseException) as error:
