@@ -107,6 +107,11 @@ class RunDirectory:
             return {}
         return content if isinstance(content, dict) else {}
 
+    def state(self) -> str:
+        """Return how the run stands: ``killed`` where it calls itself running and no process holds its lock."""
+        recorded = str(self.status().get("state", "unknown"))
+        return "running" if self.is_in_use() else "killed" if recorded == "running" else recorded
+
     def write_status(self, state: str, facts: dict[str, Any], exit_code: int | None = None, reason: str = "") -> None:
         """Replace status.json. ``state`` is running, finished, stopped, pruned, diverged or failed.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
 
 from gantrain.cli import search
 from gantrain.run import RunDirectory
@@ -213,7 +214,7 @@ def test_a_search_without_a_sweep_is_refused(gantrain: Command) -> None:
         (["hydra.sweeper.seed=abc"], "hydra.sweeper.seed must be 0 or more"),
         (["hydra.sweeper.startup_trials=-1"], "hydra.sweeper.startup_trials must be 0 or more"),
         (["loss=vanilla,lsgan"], "name one, hydra/sweeper/space="),
-        (["hydra.sweeper.of=worst"], "hydra.sweeper.of must be one of best"),
+        (["hydra.sweeper.of=worst"], "hydra.sweeper.of must be one of final"),
         (["hydra.sweeper.storage=nosuchdb://here"], "hydra.sweeper.storage=nosuchdb"),
         (["optimizer.g.lr=interval(5,1)"], "interval"),
         (["optimizer.g.lrr=interval(1,5)", "total_steps=2"], "optimizer.g.lrr"),
@@ -275,3 +276,16 @@ def test_every_sampler_suggests_and_repeats(name: str) -> None:
 
     first = tried()
     assert len({p["lr"] for p in first}) > 6 and tried() == first
+
+
+def test_a_trial_without_a_finite_value_counts_as_failed() -> None:
+    study = optuna.create_study()
+    for value in (float("nan"), None):
+        returned = JobReturn(status=JobStatus.COMPLETED)
+        returned.return_value = {"run": "x", "state": "finished", "history": {}, "total_steps": 8,
+                                 "evaluation": {"best": {"w2": value}}}  # fmt: skip
+        space = {"lr": optuna.distributions.FloatDistribution(0, 1)}
+        trial = search.ask(study, {"sampler": "random", "seed": 0}, space)
+        before = len(search.counted(study))
+        assert search.tell(study, trial, returned, "best", "w2") == 4
+        assert len(search.counted(study)) == before and study.trials[-1].state.name == "FAIL"

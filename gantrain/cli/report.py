@@ -24,7 +24,6 @@ curves and samples, in one HTML file that opens offline. FILE.md and FILE.csv li
   metric  what to rank by; default: what the runs chose their best checkpoint by
   of      final | best | median_of_last_5
   title   the page's"""
-PARTS = {"final": "final", "best": "best", "median_of_last_5": "median_of_last_5"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ def parse(arguments: Sequence[str]) -> Request:
         raise ConfigError(f"{min(unknown)} is not a setting; there are out, metric, of and title")
     if not folders:
         raise ConfigError("name a folder of runs, like gantrain-report outputs")
-    if (of := given.get("of", "final")) not in PARTS:
-        raise ConfigError(f"of must be one of {', '.join(PARTS)}, got {of!r}")
+    if (of := given.get("of", "final")) not in runs.PARTS:
+        raise ConfigError(f"of must be one of {', '.join(runs.PARTS)}, got {of!r}")
     metric = given.get("metric")
     if metric is not None and metric not in BETTER:
         raise ConfigError(f"metric={metric} has no better and worse; there are {', '.join(BETTER)}")

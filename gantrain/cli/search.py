@@ -28,7 +28,8 @@ from gantrain import storage
 from gantrain.better import BETTER, LOWEST
 from gantrain.cli import follow
 from gantrain.cli.entry import Reported
-from gantrain.errors import ConfigError, StoppedError, first_line
+from gantrain.errors import ConfigError, DivergedError, StoppedError, first_line
+from gantrain.report.runs import PARTS
 from gantrain.run import StopSignal
 from gantrain.schema import SearchSettings
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 Space = dict[str, "BaseDistribution"]
-PARTS = ("best", "final", "median_of_last_5")
 
 
 def search(settings: dict[str, Any], cfg: DictConfig, launcher: Launcher, arguments: list[str]) -> list[JobReturn]:
@@ -154,7 +154,7 @@ def distribution(override: Override) -> BaseDistribution:
 
 def url(settings: dict[str, Any], cfg: DictConfig) -> str:
     """Return where the study is kept."""
-    return settings["storage"] or f"sqlite:///{Path(cfg.run.root, 'search.db').absolute()}"
+    return settings["storage"] or f"sqlite:///{Path(str(cfg.run.root), 'search.db').absolute()}"
 
 
 def opened(settings: dict[str, Any], cfg: DictConfig, fixed: dict[str, str], space: Space, metric: str | None) -> Study:
@@ -169,7 +169,7 @@ def opened(settings: dict[str, Any], cfg: DictConfig, fixed: dict[str, str], spa
     name = settings["study"] or f"{choices.data}-{choices.architecture}-{choices.loss}"
     where = url(settings, cfg)
     if settings["storage"] is None:
-        storage.make_folder(Path(cfg.run.root))
+        storage.make_folder(Path(str(cfg.run.root)))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(
@@ -294,11 +294,13 @@ def tell(study: Study, trial: Trial, returned: JobReturn, part: str, metric: str
     """Give the study a trial's result, and return the exit code of its job."""
     from optuna.trial import TrialState
 
-    if returned.status == JobStatus.FAILED:
-        code: int = getattr(returned._return_value, "exit_code", 1)
-        trial.set_user_attr("failed", code)
+    def failed(code: int) -> int:
+        trial.set_user_attr("failed", code)  # else it would not count, and be tried for ever
         study.tell(trial, state=TrialState.FAIL)
         return code
+
+    if returned.status == JobStatus.FAILED:
+        return failed(getattr(returned._return_value, "exit_code", 1))
     found = returned.return_value
     trial.set_user_attr("run", found["run"])
     replay(trial, found["history"], found["total_steps"])  # of a run that was there already
@@ -306,8 +308,8 @@ def tell(study: Study, trial: Trial, returned: JobReturn, part: str, metric: str
         study.tell(trial, state=TrialState.PRUNED)
         return 0
     value = (found["evaluation"].get(part) or {}).get(metric)
-    if value is None:
-        raise ConfigError(f"{found['run']} was never measured by {metric}")
+    if value is None or not math.isfinite(value):
+        return failed(DivergedError.exit_code)
     study.tell(trial, value)
     return 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -14,6 +13,7 @@ from typing import Any
 
 from gantrain import storage
 from gantrain.errors import ConfigError, GantrainError
+from gantrain.report.runs import under
 from gantrain.run import RunDirectory
 
 KILLED = 137  # what a shell says of a process that SIGKILL ended
@@ -46,13 +46,8 @@ def find(arguments: Iterable[str]) -> Iterator[Path]:
         ConfigError: if there is none.
     """
     for argument in arguments:
-        found = False
-        for folder, subfolders, files in os.walk(argument):  # unlike rglob, it bears that running runs remove folders
-            subfolders.sort()
-            if "status.json" in files:
-                found = True
-                subfolders.clear()
-                yield Path(folder)
+        found = list(under(Path(argument)))
+        yield from found
         if not found:
             raise ConfigError(f"{argument} holds no run" if Path(argument).is_dir() else f"{argument} is not a folder")
 
@@ -64,8 +59,7 @@ def describe(run: RunDirectory) -> dict[str, Any]:
     """
     status = run.status()
     last, measured = last_lines(run)
-    recorded = str(status.get("state", "unknown"))
-    state = "running" if run.is_in_use() else "killed" if recorded == "running" else recorded
+    state = run.state()
     recorded_step = status["step"] if isinstance(status.get("step"), int) else 0
     step = max(recorded_step, last.get("step", 0)) if state in ("running", "killed") else recorded_step
     total, speed = status.get("total_steps"), last.get("speed/steps_per_s")

@@ -110,7 +110,7 @@ def readable(name: str) -> Iterator[None]:
 
 def under(start: Path) -> Iterator[Path]:
     """Yield the folders of runs, in order."""
-    for folder, subfolders, files in os.walk(start):
+    for folder, subfolders, files in os.walk(start):  # unlike rglob, it bears that running runs remove folders
         subfolders.sort()
         if "status.json" in files:
             subfolders.clear()
@@ -151,14 +151,12 @@ def of_status(
     best_step: int | None,
 ) -> Run:
     """Return a run from its status and what its evaluation says."""
-    state, of = str(status["state"]), str(status["budget"]["of"])
-    if state == "running" and not directory.is_in_use():
-        state = "killed"
+    of = str(status["budget"]["of"])
     if of not in UNITS:
         raise ValueError(of)
     return Run(
         path=directory.path,
-        state=state,
+        state=directory.state(),
         reason=str(status.get("reason") or ""),
         step=int(status.get("step") or 0),
         choices={str(k): str(v) for k, v in status["choices"].items()},
