@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gantrain.exported import Generator, load
+    from gantrain.export import Generator, load
 
 __version__ = "0.1.0"
 __all__ = ["Generator", "__version__", "load"]
@@ -14,7 +14,7 @@ __all__ = ["Generator", "__version__", "load"]
 def __getattr__(name: str) -> Any:
     # Not before it is asked for: torch takes seconds, and `gantrain --help` needs only the version.
     if name in ("Generator", "load"):
-        from gantrain import exported
+        from gantrain import export
 
-        return getattr(exported, name)
+        return getattr(export, name)
     raise AttributeError(f"module 'gantrain' has no attribute {name!r}")

@@ -8,12 +8,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from gantrain import cost
 from gantrain.build import build
 from gantrain.data import Data
 from gantrain.errors import ConfigError
+from gantrain.performance import cost
 from gantrain.schema import refuse_nothing
-from gantrain.trainer import Trainer
+from gantrain.training.trainer import Trainer
 
 
 def flops_of_a_step(cfg: DictConfig, data: Data) -> float:

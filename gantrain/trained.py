@@ -15,8 +15,8 @@ from gantrain.checkpoint import Checkpoints, read
 from gantrain.data import Data
 from gantrain.errors import CheckpointError, ConfigError, DamagedError, UnreadableError, first_line
 from gantrain.evaluation import last_summary
-from gantrain.progress import say
-from gantrain.run import RunDirectory
+from gantrain.run.directory import RunDirectory
+from gantrain.terminal import say
 
 NETS = {"ema": ("ema", "net"), "raw": ("g", "net")}  # where a checkpoint keeps the weights
 

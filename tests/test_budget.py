@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gantrain import cost
-from gantrain.clock import Clock
 from gantrain.errors import ConfigError
+from gantrain.performance import cost
+from gantrain.training.clock import Clock
 from tests.conftest import Outcome, built, config
 
 Command = Callable[..., Outcome]
@@ -188,7 +188,7 @@ def test_a_schedule_cannot_follow_a_clock(gantrain: Command) -> None:
 
 def test_the_clock_counts_training_apart_and_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("gantrain.clock.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("gantrain.training.clock.time.monotonic", lambda: now[0])
     clock = Clock()
     clock.training, clock.limit = 5.0, 8.0
     assert clock.start(10, 1000) == 1000

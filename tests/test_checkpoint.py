@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from gantrain import storage, tree
-from gantrain.checkpoint import Checkpoints, Retention, Rng, format, read
+from gantrain.checkpoint import Checkpoints, Retention, Rng, format, read, tree
 from gantrain.errors import CheckpointError, ConfigError, DivergedError
+from gantrain.run import files
 
 STATE = {
     "g": {
@@ -187,12 +187,12 @@ def test_what_was_set_aside_is_never_replaced(tmp_path: Path) -> None:
 def test_what_the_disk_does_not_give_back_stays_and_the_one_before_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoints, sha256 = saved(tmp_path, 1, 2), storage.sha256
+    checkpoints, sha256 = saved(tmp_path, 1, 2), files.sha256
 
     def failing(path: Path) -> str:
         if "step-000000002" in str(path):
             raise OSError(5, "Input/output error")
         return sha256(path)
 
-    monkeypatch.setattr(storage, "sha256", failing)
+    monkeypatch.setattr(files, "sha256", failing)
     assert checkpoints.latest()[1]["step"] == 1 and checkpoints.steps() == [1, 2]

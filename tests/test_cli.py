@@ -29,7 +29,7 @@ def only_run(root: Path) -> Path:
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
-    from gantrain import tree
+    from gantrain.checkpoint import tree
 
     _, state = Checkpoints(run / "checkpoints").latest()
     return tree.flatten({k: v for k, v in state.items() if k != "data"})[1]
@@ -289,7 +289,7 @@ def test_your_own_yaml_and_class_need_no_change_to_the_package(
 
 
 def test_a_bug_shows_its_traceback_and_its_exit_code(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gantrain.trainer import Trainer
+    from gantrain.training.trainer import Trainer
 
     def broken(self: Trainer, *rest: object) -> None:
         raise ZeroDivisionError("a bug")
@@ -405,7 +405,7 @@ def test_a_schedule_that_cannot_serve_gets_one_line(gantrain: Command, schedule:
 def test_a_limit_of_rollbacks_that_was_lowered_still_ends_the_run(
     gantrain: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gantrain.trainer import Trainer
+    from gantrain.training.trainer import Trainer
 
     turn = Trainer.d_turn
 
@@ -426,7 +426,7 @@ def test_a_limit_of_rollbacks_that_was_lowered_still_ends_the_run(
 def test_how_a_run_ended_is_recorded_even_if_the_facts_cannot_be_had(
     gantrain: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gantrain.trainer import Trainer
+    from gantrain.training.trainer import Trainer
 
     def broken(self: Trainer, *rest: object) -> None:
         self.d.skipped = None  # as a GPU after an error: nothing can be read from it any more

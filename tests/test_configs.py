@@ -11,7 +11,8 @@ import torch
 from omegaconf import OmegaConf
 
 from gantrain import losses, regularizers
-from gantrain.build import build, targets
+from gantrain.build import build
+from gantrain.build.building import targets
 from gantrain.errors import ConfigError
 from tests.conftest import CONFIGS, REPOSITORY, built, config, option_names
 
@@ -184,7 +185,12 @@ def test_targets_outside_gantrain_and_torch_are_refused_even_through_a_trusted_d
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marker = tmp_path / "ran"
-    for target in ("os.system", "builtins.eval", "gantrain.run.os.system", "torch.nn.modules.module.torch.load"):
+    for target in (
+        "os.system",
+        "builtins.eval",
+        "gantrain.run.os.system",
+        "torch.nn.modules.module.torch.load",
+    ):
         with pytest.raises(ConfigError, match="trusted"):
             build(config("device=cpu", f"data._target_={target}", f"+data.command='touch {marker}'"))
     assert not marker.exists()

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.architectures import dcgan, sngan_resnet
-from gantrain.convolution import TwiceDifferentiable, convolution
+from gantrain.losses.turn import Critic, Precision, Turn
 from gantrain.regularizers import GradientPenalty
-from gantrain.turn import Critic, Precision, Turn
+from gantrain.regularizers.convolution import TwiceDifferentiable, convolution
 
 SHAPES = [
     # stride, padding, dilation, groups, bias

@@ -7,10 +7,10 @@ import copy
 import pytest
 import torch
 
-from gantrain import tree
 from gantrain.build import build
-from gantrain.replay import Replay
-from gantrain.trainer import Trainer
+from gantrain.checkpoint import tree
+from gantrain.performance.replay import Replay
+from gantrain.training.trainer import Trainer
 from tests.conftest import config
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

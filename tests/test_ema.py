@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gantrain.ema import Ema
+from gantrain.training.ema import Ema
 
 
 def constant(value: float) -> nn.Module:

@@ -405,11 +405,11 @@ def test_pixel_metrics_of_a_folder_need_no_labels(digits: Digits) -> None:
 def test_another_split_is_compared_with_and_copies_are_looked_for_in_the_training_set(
     digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gantrain import build
+    from gantrain.build import building
 
     test = Images(digits.pixels[:500], digits.labels[:500], 10)
     training = Images(digits.pixels[500:], digits.labels[500:], 10)
-    monkeypatch.setattr(build, "make", lambda node, key: test)
+    monkeypatch.setattr(building, "make", lambda node, key: test)
     cfg = config("data=mnist", "evaluation=pixels", "evaluation.split=test")
     quality = build_quality(cfg, training, CPU)
     assert quality is not None and quality.protocol.split == "test" and quality.protocol.n_real == 500

@@ -21,8 +21,8 @@ from gantrain.cli import export as export_command
 from gantrain.cli import sample as sample_command
 from gantrain.errors import CheckpointError, ConfigError, StoppedError
 from gantrain.evaluation import Live
-from gantrain.records import Records
-from gantrain.run import RunDirectory
+from gantrain.run.directory import RunDirectory
+from gantrain.run.records import Records
 from gantrain.sampling import between, generated, latents, truncated
 from gantrain.trained import Trained
 from tests.conftest import Outcome, built, command, config
@@ -482,16 +482,16 @@ def test_a_kill_inside_an_evaluation_loses_nothing(tmp_path: Path) -> None:
 def test_a_disk_that_does_not_take_the_summary_costs_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from gantrain import storage
+    from gantrain.run import files
 
-    original = storage.write_durably
+    original = files.write_durably
 
     def full(path: Path, text: str) -> None:
         if path.name == "evaluation.json":
             raise OSError(28, "No space left on device")
         original(path, text)
 
-    monkeypatch.setattr(storage, "write_durably", full)
+    monkeypatch.setattr(files, "write_durably", full)
     play(tmp_path / "run", "evaluation=pixels", *QUICK, "evaluation.every=10")
     assert [line["step"] for line in evaluations(tmp_path / "run")] == [10, 20, 30]
     assert capsys.readouterr().err.count("are being lost") == 1
@@ -544,7 +544,7 @@ def test_a_place_that_is_taken_while_sampling_is_not_touched(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]
 
 
-WRITER = {"_target_": "gantrain.storage.write_durably", "path": "victim.txt", "text": "gone"}
+WRITER = {"_target_": "gantrain.run.directory.files.write_durably", "path": "victim.txt", "text": "gone"}
 
 
 def test_a_stranger_s_export_or_run_writes_no_file_and_reads_no_environment(
@@ -624,7 +624,7 @@ def test_a_torn_picture_is_left_out_of_the_progress(gantrain_sample: Command, ru
 
 
 def test_the_grid_has_the_grey_levels_of_the_files(tmp_path: Path) -> None:
-    from gantrain import pictures
+    from gantrain.run import pictures
 
     levels = torch.arange(256).reshape(1, 1, 16, 16) / 127.5 - 1
     pictures.grid(levels, tmp_path / "grid.png")

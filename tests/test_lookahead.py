@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gantrain.losses import Loss, NonSaturating, Unrolled
-from gantrain.turn import Critic, Precision, Turn
+from gantrain.losses.turn import Critic, Precision, Turn
 from tests.conftest import built
 
 CPU = Precision(torch.device("cpu"))

@@ -37,7 +37,7 @@ from gantrain.losses import (
     TotalVariation,
     Wasserstein,
 )
-from gantrain.numerics import tame_exp
+from gantrain.losses.numerics import tame_exp
 
 # Distributions on a few symbols, as counts out of their sum, so that plain means over samples are exact expectations.
 PAIRS = {

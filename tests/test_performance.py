@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gantrain import allocator
 from gantrain.build import build
 from gantrain.errors import ConfigError
-from gantrain.performance import why_foreign
-from gantrain.trainer import Trainer
+from gantrain.performance import allocator
+from gantrain.performance.pick import why_foreign
+from gantrain.training.trainer import Trainer
 from tests.conftest import built, config
 
 TINY = ("architecture.generator.width=8", "architecture.discriminator.width=8")
@@ -166,7 +166,7 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 FAULTS = """
 import resource, torch
-from gantrain import allocator
+from gantrain.performance import allocator
 {keep}
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gantrain import profiling
+from gantrain.performance import profiling
 from tests.conftest import Outcome, built, run_files
 
 

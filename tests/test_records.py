@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gantrain.records import Records, draw_images, draw_points
-from gantrain.run import RunDirectory
+from gantrain.run.directory import RunDirectory
+from gantrain.run.records import Records, draw_images, draw_points
 
 
 def lines(folder: Path) -> list[dict]:

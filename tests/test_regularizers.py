@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
 from gantrain.losses import BEGAN, EBGAN, MMD, Cramer, Hinge, Loss, Wasserstein
-from gantrain.numerics import norm_from_square
+from gantrain.losses.numerics import norm_from_square
+from gantrain.losses.turn import Critic, Precision, Scores, Turn
 from gantrain.regularizers import (
     R1,
     R2,
@@ -23,7 +24,6 @@ from gantrain.regularizers import (
     LipschitzPenalty,
     Orthogonal,
 )
-from gantrain.turn import Critic, Precision, Scores, Turn
 from tests.conftest import built
 
 CPU = Precision(torch.device("cpu"))

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from gantrain import tree
 from gantrain.build import build
+from gantrain.checkpoint import tree
 from gantrain.errors import ConfigError, DivergedError
-from gantrain.replay import Recorded, Replay, compiled, distance
-from gantrain.trainer import Trainer
+from gantrain.performance.replay import Recorded, Replay, compiled, distance
+from gantrain.training.trainer import Trainer
 from tests.conftest import config, option_names
 
 SMALL = ("data=ring", "architecture.generator.width=8", "architecture.discriminator.width=8")

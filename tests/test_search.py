@@ -13,7 +13,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from gantrain.cli import search
-from gantrain.run import RunDirectory
+from gantrain.run.directory import RunDirectory
 from tests.conftest import CONFIGS, Outcome, config, option_names
 
 Command = Callable[..., Outcome]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gantrain.cli.status import main
-from gantrain.run import RunDirectory
+from gantrain.run.directory import RunDirectory
 from tests.conftest import Outcome, command
 
 Command = Callable[..., Outcome]

@@ -18,8 +18,8 @@ from PIL import Image
 from gantrain.build import build_study
 from gantrain.data import Grid, Mixture, Ring
 from gantrain.errors import ConfigError
-from gantrain.records import Records
-from gantrain.run import RunDirectory
+from gantrain.run.directory import RunDirectory
+from gantrain.run.records import Records
 from gantrain.schema import TheoryConfig, validated
 from gantrain.theory import FewerModes, OneGaussian, Shifted
 from gantrain.theory.draw import picture

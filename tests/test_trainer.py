@@ -16,15 +16,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gantrain.cadence import Cadence
 from gantrain.checkpoint import Checkpoints
 from gantrain.errors import DivergedError, StoppedError
 from gantrain.losses import Hinge
-from gantrain.player import Player, frozen
-from gantrain.records import Records
-from gantrain.run import RunDirectory
-from gantrain.trainer import Trainer
-from gantrain.turn import Precision
+from gantrain.losses.turn import Precision
+from gantrain.run.directory import RunDirectory
+from gantrain.run.records import Records
+from gantrain.training.cadence import Cadence
+from gantrain.training.player import Player, frozen
+from gantrain.training.trainer import Trainer
 from tests.conftest import built, option_names
 
 LOSSES = option_names("loss")

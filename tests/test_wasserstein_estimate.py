@@ -12,8 +12,8 @@ from torch import nn
 
 from gantrain.architectures.mlp import Discriminator
 from gantrain.losses import Loss, Wasserstein
+from gantrain.losses.turn import Critic, Precision, Turn
 from gantrain.regularizers import GradientPenalty, InputGradient, LipschitzPenalty
-from gantrain.turn import Critic, Precision, Turn
 
 CPU = Precision(torch.device("cpu"))
 

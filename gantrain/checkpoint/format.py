@@ -18,8 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import gantrain
-from gantrain import storage, tree
+from gantrain.checkpoint import tree
 from gantrain.errors import CheckpointError, DamagedError, DivergedError, UnreadableError, first_line
+from gantrain.run import files
 
 FORMAT = 1
 TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
@@ -37,26 +38,26 @@ def write(folder: Path, step: int, state: dict[str, Any], extra: dict[str, Any])
     twin, tensors = tree.flatten(state)
     if (path := tree.first_nonfinite(tensors)) is not None:
         raise DivergedError(f"step {step}: {path} is not finite; the last good checkpoint is kept")
-    storage.make_folder(folder.parent)
-    storage.require_space(folder.parent, int(1.5 * sum(tensor.nbytes for tensor in tensors.values())))
+    files.make_folder(folder.parent)
+    files.require_space(folder.parent, int(1.5 * sum(tensor.nbytes for tensor in tensors.values())))
     folder.mkdir()
     try:
         save_file(tensors, folder / TENSORS)
     except SafetensorError as error:  # the tensors are sound, so it is the disk that spoke
         raise OSError(first_line(error)) from error
     (folder / STATE).write_text(json.dumps(twin))
-    files = {name: describe(folder / name) for name in (TENSORS, STATE)}
+    stated = {name: describe(folder / name) for name in (TENSORS, STATE)}
     versions = {"gantrain": gantrain.__version__, "python": platform.python_version()}
-    manifest = {"format": FORMAT, "step": step, "files": files} | versions | extra
+    manifest = {"format": FORMAT, "step": step, "files": stated} | versions | extra
     (folder / MANIFEST).write_text(json.dumps(manifest | {"sha256": own_digest(manifest)}, indent=1))
     for name in (TENSORS, STATE, MANIFEST):
-        storage.sync(folder / name)
-    storage.sync(folder)
+        files.sync(folder / name)
+    files.sync(folder)
 
 
 def describe(path: Path) -> dict[str, Any]:
     """Return a file's size and digest, as the manifest states them."""
-    return {"bytes": path.stat().st_size, "sha256": storage.sha256(path)}
+    return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
 
 
 def own_digest(manifest: dict[str, Any]) -> str:
@@ -78,7 +79,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         for name in (TENSORS, STATE):
             stated = manifest["files"][name]
             check_plain(folder / name, LARGEST.get(name))
-            if (folder / name).stat().st_size != stated["bytes"] or storage.sha256(folder / name) != stated["sha256"]:
+            if (folder / name).stat().st_size != stated["bytes"] or files.sha256(folder / name) != stated["sha256"]:
                 raise DamagedError(f"{folder} is damaged: {name} differs from its manifest")
         state = tree.unflatten(json.loads((folder / STATE).read_text()), load_file(folder / TENSORS))
         if not isinstance(state, dict):
@@ -108,7 +109,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise CheckpointError(
                 f"{folder} has format {manifest['format']}, this gantrain {gantrain.__version__} reads format {FORMAT}"
             )
-        if not isinstance(manifest["step"], int) or storage.step_of(folder) not in (manifest["step"], -1):
+        if not isinstance(manifest["step"], int) or files.step_of(folder) not in (manifest["step"], -1):
             raise DamagedError(f"{folder} is damaged: its manifest is of step {manifest['step']}")
     except BROKEN as error:
         raise DamagedError(f"{folder} is damaged: {type(error).__name__} {first_line(error)}") from error

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gantrain import storage
 from gantrain.checkpoint.format import read, read_manifest, write
 from gantrain.checkpoint.retention import Retention
 from gantrain.errors import CheckpointError, ConfigError, DamagedError, DiskError, UnreadableError, first_line
-from gantrain.progress import say
+from gantrain.run import files
+from gantrain.terminal import say
 
 GIVE_UP = 3  # failed saves in a row
 
@@ -45,7 +45,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Return the steps saved, oldest first."""
-        return sorted(step for entry in self._entries() if (step := storage.step_of(entry)) >= 0)
+        return sorted(step for entry in self._entries() if (step := files.step_of(entry)) >= 0)
 
     def path(self, step: int) -> Path:
         """Return the folder of a step's checkpoint."""
@@ -137,7 +137,7 @@ class Checkpoints:
 
     def _commit(self, temporary: Path, step: int) -> None:
         temporary.rename(self.path(step))
-        storage.sync(self.folder)
+        files.sync(self.folder)
 
     def _note_failure(self, step: int, reason: str, last: bool) -> None:
         self.failed += 1

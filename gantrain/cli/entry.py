@@ -22,11 +22,12 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain.cli import follow, overrides, summary
+from gantrain.cli import overrides, summary
 from gantrain.errors import ConfigError, GantrainError, StoppedError, first_line
-from gantrain.progress import unbreakable
-from gantrain.run import StopSignal
+from gantrain.run.directory import StopSignal
 from gantrain.schema import one_line
+from gantrain.sweep import follow
+from gantrain.terminal import unbreakable
 
 GROUPS = (*summary.GROUPS, "generated", "experiment")
 EXTRAS = {"hydra_joblib_launcher": "sweep", "hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray"}

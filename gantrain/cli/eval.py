@@ -11,14 +11,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain import storage
 from gantrain.better import BETTER, SHOWN
 from gantrain.cli import runs
 from gantrain.cli.entry import fail, start
 from gantrain.cli.overrides import parsed
 from gantrain.errors import ConfigError, GantrainError, first_line
-from gantrain.progress import say
+from gantrain.run import files
 from gantrain.schema import EvalConfig, EvaluationAlone, validated
+from gantrain.terminal import say
 
 if TYPE_CHECKING:
     import torch
@@ -123,7 +123,7 @@ def protocol(trained: Trained, given: dict[str, Any]) -> DictConfig:
 def record(path: Path, row: dict[str, Any]) -> None:
     """Add a line to the run's ``evaluations.jsonl``; a folder that cannot be written costs a warning."""
     try:
-        lines = storage.Lines(path / "evaluations.jsonl")
+        lines = files.Lines(path / "evaluations.jsonl")
         lines.append(json.dumps(row))
         lines.close()
     except OSError as error:

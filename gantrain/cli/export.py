@@ -30,16 +30,16 @@ def export(cfg: DictConfig) -> None:
     """Write the generator's weights and config, with what its run's evaluation found at that step."""
     path = runs.the_one(cfg.run)
 
-    from gantrain import exported  # imports torch, which takes seconds: not before it is needed
+    from gantrain import export  # imports torch, which takes seconds: not before it is needed
     from gantrain.trained import Trained
 
     trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules))
     facts = {"run": str(path), "data": trained.manifest.get("data"), "seed": trained.cfg.get("seed")}
     facts |= {"evaluation": numbers(trained, cfg.generator)}
     with runs.made_whole(cfg.out, path / "export") as (folder, place):
-        exported.export(trained, cfg.generator, folder, facts)
+        export.export(trained, cfg.generator, folder, facts)
         if cfg.onnx:
-            exported.to_onnx(trained, cfg.generator, folder / "generator.onnx")
+            export.to_onnx(trained, cfg.generator, folder / "generator.onnx")
         names = sorted(entry.name for entry in folder.iterdir())
     print(f"{place}: {', '.join(names)} (step {trained.step:,})")
     print(f'Python        import gantrain; samples = gantrain.load("{place}").sample(64, seed=0)')

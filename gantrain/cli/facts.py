@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from gantrain.cli import summary
 from gantrain.cli.overrides import compared, distinguishing, plain
-from gantrain.run import RunDirectory, digest
+from gantrain.run.directory import RunDirectory, digest
 from gantrain.schema import per_step
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def spending(cfg: DictConfig, built: Built, before: dict[str, Any] | None) -> Ca
         built: the run.
         before: what it had cost when it was interrupted, None for one that begins.
     """
-    from gantrain import cost
+    from gantrain.performance import cost
 
     trainer, before = built.trainer, before or {}
     device = trainer.precision.device
@@ -99,7 +99,8 @@ def spending(cfg: DictConfig, built: Built, before: dict[str, Any] | None) -> Ca
 
 def flops_per_step(cfg: DictConfig, built: Built, before: dict[str, Any]) -> Callable[[], float | None]:
     """Return a function that tells the floating-point operations of a step, None as long as that is not known."""
-    from gantrain import budget, cost
+    from gantrain import budget
+    from gantrain.performance import cost
 
     known = before.get("flops_per_step")
     if known is None and built.performance.as_written:

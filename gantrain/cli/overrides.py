@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain.errors import ConfigError
-from gantrain.run import RunDirectory
+from gantrain.run.directory import RunDirectory
 
 IN_THE_PATH = ("data", "architecture", "loss")
 CARRYING_OUT = (

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantrain import storage
 from gantrain.better import BETTER
 from gantrain.errors import ConfigError, DiskError, GantrainError, first_line
 from gantrain.report import page, runs, text
 from gantrain.report.comparison import Table, tables
-from gantrain.run import SWEEP_FILE
+from gantrain.run import files
+from gantrain.run.directory import SWEEP_FILE
 
 USAGE = """usage: gantrain-report DIR… [out=report.html] [metric=fid] [of=final] [title=…]
 
@@ -91,23 +91,23 @@ def report(request: Request) -> str:
     ]
     if not compared:
         raise ConfigError(f"no run has been measured to its end. {notes[0] if notes else ''}".strip())
-    files = {
+    contents = {
         request.out: page.page(request.title, compared, notes),
         request.out.with_suffix(".md"): text.markdown(request.title, compared, notes),
         request.out.with_suffix(".csv"): text.comma_separated(found),
     }
     for path, mark in zip(
-        files, ("Made by gantrain-report", text.MARK, "run,data,architecture,loss,seed"), strict=True
+        contents, ("Made by gantrain-report", text.MARK, "run,data,architecture,loss,seed"), strict=True
     ):
         if path.exists() and mark not in path.read_text(errors="replace"):
             raise ConfigError(f"{path} is there and no report; choose another out=")
     try:
-        storage.make_folder(request.out.parent)
-        for path, content in files.items():
-            storage.write_durably(path, content)
+        files.make_folder(request.out.parent)
+        for path, content in contents.items():
+            files.write_durably(path, content)
     except OSError as error:
         raise DiskError(f"{request.out} cannot be written ({first_line(error)}); choose another out=") from error
-    return "\n".join([*(winner(table) for table in compared), *(f"report        {path}" for path in files)])
+    return "\n".join([*(winner(table) for table in compared), *(f"report        {path}" for path in contents)])
 
 
 def winner(table: Table) -> str:

@@ -11,12 +11,12 @@ from omegaconf import DictConfig
 from gantrain.cli import facts
 from gantrain.cli.overrides import check_same_run
 from gantrain.errors import CheckpointError, ConfigError
-from gantrain.run import RunDirectory
+from gantrain.run.directory import RunDirectory
 from gantrain.schema import per_step
 
 if TYPE_CHECKING:
     from gantrain.checkpoint import Checkpoints
-    from gantrain.trainer import Trainer
+    from gantrain.training.trainer import Trainer
 
 Found = tuple[dict[str, Any], dict[str, Any]]
 """A checkpoint's manifest and state."""

@@ -13,11 +13,12 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gantrain import memory, storage
+from gantrain import memory
 from gantrain.cli.entry import reported
 from gantrain.cli.overrides import check_kinds
 from gantrain.errors import ConfigError, DiskError, first_line
-from gantrain.run import StopSignal
+from gantrain.run import files
+from gantrain.run.directory import StopSignal
 from gantrain.schema import ReadRun, validated
 
 
@@ -68,8 +69,8 @@ def the_one(pattern: str) -> Path:
 
 def under(start: Path) -> Iterator[Path]:
     """Yield the folders of runs at and under ``start``: those with a config.yaml and checkpoints."""
-    for folder, subfolders, files in os.walk(start):
-        if "config.yaml" in files and "checkpoints" in subfolders:
+    for folder, subfolders, names in os.walk(start):
+        if "config.yaml" in names and "checkpoints" in subfolders:
             subfolders.clear()
             yield Path(folder)
 
@@ -90,7 +91,7 @@ def made_whole(out: str | None, default: Path) -> Iterator[tuple[Path, Path]]:
         if out is not None and target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise ConfigError(f"out={out} exists and is not an empty folder; choose another")
         sweep(target)
-        storage.make_folder(temporary)
+        files.make_folder(temporary)
         yield temporary, target
         temporary.rename(target)  # the system refuses this if the place has been taken meanwhile
     except OSError as error:

@@ -102,8 +102,8 @@ def picked(cfg: DictConfig, trained: Trained, net: nn.Module, labels: Tensor, de
 
     from gantrain.evaluation import Classifier, as_bytes
     from gantrain.evaluation.cache import Cache
-    from gantrain.progress import say
     from gantrain.sampling import generated
+    from gantrain.terminal import say
 
     classifier = Classifier(trained.data(), None, Cache(cfg.cache), device)
     say(f"the generator is unconditional: its samples are picked by the {classifier}")
@@ -134,8 +134,8 @@ def draws(cfg: DictConfig, latent_dim: int) -> Iterator[Tensor]:
 
 def write(cfg: DictConfig, trained: Trained, folder: Path, samples: Tensor, z: Tensor, labels: Tensor | None) -> None:
     """Write grid, files, arrays and the progress of the training, as far as asked for; of points there are no files."""
-    from gantrain import pictures
     from gantrain.evaluation import as_bytes
+    from gantrain.run import pictures
 
     is_image = samples.ndim == 4
     arrays = {"latents": z.numpy(), "seed": np.array(cfg.seed)}
@@ -164,7 +164,7 @@ def interpolate(
     """
     import torch
 
-    from gantrain import pictures
+    from gantrain.run import pictures
     from gantrain.sampling import between, generated
 
     if len(z) < 2:

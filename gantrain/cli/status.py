@@ -11,10 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from gantrain import storage
 from gantrain.errors import ConfigError, GantrainError
 from gantrain.report.runs import under
-from gantrain.run import RunDirectory
+from gantrain.run import files
+from gantrain.run.directory import RunDirectory
 
 KILLED = 137  # what a shell says of a process that SIGKILL ended
 
@@ -63,7 +63,7 @@ def describe(run: RunDirectory) -> dict[str, Any]:
     recorded_step = status["step"] if isinstance(status.get("step"), int) else 0
     step = max(recorded_step, last.get("step", 0)) if state in ("running", "killed") else recorded_step
     total, speed = status.get("total_steps"), last.get("speed/steps_per_s")
-    saved = map(storage.step_of, run.path.glob("checkpoints/step-*"))
+    saved = map(files.step_of, run.path.glob("checkpoints/step-*"))
     return {
         "run": str(run.path),
         "state": state,
@@ -76,7 +76,7 @@ def describe(run: RunDirectory) -> dict[str, Any]:
         "counters": status.get("counters", {}),
         "departures": status.get("departures", []),
         "metrics": {name: value for name, value in (measured | last).items() if name != "step"},
-        "bytes": storage.size(run.path),
+        "bytes": files.size(run.path),
     }
 
 

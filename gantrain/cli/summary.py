@@ -12,12 +12,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from gantrain.better import SHOWN
-from gantrain.progress import say
+from gantrain.terminal import say
 
 if TYPE_CHECKING:
     from gantrain.build import Built, Quality
     from gantrain.evaluation import Live
-    from gantrain.player import Player
+    from gantrain.training.player import Player
 
 GROUPS = (
     "data",

@@ -16,12 +16,13 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gantrain import storage
-from gantrain.cli import entry, follow
+from gantrain.cli import entry
 from gantrain.cli.overrides import distinguishing
 from gantrain.errors import ConfigError, StoppedError, first_line
-from gantrain.progress import say
-from gantrain.run import SWEEP_FILE, RunDirectory, StopSignal
+from gantrain.run import files
+from gantrain.run.directory import SWEEP_FILE, RunDirectory, StopSignal
+from gantrain.sweep import follow
+from gantrain.terminal import say
 
 Result = dict[str, Any]
 ORPHANED = "orphaned"
@@ -88,8 +89,8 @@ def leave(cfg: DictConfig, facts: Result) -> None:
     own |= {"overrides": distinguishing(overrides, ())}
     root = Path(str(cfg.run.root))
     try:
-        storage.make_folder(root)
-        lines = storage.Lines(root / SWEEP_FILE)
+        files.make_folder(root)
+        lines = files.Lines(root / SWEEP_FILE)
         lines.append(json.dumps(own | facts))
         lines.close()
     except OSError as error:
@@ -116,9 +117,9 @@ def hand_over(stop: StopSignal) -> None:
 
 def outcome(cfg: DictConfig, skipped: bool) -> Result:
     """Return what a job returns and its line says, read from what the run has left."""
-    from gantrain.cli.search import of_metric
     from gantrain.cli.status import last_lines
     from gantrain.evaluation import last_summary, recorded
+    from gantrain.sweep.search import of_metric
 
     run = RunDirectory(cfg.run.dir)
     status, summary = run.status(), last_summary(run)

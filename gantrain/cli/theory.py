@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from gantrain.cli import summary
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_kinds, check_same_run, run_directory
-from gantrain.run import RunDirectory, StopSignal
+from gantrain.run.directory import RunDirectory, StopSignal
 from gantrain.schema import TheoryConfig, validated
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def run_one(cfg: DictConfig) -> None:
         return
 
     from gantrain.build import build_study  # imports torch, which takes seconds: not before it is needed
-    from gantrain.records import Records
+    from gantrain.run.records import Records
     from gantrain.theory.draw import picture
 
     study = build_study(cfg)

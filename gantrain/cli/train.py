@@ -18,9 +18,9 @@ from gantrain.cli import facts, resume, summary, sweep
 from gantrain.cli.entry import in_sweep, reported, start
 from gantrain.cli.overrides import check_kinds, check_same_run, compared, plain, run_directory
 from gantrain.errors import DivergedError, PrunedError, StoppedError
-from gantrain.progress import say
-from gantrain.run import RunDirectory, StopSignal, digest
+from gantrain.run.directory import RunDirectory, StopSignal, digest
 from gantrain.schema import fill_cadences, per_step, validated
+from gantrain.terminal import say
 
 if TYPE_CHECKING:
     from gantrain.build import Built, Quality
@@ -78,8 +78,8 @@ def run_one(cfg: DictConfig) -> sweep.Result | None:
 def profile(cfg: DictConfig) -> None:
     """Play some steps and print where their time goes; no run is begun or touched."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reports to stderr that there is no GPU
-    from gantrain import profiling
     from gantrain.build import build
+    from gantrain.performance import profiling
 
     folder = Path(f"{cfg.run.dir}-profile")
     with memory.explained(memory.for_training(cfg.batch_size)), RunDirectory(folder).disk_errors():
@@ -159,7 +159,7 @@ def begin(cfg: DictConfig, quality: Quality | None, run: RunDirectory, step: int
     live = Live(quality, cfg.architecture.latent_dim, measured_best(cfg, quality), run, step)
     live.write()
     if cfg.search.trial is not None:
-        from gantrain.cli.search import Judge
+        from gantrain.sweep.search import Judge
 
         live.gives_up = Judge(cfg.search, cfg.total_steps, live.history.values)
     return live
@@ -178,7 +178,7 @@ def play(
     Raises:
         DivergedError: if it is not, or no longer, or there is none.
     """
-    from gantrain.records import Records
+    from gantrain.run.records import Records
 
     trainer, shown = built.trainer, ["d/loss", "g/loss"]
     while True:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, flip_some
 from gantrain.errors import ConfigError, DataError, first_line
-from gantrain.progress import bar, say
+from gantrain.terminal import bar, say
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 GRAY = {"1", "L", "LA"}

@@ -14,9 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gantrain import storage
 from gantrain.errors import first_line
-from gantrain.progress import say
+from gantrain.run import files
+from gantrain.terminal import say
 
 Content = tuple[dict[str, Tensor], dict[str, str]]
 """Tensors by name, and facts about them."""
@@ -46,7 +46,7 @@ class Cache:
         if (found := read(path)) is not None:
             return found
         try:
-            storage.make_folder(self.folder)
+            files.make_folder(self.folder)
             lock = (self.folder / f".{path.stem}.lock").open("a")
         except OSError as error:
             say(f"{self.folder} cannot be written ({first_line(error)}); the {kind} is made anew for every run")
@@ -62,7 +62,7 @@ class Cache:
         temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
         try:
             save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, facts)
-            storage.sync(temporary)
+            files.sync(temporary)
             temporary.replace(path)
         except (OSError, SafetensorError) as error:
             say(f"{path} could not be written ({first_line(error)}); it is made anew for every run")

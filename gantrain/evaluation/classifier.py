@@ -15,7 +15,7 @@ from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation.cache import Cache, Content
 from gantrain.evaluation.features import Features, full_precision
 from gantrain.evaluation.protocol import VERSION
-from gantrain.progress import bar
+from gantrain.terminal import bar
 
 SIDE = 64  # larger images are averaged down to it
 HELD_OUT = 10  # every tenth image measures the accuracy and is never trained on

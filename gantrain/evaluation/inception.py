@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
-from gantrain import storage
 from gantrain.errors import ConfigError, DataError, first_line
 from gantrain.evaluation.features import Features, full_precision
-from gantrain.progress import say
+from gantrain.run import files
+from gantrain.terminal import say
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 FILE = urlsplit(URL).path.rsplit("/", 1)[1]
@@ -49,7 +49,7 @@ class Inception(Features):
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         path = find_weights(weights)
-        self.digest = storage.sha256(path)
+        self.digest = files.sha256(path)
         wanted = ["2048", "logits_unbiased"]
         try:
             source = plain_copy(path)
@@ -102,7 +102,7 @@ def find_weights(given: str | None) -> Path:
             raise DataError(
                 f"Inception weights are not in {path} and could not be downloaded ({first_line(error)}); {remedy()}"
             ) from error
-    if not storage.sha256(path).startswith(SHA256):
+    if not files.sha256(path).startswith(SHA256):
         raise DataError(f"{path} is damaged (its sha256 does not start with {SHA256}); remove it, or {remedy()}")
     return path
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from gantrain import storage
 from gantrain.errors import PrunedError
 from gantrain.evaluation.history import History
 from gantrain.evaluation.images import ImageQuality
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.result import Interrupted
-from gantrain.run import RunDirectory
+from gantrain.run import files
+from gantrain.run.directory import RunDirectory
 from gantrain.sampling import generated, latents
 
 if TYPE_CHECKING:
-    from gantrain.records import Records
+    from gantrain.run.records import Records
 
 
 class Live:
@@ -87,7 +87,7 @@ class Live:
         """
         if self.history.values or self.earlier:
             try:
-                storage.write_durably(self.run.path / "evaluation.json", json.dumps(self.summary(), indent=1) + "\n")
+                files.write_durably(self.run.path / "evaluation.json", json.dumps(self.summary(), indent=1) + "\n")
             except OSError as error:
                 self.run.lost_a_record(error)
 

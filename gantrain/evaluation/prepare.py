@@ -20,7 +20,7 @@ from gantrain.evaluation.inception import Inception
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.protocol import Protocol
 from gantrain.evaluation.reference import reference
-from gantrain.progress import say
+from gantrain.terminal import say
 
 MOST = 10_000  # generated samples where n_fake is null and there are more real ones
 

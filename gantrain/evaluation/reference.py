@@ -15,7 +15,7 @@ from gantrain.evaluation.features import Features
 from gantrain.evaluation.protocol import VERSION
 from gantrain.evaluation.rows import Rows
 from gantrain.metrics import Gaussian, directions, nearest, threshold
-from gantrain.progress import bar
+from gantrain.terminal import bar
 
 BATCH = 500
 ELEMENTS = 2**23  # numbers of images looked at together

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+from gantrain.losses.numerics import tame_exp
 from gantrain.losses.objective import Objective
-from gantrain.numerics import tame_exp
 
 
 class FDivergence(Objective):

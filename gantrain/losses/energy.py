@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from gantrain.errors import ConfigError
+from gantrain.losses.numerics import move_if_finite
 from gantrain.losses.objective import Objective
-from gantrain.numerics import move_if_finite
 
 
 class Energy(Objective):

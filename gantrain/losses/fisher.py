@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gantrain.errors import ConfigError
+from gantrain.losses.numerics import move_if_finite
 from gantrain.losses.objective import Objective
-from gantrain.numerics import move_if_finite
 
 
 class Fisher(Objective):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from gantrain.errors import ConfigError
+from gantrain.losses.numerics import norm_from_square
 from gantrain.losses.objective import Objective
-from gantrain.numerics import norm_from_square
 
 
 def features(outputs: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 
 from gantrain.errors import ConfigError
 from gantrain.losses.objective import Objective
-from gantrain.turn import Critic, Turn
+from gantrain.losses.turn import Critic, Turn
 
 Lookahead = Callable[[Turn, Objective], Critic]
 

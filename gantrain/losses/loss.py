@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gantrain.losses.lookahead import Lookahead, present
 from gantrain.losses.objective import Objective
-from gantrain.turn import Cost, Scores, Turn
+from gantrain.losses.turn import Cost, Scores, Turn
 
 
 class Seams(Protocol):

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gantrain.convolution import TwiceDifferentiable
 from gantrain.errors import ConfigError
-from gantrain.turn import Turn
+from gantrain.losses.turn import Turn
+from gantrain.regularizers.convolution import TwiceDifferentiable
 
 
 class Regularizer(nn.Module):

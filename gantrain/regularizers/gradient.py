@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
-from gantrain.numerics import norm_from_square
+from gantrain.losses.numerics import norm_from_square
+from gantrain.losses.turn import Turn
 from gantrain.regularizers.base import InputGradient, require
-from gantrain.turn import Turn
 
 
 class GradientPenalty(InputGradient):

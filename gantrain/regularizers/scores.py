@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from gantrain.errors import ConfigError
-from gantrain.numerics import move_if_finite
+from gantrain.losses.numerics import move_if_finite
+from gantrain.losses.turn import Turn
 from gantrain.regularizers.base import Regularizer, require
-from gantrain.turn import Turn
 
 
 class LeCam(Regularizer):

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from gantrain.errors import ConfigError
+from gantrain.losses.turn import Turn
 from gantrain.regularizers.base import Regularizer, require
-from gantrain.turn import Turn
 
 SCALED = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 

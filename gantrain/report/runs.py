@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gantrain.errors import ConfigError
-from gantrain.run import RunDirectory
+from gantrain.run.directory import RunDirectory
 
 UNITS = {
     "steps": "steps",

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from gantrain.data import Batches, Mixture
 from gantrain.errors import DivergedError, StoppedError
 from gantrain.losses import Loss
-from gantrain.player import Player
-from gantrain.progress import bar
-from gantrain.records import Records
+from gantrain.losses.turn import Critic, Precision, Turn
+from gantrain.run.records import Records
+from gantrain.terminal import bar
 from gantrain.theory import divergences
 from gantrain.theory.divergences import Array, Discrete, Samples
-from gantrain.turn import Critic, Precision, Turn
+from gantrain.training.player import Player
 
 SIDE = {1: 4001, 2: 401}
 """Points along each axis of the grid that truths are computed on."""

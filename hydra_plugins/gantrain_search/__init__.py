@@ -26,7 +26,7 @@ class SearchSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search; ``arguments`` are the task's overrides."""
-        from gantrain.cli.search import search
+        from gantrain.sweep.search import search
 
         assert self.config is not None  # Hydra calls setup first
         return search(self.settings, self.config, self.launcher, arguments)

@@ -26,9 +26,9 @@ if __name__ == "__main__":
 
 from loops import Loop, d_cost, g_cost, make, peer_loop, seconds, set_gradients, write_jpegs
 
-from gantrain.cost import count_flops
-from gantrain.profiling import best_rate
-from gantrain.replay import Eager
+from gantrain.performance.cost import count_flops
+from gantrain.performance.profiling import best_rate
+from gantrain.performance.replay import Eager
 
 SNGAN = ["architecture=sngan_resnet", "data=image_folder", "loss=sngan", "batch_size=64", "precision=bf16"]
 WGAN_GP = [*SNGAN[:2], "loss=wgan_gp", "architecture.discriminator.pool=mean", *SNGAN[3:]]

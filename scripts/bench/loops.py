@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from gantrain.build import build
 from gantrain.schema import validated
-from gantrain.trainer import Trainer
+from gantrain.training.trainer import Trainer
 
 Loop = Callable[[int], None]
 """Plays that many steps."""

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.architectures import dcgan, mlp
+from gantrain.losses.turn import Critic, Precision, Turn
 from gantrain.regularizers import R1, Dragan, GradientPenalty
-from gantrain.turn import Critic, Precision, Turn
 
 PENALTIES = {
     "gradient_penalty": GradientPenalty(10.0),

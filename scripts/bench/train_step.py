@@ -178,8 +178,8 @@ def guard() -> None:
 def records_share(name: str, steps: int, rounds: int) -> Figures:
     """Return the share of time that logs, grids and checkpoints take at their default cadence, over ``steps`` steps."""
     from gantrain.checkpoint import Checkpoints, Retention
-    from gantrain.records import Records
-    from gantrain.run import RunDirectory
+    from gantrain.run.directory import RunDirectory
+    from gantrain.run.records import Records
 
     trainer, shares = make(SMALL[name]), []
     trainer.step = 1  # the first picture belongs to no window

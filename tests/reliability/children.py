@@ -18,8 +18,8 @@ from hydra.core.global_hydra import GlobalHydra
 from gantrain.checkpoint import Checkpoints, Retention
 from gantrain.cli.train import main
 from gantrain.evaluation import PointQuality
-from gantrain.records import Records
-from gantrain.trainer import Trainer
+from gantrain.run.records import Records
+from gantrain.training.trainer import Trainer
 
 
 def train(arguments: list[str], *faults: list[object]) -> None:
@@ -37,7 +37,7 @@ def train(arguments: list[str], *faults: list[object]) -> None:
 
 def announce() -> None:
     """Print ``ready`` as soon as signals are listened to."""
-    from gantrain.run import StopSignal
+    from gantrain.run.directory import StopSignal
 
     listening = StopSignal.listening
 
@@ -150,7 +150,7 @@ def nan_pixel(position: int) -> None:
 
 def huge_scale() -> None:
     """Start float16's loss scale at 2^60."""
-    from gantrain.turn import Precision
+    from gantrain.losses.turn import Precision
 
     Precision.scaler = lambda self: torch.amp.GradScaler(self.device.type, init_scale=2.0**60)
 
@@ -204,15 +204,15 @@ def slow(phase: str, mark: str) -> None:
             time.sleep(0.01)
 
     if phase == "start-up":
-        from gantrain import build
+        from gantrain.build import building
 
-        of_build = build.build_d_and_loss
+        of_build = building.build_d_and_loss
 
         def slow_build(*arguments: object) -> object:
             wait(None, 0)
             return of_build(*arguments)
 
-        build.build_d_and_loss = slow_build
+        building.build_d_and_loss = slow_build
     else:
         owner, name = {
             "training": (Trainer, "g_turn"),

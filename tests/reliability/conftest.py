@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantrain import storage
+from gantrain.run import files
 from tests.conftest import REPOSITORY
 
 
@@ -118,7 +118,7 @@ def same_state(a: Path, b: Path) -> bool:
 
     def newest(run: Path) -> list[str]:
         folder = max((run / "checkpoints").glob("step-*"))
-        return [folder.name, *(storage.sha256(folder / name) for name in ("state.safetensors", "state.json"))]
+        return [folder.name, *(files.sha256(folder / name) for name in ("state.safetensors", "state.json"))]
 
     return newest(a) == newest(b) and records(a) == records(b)
 

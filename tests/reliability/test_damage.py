@@ -19,9 +19,9 @@ import torch
 from gantrain.checkpoint import Checkpoints, Retention, format, read
 from gantrain.cli.overrides import check_same_run
 from gantrain.errors import CheckpointError, GantrainError
-from gantrain.records import Records
-from gantrain.run import RunDirectory
-from gantrain.trainer import Trainer
+from gantrain.run.directory import RunDirectory
+from gantrain.run.records import Records
+from gantrain.training.trainer import Trainer
 from tests.conftest import REPOSITORY, built, config
 from tests.reliability.conftest import Start, error_of, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL

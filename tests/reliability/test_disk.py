@@ -16,8 +16,8 @@ import torch
 
 from gantrain.checkpoint import Checkpoints, Retention
 from gantrain.errors import CheckpointError, DiskError
-from gantrain.records import Records
-from gantrain.run import RunDirectory
+from gantrain.run.directory import RunDirectory
+from gantrain.run.records import Records
 from tests.conftest import REPOSITORY
 from tests.reliability.conftest import Start, error_of, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from gantrain.checkpoint import Checkpoints
-from gantrain.run import RunDirectory
+from gantrain.run.directory import RunDirectory
 from tests.conftest import REPOSITORY
 from tests.reliability.conftest import Child, Start, Zygote, error_of, records, same_state, status
 

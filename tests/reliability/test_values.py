@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gantrain import tree
-from gantrain.checkpoint import read
+from gantrain.checkpoint import read, tree
 from tests.reliability.conftest import Child, Start, error_of, records, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL, command_of
 
@@ -142,7 +141,7 @@ def test_batch_norm_poisoned_by_one_pixel_is_restored_by_a_rollback(start: Start
 
 def test_on_a_gpu_a_lost_turn_is_noticed_before_anything_is_saved(tmp_path: Path) -> None:
     from gantrain.errors import DivergedError
-    from gantrain.watch import Watch
+    from gantrain.training.nonfinite import Watch
     from tests.conftest import built
 
     trainer = built("data=ring").trainer

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrize import is_parametrized
 
-from gantrain import allocator
 from gantrain.checkpoint import Rng
-from gantrain.ema import Ema
 from gantrain.errors import ConfigError
 from gantrain.losses import Loss
-from gantrain.player import Player
-from gantrain.replay import Captured, Eager, Recorder, Replay, compiled
-from gantrain.turn import Precision
+from gantrain.losses.turn import Precision
+from gantrain.performance import allocator
+from gantrain.performance.replay import Captured, Eager, Recorder, Replay, compiled
+from gantrain.training.ema import Ema
+from gantrain.training.player import Player
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ import torch
 from torch.profiler import ProfilerActivity, record_function
 
 from gantrain.checkpoint import Checkpoints, Retention
-from gantrain.cost import count_flops, period, synchronize
-from gantrain.records import Records
+from gantrain.performance.cost import count_flops, period, synchronize
+from gantrain.performance.replay import Eager
 from gantrain.regularizers import Regularizer
-from gantrain.replay import Eager
-from gantrain.run import RunDirectory
-from gantrain.trainer import Trainer
+from gantrain.run.directory import RunDirectory
+from gantrain.run.records import Records
+from gantrain.training.trainer import Trainer
 
 WARM_UP, LEAST, SECONDS = 3, 3, 10.0
 """Steps before measuring, steps measured at least, and seconds to spend on each measurement."""

@@ -16,8 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid, save_image
 
-from gantrain import storage
-from gantrain.run import RunDirectory
+from gantrain.run import files
+from gantrain.run.directory import RunDirectory
 
 
 class Records:
@@ -37,7 +37,7 @@ class Records:
         self.run, self.samples, self.limits = run, folder / "samples", limits
         self.samples.mkdir(parents=True, exist_ok=True)
         drop_lines_after(run, step)
-        self._lines = storage.Lines(run.metrics_file)
+        self._lines = files.Lines(run.metrics_file)
         # Also a run that was killed before its first checkpoint starts again with old events in the folder.
         purge = (step + 1 if step else 0) if (folder / "tb").exists() else None
         self._board: SummaryWriter | None = SummaryWriter(str(folder / "tb"), purge_step=purge)
@@ -77,7 +77,7 @@ class Records:
     def flush(self) -> None:
         """Force the metrics to disk, hand TensorBoard's events over, and open their file again if it had failed."""
         with self._forgiven():
-            storage.sync(self.run.metrics_file)
+            files.sync(self.run.metrics_file)
             if self._board is None:
                 self._board = SummaryWriter(str(self.run.path / "tb"))
         self._on_board(SummaryWriter.flush)
@@ -119,7 +119,7 @@ def drop_lines_after(run: RunDirectory, step: int) -> None:
     """Keep the complete lines of metrics.jsonl up to ``step``: a killed run leaves later ones, and a torn last one."""
     kept = "".join(json.dumps(line) + "\n" for line in run.metrics() if line["step"] <= step)
     if run.metrics_file.exists() and kept.encode() != run.metrics_file.read_bytes():
-        storage.write_durably(run.metrics_file, kept)
+        files.write_durably(run.metrics_file, kept)
 
 
 def draw_images(images: Tensor, columns: int | None = None) -> Tensor:

@@ -20,8 +20,8 @@ from torch.fx import GraphModule, Node
 
 from gantrain.checkpoint import Rng
 from gantrain.errors import first_line
-from gantrain.player import Player
-from gantrain.progress import say
+from gantrain.terminal import say
+from gantrain.training.player import Player
 
 Scalars = dict[str, Tensor]
 Move = Callable[[Tensor, Tensor | None, bool], Scalars]

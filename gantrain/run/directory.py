@@ -20,7 +20,6 @@ from typing import Any, ClassVar
 
 import yaml
 
-from gantrain import storage
 from gantrain.errors import (
     ConfigError,
     DiskError,
@@ -31,7 +30,8 @@ from gantrain.errors import (
     StoppedError,
     first_line,
 )
-from gantrain.progress import say
+from gantrain.run import files
+from gantrain.terminal import say
 
 SWEEP_FILE = "sweep.jsonl"
 """In a folder of runs: a line for every job of a sweep that has ended."""
@@ -60,7 +60,7 @@ class RunDirectory:
         """
         self.refuse_if_in_use()
         try:
-            storage.make_folder(self.path)
+            files.make_folder(self.path)
             # lockf, not flock: the lock must not live on in child processes when this one is killed.
             lock = (self.path / "run.lock").open("a+")
         except OSError as error:
@@ -120,7 +120,7 @@ class RunDirectory:
         """
         content = {"state": state, "exit_code": exit_code, "reason": reason} | facts
         with self.disk_errors():
-            storage.write_durably(self.path / "status.json", json.dumps(content) + "\n")
+            files.write_durably(self.path / "status.json", json.dumps(content) + "\n")
 
     @contextmanager
     def disk_errors(self) -> Iterator[None]:
@@ -163,7 +163,7 @@ class RunDirectory:
     def write_config(self, text: str) -> None:
         """Store the resolved configuration (YAML)."""
         with self.disk_errors():
-            storage.write_durably(self.path / "config.yaml", text)
+            files.write_durably(self.path / "config.yaml", text)
 
     @property
     def metrics_file(self) -> Path:

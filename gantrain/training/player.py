@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from gantrain import tree
+from gantrain.checkpoint import tree
 from gantrain.errors import ConfigError, first_line
 
 UNMEASURED = torch.tensor(float("nan"))

@@ -12,8 +12,8 @@ from torchvision.transforms.functional import to_pil_image
 
 from gantrain.data.folder import UNREADABLE
 from gantrain.errors import first_line
-from gantrain.progress import say
-from gantrain.records import draw_images, draw_points
+from gantrain.run.records import draw_images, draw_points
+from gantrain.terminal import say
 
 MOST_IN_A_GRID = 400
 

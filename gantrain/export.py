@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import gantrain
-from gantrain import storage
 from gantrain.build import build_generator, pick_device
 from gantrain.errors import CheckpointError, ConfigError, first_line
+from gantrain.run import files
 from gantrain.sampling import generated, latents
 from gantrain.trained import Trained, as_text
 
@@ -77,10 +77,10 @@ def export(trained: Trained, which: str, folder: Path, facts: dict[str, Any]) ->
         "classes": classes,
         "latent_dim": trained.latent_dim,
         "value_range": [-1, 1] if len(shape) == 3 else None,
-        "weights": {"file": WEIGHTS, "sha256": storage.sha256(folder / WEIGHTS), "of": which},
+        "weights": {"file": WEIGHTS, "sha256": files.sha256(folder / WEIGHTS), "of": which},
         "step": trained.step,
     } | facts
-    storage.write_durably(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+    files.write_durably(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
 
 def load(folder: str | Path, device: str = "cpu", trusted_modules: Sequence[str] = ()) -> Generator:
@@ -106,7 +106,7 @@ def load(folder: str | Path, device: str = "cpu", trusted_modules: Sequence[str]
         config = json.loads((path / CONFIG).read_text())
         if config["format"] != FORMAT:
             raise CheckpointError(f"{path} has format {config['format']}, this gantrain reads format {FORMAT}")
-        if storage.sha256(path / WEIGHTS) != config["weights"]["sha256"]:
+        if files.sha256(path / WEIGHTS) != config["weights"]["sha256"]:
             raise CheckpointError(f"{path} is damaged: {WEIGHTS} differs from its {CONFIG}")
         cfg = {"architecture": {"generator": config["architecture"]}, "trusted_modules": list(trusted_modules)}
         shape, classes = tuple(map(int, config["shape"])), int(config["classes"])

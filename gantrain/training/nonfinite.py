@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gantrain.errors import DivergedError
-from gantrain.player import Player
+from gantrain.training.player import Player
 
 
 class Watch:

@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from gantrain.better import BETTER
-from gantrain.run import SWEEP_FILE
+from gantrain.run.directory import SWEEP_FILE
 
 SECONDS = 0.3  # between two looks
 

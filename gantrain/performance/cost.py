@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from gantrain.trainer import Trainer
+from gantrain.training.trainer import Trainer
 
 WARM_UP, SECONDS = 3, 1.0
 """Steps before a speed is estimated, and for how long."""

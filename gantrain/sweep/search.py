@@ -24,14 +24,14 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gantrain import storage
 from gantrain.better import BETTER, LOWEST
-from gantrain.cli import follow
 from gantrain.cli.entry import Reported
 from gantrain.errors import ConfigError, DivergedError, StoppedError, first_line
 from gantrain.report.runs import PARTS
-from gantrain.run import StopSignal
+from gantrain.run import files
+from gantrain.run.directory import StopSignal
 from gantrain.schema import SearchSettings
+from gantrain.sweep import follow
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -169,7 +169,7 @@ def opened(settings: dict[str, Any], cfg: DictConfig, fixed: dict[str, str], spa
     name = settings["study"] or f"{choices.data}-{choices.architecture}-{choices.loss}"
     where = url(settings, cfg)
     if settings["storage"] is None:
-        storage.make_folder(Path(str(cfg.run.root)))
+        files.make_folder(Path(str(cfg.run.root)))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(

@@ -11,21 +11,21 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gantrain import memory, tree
-from gantrain.cadence import Cadence
-from gantrain.checkpoint import Checkpoints, Rng
-from gantrain.clock import Clock
+from gantrain import memory
+from gantrain.checkpoint import Checkpoints, Rng, tree
 from gantrain.data import Batches
-from gantrain.ema import Ema
 from gantrain.errors import CheckpointError, StoppedError, first_line
 from gantrain.losses import Loss
-from gantrain.player import Player, frozen
-from gantrain.progress import bar
-from gantrain.records import Records
-from gantrain.replay import Eager
+from gantrain.losses.turn import Critic, Precision, Turn
+from gantrain.performance.replay import Eager
+from gantrain.run.records import Records
 from gantrain.sampling import generated
-from gantrain.turn import Critic, Precision, Turn
-from gantrain.watch import Watch, diverged
+from gantrain.terminal import bar
+from gantrain.training.cadence import Cadence
+from gantrain.training.clock import Clock
+from gantrain.training.ema import Ema
+from gantrain.training.nonfinite import Watch, diverged
+from gantrain.training.player import Player, frozen
 
 if TYPE_CHECKING:
     from gantrain.evaluation import Live

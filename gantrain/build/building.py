@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from hydra.errors import InstantiationException
@@ -16,22 +16,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from gantrain import memory
-from gantrain.cadence import Cadence
 from gantrain.checkpoint import Rng
 from gantrain.data import Data, Mixture
-from gantrain.ema import Ema
 from gantrain.errors import ConfigError, GantrainError, first_line
 from gantrain.losses import Loss
-from gantrain.performance import Performance, pick
-from gantrain.player import Player
-from gantrain.trainer import Trainer
-from gantrain.turn import Precision
+from gantrain.losses.turn import Precision
+from gantrain.performance.pick import Performance, pick
+from gantrain.training.cadence import Cadence
+from gantrain.training.ema import Ema
+from gantrain.training.player import Player
+from gantrain.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from gantrain.evaluation import ImageQuality, PointQuality
     from gantrain.theory.study import Study
 
-    Quality = ImageQuality | PointQuality
+Quality: TypeAlias = "ImageQuality | PointQuality"
 
 PARTS = ("architectures", "augment", "data", "losses", "optimizers", "regularizers", "theory")
 TRUSTED = (*(f"gantrain.{part}" for part in PARTS), "torch.nn", "torch.optim")

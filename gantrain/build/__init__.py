@@ -1,0 +1,27 @@
+"""From a configuration to objects: what may be built, how, and what cannot work together.
+
+Only `building.py` instantiates; `trust.py` says what may be named, `checks.py` what fits. Above every part, below the
+commands.
+"""
+
+from gantrain.build.building import (
+    Built,
+    Quality,
+    build,
+    build_data,
+    build_generator,
+    build_quality,
+    build_study,
+    pick_device,
+)
+
+__all__ = [
+    "Built",
+    "Quality",
+    "build",
+    "build_data",
+    "build_generator",
+    "build_quality",
+    "build_study",
+    "pick_device",
+]

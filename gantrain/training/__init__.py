@@ -1,0 +1,5 @@
+"""The game: who moves when, what a move is, and what is remembered of it.
+
+`trainer.py` is Algorithm 1, `player.py` the only step of an optimizer. Above checkpoint and evaluation, below
+performance, build and the commands.
+"""
