@@ -3,6 +3,11 @@
 Only the standard library is imported here, so every floor may raise these.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 def first_line(error: BaseException) -> str:
     """Return what an error says in its first line, or its kind if it says nothing."""
@@ -65,6 +70,14 @@ class MemoryFullError(GantrainError):
     exit_code = 8
 
 
+class Reported(Exception):  # noqa: N818  (no error of its own: what failed has been printed already)
+    """Ends a job after its error has been printed; in a sweep the other jobs go on."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"exit code {exit_code}")
+        self.exit_code = exit_code
+
+
 class PrunedError(GantrainError):
     """A search found that a training is not worth going on with; its state is saved."""
 
@@ -75,3 +88,24 @@ class StoppedError(GantrainError):
     """A signal asked the run to stop; it saved its state and can be continued."""
 
     exit_code = 75
+
+
+@contextmanager
+def memory_errors(remedy: str) -> Iterator[None]:
+    """Turn what Python and torch raise on a full memory into MemoryFullError, which says what needs less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_memory_full(error):
+            raise
+        raise MemoryFullError(f"out of memory ({first_line(error)[:120]}). {remedy}") from error
+
+
+def for_training(batch_size: int) -> str:
+    """Return what needs less memory in a training."""
+    return f"A smaller batch_size than {batch_size}, a narrower architecture, or precision=bf16 needs less"
+
+
+def is_memory_full(error: BaseException | None) -> bool:
+    """Tell whether an error says that the memory is full; torch's own is a RuntimeError, on a CPU only by its text."""
+    return type(error).__name__ in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error)

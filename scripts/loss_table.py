@@ -82,7 +82,7 @@ def train(job: Job, picture: Path | None = None) -> dict[str, Any]:
 
     from gantrain.build import build
     from gantrain.metrics import coverage
-    from gantrain.run.records import draw_images, draw_points
+    from gantrain.run.pictures import draw_images, draw_points
 
     torch.set_num_threads(1)
     built = build(composed(job))

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from gantrain import losses, regularizers
 from gantrain.build import build
-from gantrain.build.building import targets
+from gantrain.build.trust import targets
 from gantrain.errors import ConfigError
 from tests.conftest import CONFIGS, REPOSITORY, built, config, option_names
 

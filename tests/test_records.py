@@ -17,7 +17,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gantrain.run.directory import RunDirectory
-from gantrain.run.records import Records, draw_images, draw_points
+from gantrain.run.pictures import draw_images, draw_points
+from gantrain.run.records import Records
 
 
 def lines(folder: Path) -> list[dict]:

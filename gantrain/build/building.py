@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,13 +11,13 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from gantrain import memory
+from gantrain.build.checks import check_batch_norm, check_pairs, check_shapes
+from gantrain.build.trust import check_targets
 from gantrain.checkpoint import Rng
 from gantrain.data import Data, Mixture
-from gantrain.errors import ConfigError, GantrainError, first_line
+from gantrain.errors import ConfigError, GantrainError, first_line, is_memory_full
 from gantrain.losses import Loss
 from gantrain.losses.turn import Precision
 from gantrain.performance.pick import Performance, pick
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     from gantrain.theory.study import Study
 
 Quality: TypeAlias = "ImageQuality | PointQuality"
-
-PARTS = ("architectures", "augment", "data", "losses", "optimizers", "regularizers", "theory")
-TRUSTED = (*(f"gantrain.{part}" for part in PARTS), "torch.nn", "torch.optim")
 
 
 @dataclass(frozen=True)
@@ -221,49 +217,12 @@ def make(node: DictConfig, key: str, **facts: Any) -> Any:
     try:
         return instantiate(node, **facts, _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, GantrainError) or memory.is_full(error.__cause__):
+        if isinstance(error.__cause__, GantrainError) or is_memory_full(error.__cause__):
             raise error.__cause__ from None  # type: ignore[misc]
         reason = first_line(error.__cause__ or error)
         if key.startswith("architecture") and "unexpected keyword" in reason:
             reason += "; if the loss brought it, this architecture does not suit that loss"
         raise ConfigError(f"{key}: {node.get('_target_')} cannot be built: {reason}") from error
-
-
-def check_targets(cfg: DictConfig) -> None:
-    """Raise ConfigError if a ``_target_`` is no class of the parts of a GAN, and not in ``trusted_modules``.
-
-    Configurations travel with checkpoints, so a target is code from whoever wrote the file. Functions are not among
-    those that are always trusted, because some write files; and the object itself is asked where it was defined:
-    ``gantrain.x.os.system`` starts well and ends badly.
-    """
-
-    def is_in(module: str, roots: Iterable[str]) -> bool:
-        return any(module == root or module.startswith(f"{root}.") for root in roots)
-
-    own = list(cfg.trusted_modules)
-    for target in targets(OmegaConf.to_container(cfg)):
-        if not is_in(target, (*TRUSTED, *own)):
-            raise ConfigError(f"_target_={target} is not trusted; add its module to trusted_modules=[…] if it is yours")
-        try:
-            found = get_object(target)
-        except Exception as error:  # importing a user's module may raise anything
-            raise ConfigError(f"_target_={target} cannot be found: {first_line(error)}") from error
-        home = getattr(found, "__module__", None)
-        if home is None or not (is_in(home, own) or (isinstance(found, type) and is_in(home, TRUSTED))):
-            raise ConfigError(
-                f"_target_={target} leads to {home or 'a module'}, which is not a trusted class or function"
-            )
-
-
-def targets(node: Any) -> Iterator[str]:
-    """Yield every ``_target_`` in nested dicts and lists."""
-    if isinstance(node, dict):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        node = list(node.values())
-    if isinstance(node, list):
-        for item in node:
-            yield from targets(item)
 
 
 def pick_device(name: str) -> torch.device:
@@ -302,38 +261,6 @@ def build_schedule(cfg: DictConfig, name: str, player: Player) -> LRScheduler | 
     if not isinstance(schedule, LRScheduler) or isinstance(schedule, ReduceLROnPlateau):
         raise ConfigError(f"{key}: {node._target_} is no schedule that moves on by itself after every step")
     return schedule
-
-
-@torch.no_grad()
-def check_shapes(g: nn.Module, d: nn.Module, latent_dim: int, shape: tuple[int, ...], device: torch.device) -> None:
-    """Raise ConfigError unless G makes samples of ``shape`` and D gives each a score; one tiny forward of both."""
-    try:
-        fake = g.eval()(torch.zeros(2, latent_dim, device=device), None)
-        scores = d.eval()(fake, None)
-    except RuntimeError as error:
-        if memory.is_full(error):
-            raise
-        raise ConfigError(f"architecture: the networks do not fit together: {first_line(error)}") from error
-    g.train(), d.train()
-    if tuple(fake.shape[1:]) != tuple(shape):
-        raise ConfigError(f"architecture.generator makes samples of {tuple(fake.shape[1:])}, data has {tuple(shape)}")
-    if len(scores) != 2:
-        raise ConfigError(f"architecture.discriminator gives scores of {tuple(scores.shape)} for 2 samples")
-
-
-def check_pairs(ratio: DictConfig, g: Player, d: Player) -> None:
-    """Raise ConfigError where a solver that looks ahead on every second turn would fall out of step."""
-    solvers = {type(p.optimizer).__name__ for p in (g, d) if getattr(p.optimizer, "turns_in_pairs", False)}
-    if solvers and (ratio.d_steps, ratio.g_steps) != (1, 1):
-        raise ConfigError(f"{solvers.pop()} needs both players to look ahead at once; use ratio=1to1")
-    if solvers and g.scaler.is_enabled():
-        raise ConfigError(f"{solvers.pop()} cannot skip a step, as float16 at times must; use precision=bf16 or fp32")
-
-
-def check_batch_norm(nets: list[nn.Module], batch_size: int) -> None:
-    """Raise ConfigError where batch norm would have a single sample to take its statistics from."""
-    if batch_size == 1 and any(isinstance(m, _BatchNorm) for net in nets for m in net.modules()):
-        raise ConfigError("batch_size=1 cannot be used with norm=batch; use batch_size=2 or more, or norm=layer")
 
 
 def grid_latents(cfg: DictConfig, latent_dim: int, data: Data) -> Tensor:

@@ -23,8 +23,8 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.cli import overrides, summary
-from gantrain.errors import ConfigError, GantrainError, StoppedError, first_line
-from gantrain.run.directory import StopSignal
+from gantrain.errors import ConfigError, GantrainError, Reported, StoppedError, first_line
+from gantrain.run.signals import StopSignal
 from gantrain.schema import one_line
 from gantrain.sweep import follow
 from gantrain.terminal import unbreakable
@@ -37,14 +37,6 @@ NO_OPTION = re.compile(r"null|[\d.]*|[\[{].*")  # what hydra answers with a trac
 
 STARTED = False
 """Whether a command was started in this process: in the workers of a launcher none was."""
-
-
-class Reported(Exception):  # noqa: N818  (no error of its own: what failed has been printed already)
-    """Ends a job after its error has been printed; in a sweep the other jobs go on."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(f"exit code {exit_code}")
-        self.exit_code = exit_code
 
 
 def fail(error: Exception) -> int:

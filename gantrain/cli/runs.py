@@ -13,12 +13,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gantrain import memory
 from gantrain.cli.entry import reported
 from gantrain.cli.overrides import check_kinds
-from gantrain.errors import ConfigError, DiskError, first_line
+from gantrain.errors import ConfigError, DiskError, first_line, memory_errors
 from gantrain.run import files
-from gantrain.run.directory import StopSignal
+from gantrain.run.signals import StopSignal
 from gantrain.schema import ReadRun, validated
 
 
@@ -30,7 +29,7 @@ def command(cfg: DictConfig, name: str, schema: type[ReadRun], work: Callable[[D
         typed = validated(cfg, schema)
         if typed.step not in ("last", "best") and not typed.step.isdecimal():
             raise ConfigError(f"step must be last, best or the step of a checkpoint, got {typed.step!r}")
-        with memory.explained("A smaller n, evaluation.n_fake, or device=cpu needs less"):
+        with memory_errors("A smaller n, evaluation.n_fake, or device=cpu needs less"):
             work(typed)
 
     with StopSignal("it was done").listening():

@@ -18,9 +18,10 @@ from omegaconf import DictConfig
 
 from gantrain.cli import entry
 from gantrain.cli.overrides import distinguishing
-from gantrain.errors import ConfigError, StoppedError, first_line
+from gantrain.errors import ConfigError, Reported, StoppedError, first_line
 from gantrain.run import files
-from gantrain.run.directory import SWEEP_FILE, RunDirectory, StopSignal
+from gantrain.run.directory import SWEEP_FILE, RunDirectory
+from gantrain.run.signals import StopSignal
 from gantrain.sweep import follow
 from gantrain.terminal import say
 
@@ -36,7 +37,7 @@ def job(cfg: DictConfig, work: Callable[[], Result | None]) -> Result | None:
         Reported: if it failed or was stopped; the reason has been printed.
     """
     if StopSignal.received is not None:
-        raise entry.Reported(StoppedError.exit_code)
+        raise Reported(StoppedError.exit_code)
     try:
         arrive()
         result = work()
@@ -47,7 +48,7 @@ def job(cfg: DictConfig, work: Callable[[], Result | None]) -> Result | None:
         if status.get("exit_code") == code and status.get("reason") == str(error):  # it is about this error
             known = {"run": str(cfg.run.dir), "state": status["state"], "step": status.get("step")}
         leave(cfg, known | {"exit_code": code, "reason": first_line(error)})
-        raise entry.Reported(code) from error
+        raise Reported(code) from error
     if result is not None:
         leave(cfg, {key: value for key, value in result.items() if key not in ("history", "total_steps")})
     return result

@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from gantrain.cli import summary
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_kinds, check_same_run, run_directory
-from gantrain.run.directory import RunDirectory, StopSignal
+from gantrain.run.directory import RunDirectory
+from gantrain.run.signals import StopSignal
 from gantrain.schema import TheoryConfig, validated
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain import memory
 from gantrain.cli import facts, resume, summary, sweep
 from gantrain.cli.entry import in_sweep, reported, start
 from gantrain.cli.overrides import check_kinds, check_same_run, compared, plain, run_directory
-from gantrain.errors import DivergedError, PrunedError, StoppedError
-from gantrain.run.directory import RunDirectory, StopSignal, digest
+from gantrain.errors import DivergedError, PrunedError, StoppedError, for_training, memory_errors
+from gantrain.run.directory import RunDirectory, digest
+from gantrain.run.signals import StopSignal
 from gantrain.schema import fill_cadences, per_step, validated
 from gantrain.terminal import say
 
@@ -82,7 +82,7 @@ def profile(cfg: DictConfig) -> None:
     from gantrain.performance import profiling
 
     folder = Path(f"{cfg.run.dir}-profile")
-    with memory.explained(memory.for_training(cfg.batch_size)), RunDirectory(folder).disk_errors():
+    with memory_errors(for_training(cfg.batch_size)), RunDirectory(folder).disk_errors():
         fill_cadences(cfg)  # which a budget of seconds or operations leaves open
         built = build(cfg)
         print(summary.table(cfg, folder, built))
@@ -97,7 +97,7 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, overrides: list[
     from gantrain.checkpoint import Checkpoints, Retention, environment
     from gantrain.evaluation import earlier_protocols
 
-    with memory.explained(memory.for_training(cfg.batch_size)):
+    with memory_errors(for_training(cfg.batch_size)):
         data = build_data(cfg)
         if cfg.budget.of not in per_step(cfg):
             before = run.settings() if run.read_config() is not None else None
@@ -134,12 +134,12 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, overrides: list[
         checkpoints.sweep()
         bests = [found["best"]["step"] for found in earlier_protocols(run, None).values()]
         checkpoints.protected = lambda: set(bests)  # of a run that went on without evaluation
-        with memory.explained(memory.for_training(cfg.batch_size)):
+        with memory_errors(for_training(cfg.batch_size)):
             spent = facts.spending(cfg, built, given[0].get("cost") if given else None)
             checkpoints.changing = lambda: {"cost": spent()}
             resume.restore(trainer, given, checkpoints, now)
         run.write_config(text)
-        with run.recording(recorded), memory.explained(memory.for_training(cfg.batch_size)):
+        with run.recording(recorded), memory_errors(for_training(cfg.batch_size)):
             stop.patient = True
             play(cfg, built, quality, run, checkpoints, stop)
 

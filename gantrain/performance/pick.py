@@ -16,7 +16,8 @@ from gantrain.errors import ConfigError
 from gantrain.losses import Loss
 from gantrain.losses.turn import Precision
 from gantrain.performance import allocator
-from gantrain.performance.replay import Captured, Eager, Recorder, Replay, compiled
+from gantrain.performance.replay import Captured, Recorder, Replay, compiled
+from gantrain.training.eager import Eager
 from gantrain.training.ema import Ema
 from gantrain.training.player import Player
 

@@ -15,10 +15,10 @@ from torch.profiler import ProfilerActivity, record_function
 
 from gantrain.checkpoint import Checkpoints, Retention
 from gantrain.performance.cost import count_flops, period, synchronize
-from gantrain.performance.replay import Eager
 from gantrain.regularizers import Regularizer
 from gantrain.run.directory import RunDirectory
 from gantrain.run.records import Records
+from gantrain.training.eager import Eager
 from gantrain.training.trainer import Trainer
 
 WARM_UP, LEAST, SECONDS = 3, 3, 10.0

@@ -21,11 +21,9 @@ from torch.fx import GraphModule, Node
 from gantrain.checkpoint import Rng
 from gantrain.errors import first_line
 from gantrain.terminal import say
+from gantrain.training.eager import Eager, Move, Scalars
 from gantrain.training.player import Player
 
-Scalars = dict[str, Tensor]
-Move = Callable[[Tensor, Tensor | None, bool], Scalars]
-"""What a player's turn does on the device: (real, labels, measure) -> scalars to log."""
 Recorded = Callable[[Tensor, Tensor | None], Scalars]
 Recorder = Callable[[Recorded, Tensor, Tensor | None], Recorded]
 """Makes a recording of a function of one batch; what else it reads and writes stays where it is."""
@@ -39,20 +37,6 @@ whose gradient is rounding noise (a bias before batch norm) as far as any other,
 
 class NotFinite(Exception):  # noqa: N818  (no error of the recording)
     """Raised where a turn that is to be recorded does not end in finite numbers."""
-
-
-class Eager:
-    """Carries out turns as they are written."""
-
-    replays = False
-    failed = False
-
-    def __call__(self, move: Move, player: Player, real: Tensor, labels: Tensor | None, measure: bool) -> Scalars:
-        """Carry out ``move``, a turn of ``player``, on a batch."""
-        return move(real, labels, measure)
-
-    def forget(self) -> None:
-        """Drop what refers to tensors that have been replaced."""
 
 
 @dataclass

@@ -7,15 +7,13 @@ import fcntl
 import hashlib
 import json
 import os
-import signal
 import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar
 
 import yaml
@@ -235,53 +233,3 @@ def acquired(descriptor: int, kind: int) -> bool:
 def digest(text: str) -> str:
     """Return the sha256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-class StopSignal:
-    """Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 set a flag that training reads between steps; a second Ctrl-C exits at once.
-
-    Until ``patient`` is set there is nothing to save, and the first signal ends the process at once, with the same
-    exit code. (An exception would not do: it may be raised, and caught, in the middle of somebody else's import.)
-    """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-    received: ClassVar[str | None] = None
-    """The last one that this process got: later jobs of a sweep are not begun."""
-
-    def __init__(self, before: str = "training") -> None:
-        self.name: str | None = None
-        self.patient, self.before = False, before
-        self.displaced: dict[int, Any] = {}  # the handlers in force outside the block, by signal
-
-    def __bool__(self) -> bool:
-        return self.name is not None
-
-    def _set(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self:
-            os._exit(130)
-        self.name = StopSignal.received = signal.Signals(number).name
-        then = (
-            "stopping after this step; Ctrl-C again leaves at once" if self.patient else f"stopped before {self.before}"
-        )
-        with suppress(OSError):  # the terminal may be gone
-            os.write(2, f"\n{self.name}: {then}\n".encode())
-        if not self.patient:
-            os._exit(StoppedError.exit_code)
-
-    @classmethod
-    def remember(cls, number: int, frame: FrameType | None) -> None:
-        """Do nothing about a signal but note it: a handler for processes that have nothing to stop now."""
-        cls.received = signal.Signals(number).name
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Catch the signals inside the block. Only a main thread can; elsewhere this does nothing."""
-        try:
-            self.displaced = {number: signal.signal(number, self._set) for number in self.SIGNALS}
-        except ValueError:
-            self.displaced = {}
-        try:
-            yield
-        finally:
-            for number, handler in self.displaced.items():
-                signal.signal(number, handler)

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
-from torchvision.utils import make_grid, save_image
+from torchvision.utils import save_image
 
 from gantrain.run import files
 from gantrain.run.directory import RunDirectory
+from gantrain.run.pictures import draw_images, draw_pairs, draw_points
 
 
 class Records:
@@ -120,50 +120,3 @@ def drop_lines_after(run: RunDirectory, step: int) -> None:
     kept = "".join(json.dumps(line) + "\n" for line in run.metrics() if line["step"] <= step)
     if run.metrics_file.exists() and kept.encode() != run.metrics_file.read_bytes():
         files.write_durably(run.metrics_file, kept)
-
-
-def draw_images(images: Tensor, columns: int | None = None) -> Tensor:
-    """Return images (N, C, H, W) in [-1, 1] as one RGB grid (3, h, w) in [0, 1], small images enlarged to be seen.
-
-    As wide as high, unless the number of columns is given.
-    """
-    side = images.shape[-1]
-    images = images.detach().float().cpu().clamp(-1, 1).add(1).div(2)
-    if side < 32:
-        images = images.repeat_interleave(32 // side, -1).repeat_interleave(32 // side, -2)
-    grid: Tensor = make_grid(images, nrow=columns or max(1, round(len(images) ** 0.5)), padding=2, pad_value=0.5)
-    return grid
-
-
-def draw_pairs(pairs: Tensor) -> Tensor:
-    """Return pairs of images (2, n, C, H, W) uint8 as one RGB picture in [0, 1], each above its second."""
-    images = pairs.flatten(0, 1).float().div(127.5).sub(1)
-    return draw_images(images, columns=pairs.shape[1])
-
-
-def draw_points(points: Tensor, limits: float, side: int = 512) -> Tensor:
-    """Return points (N, 2) as dots in a picture (3, side, side) in [0, 1], the origin in the middle, y upwards.
-
-    Points (N, 1) are drawn as a histogram.
-    """
-    if points.shape[1] == 1:
-        return draw_histogram(points[:, 0], limits, side)
-    pixel = ((points.detach().float().cpu() / limits + 1) / 2 * side).long()
-    picture = torch.ones(3, side, side)
-    for dx in (-1, 0, 1):
-        for dy in (-1, 0, 1):
-            x, y = pixel[:, 0] + dx, side - 1 - (pixel[:, 1] + dy)
-            inside = (x >= 0) & (x < side) & (y >= 0) & (y < side)
-            picture[:, y[inside], x[inside]] = torch.tensor([[0.12], [0.35], [0.70]])
-    return picture
-
-
-def draw_histogram(numbers: Tensor, limits: float, side: int) -> Tensor:
-    """Return numbers (N,) as a histogram (3, side, side) over [-limits, limits], the highest bar nine tenths high."""
-    bins = side // 8
-    counts = torch.histc(numbers.detach().float().cpu(), bins, -limits, limits)
-    heights = (counts / counts.max().clamp_min(1) * 0.9 * side).repeat_interleave(8)
-    picture = torch.ones(3, side, bins * 8)
-    inside = torch.arange(side, 0, -1)[:, None] <= heights
-    picture[:, inside] = torch.tensor([[0.12], [0.35], [0.70]])
-    return picture

@@ -25,11 +25,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gantrain.better import BETTER, LOWEST
-from gantrain.cli.entry import Reported
-from gantrain.errors import ConfigError, DivergedError, StoppedError, first_line
+from gantrain.errors import ConfigError, DivergedError, Reported, StoppedError, first_line
 from gantrain.report.runs import PARTS
 from gantrain.run import files
-from gantrain.run.directory import StopSignal
+from gantrain.run.signals import StopSignal
 from gantrain.schema import SearchSettings
 from gantrain.sweep import follow
 

@@ -11,18 +11,17 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gantrain import memory
 from gantrain.checkpoint import Checkpoints, Rng, tree
 from gantrain.data import Batches
-from gantrain.errors import CheckpointError, StoppedError, first_line
+from gantrain.errors import CheckpointError, StoppedError, first_line, is_memory_full
 from gantrain.losses import Loss
 from gantrain.losses.turn import Critic, Precision, Turn
-from gantrain.performance.replay import Eager
 from gantrain.run.records import Records
 from gantrain.sampling import generated
 from gantrain.terminal import bar
 from gantrain.training.cadence import Cadence
 from gantrain.training.clock import Clock
+from gantrain.training.eager import Eager
 from gantrain.training.ema import Ema
 from gantrain.training.nonfinite import Watch, diverged
 from gantrain.training.player import Player, frozen
@@ -229,7 +228,7 @@ class Trainer:
             scalars = {name: value.to(self.precision.device) for name, value in state["scalars"].items()}
             self.scalars = {name: value.reshape(()) for name, value in scalars.items()}
         except Exception as error:  # of the right build, but a stranger wrote it
-            if memory.is_full(error):
+            if is_memory_full(error):
                 raise
             raise CheckpointError(f"the checkpoint cannot be restored: {first_line(error)}") from error
         self.step, self.rollbacks = state["step"], state["rollbacks"]

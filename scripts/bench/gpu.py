@@ -28,7 +28,7 @@ from loops import Loop, d_cost, g_cost, make, peer_loop, seconds, set_gradients,
 
 from gantrain.performance.cost import count_flops
 from gantrain.performance.profiling import best_rate
-from gantrain.performance.replay import Eager
+from gantrain.training.eager import Eager
 
 SNGAN = ["architecture=sngan_resnet", "data=image_folder", "loss=sngan", "batch_size=64", "precision=bf16"]
 WGAN_GP = [*SNGAN[:2], "loss=wgan_gp", "architecture.discriminator.pool=mean", *SNGAN[3:]]

@@ -37,7 +37,7 @@ def train(arguments: list[str], *faults: list[object]) -> None:
 
 def announce() -> None:
     """Print ``ready`` as soon as signals are listened to."""
-    from gantrain.run.directory import StopSignal
+    from gantrain.run.signals import StopSignal
 
     listening = StopSignal.listening
 

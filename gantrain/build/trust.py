@@ -1,0 +1,51 @@
+"""Which classes a configuration may name: it travels with checkpoints, so a ``_target_`` is code from a stranger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from gantrain.errors import ConfigError, first_line
+
+PARTS = ("architectures", "augment", "data", "losses", "optimizers", "regularizers", "theory")
+TRUSTED = (*(f"gantrain.{part}" for part in PARTS), "torch.nn", "torch.optim")
+
+
+def check_targets(cfg: DictConfig) -> None:
+    """Raise ConfigError if a ``_target_`` is no class of the parts of a GAN, and not in ``trusted_modules``.
+
+    Configurations travel with checkpoints, so a target is code from whoever wrote the file. Functions are not among
+    those that are always trusted, because some write files; and the object itself is asked where it was defined:
+    ``gantrain.x.os.system`` starts well and ends badly.
+    """
+
+    def is_in(module: str, roots: Iterable[str]) -> bool:
+        return any(module == root or module.startswith(f"{root}.") for root in roots)
+
+    own = list(cfg.trusted_modules)
+    for target in targets(OmegaConf.to_container(cfg)):
+        if not is_in(target, (*TRUSTED, *own)):
+            raise ConfigError(f"_target_={target} is not trusted; add its module to trusted_modules=[…] if it is yours")
+        try:
+            found = get_object(target)
+        except Exception as error:  # importing a user's module may raise anything
+            raise ConfigError(f"_target_={target} cannot be found: {first_line(error)}") from error
+        home = getattr(found, "__module__", None)
+        if home is None or not (is_in(home, own) or (isinstance(found, type) and is_in(home, TRUSTED))):
+            raise ConfigError(
+                f"_target_={target} leads to {home or 'a module'}, which is not a trusted class or function"
+            )
+
+
+def targets(node: Any) -> Iterator[str]:
+    """Yield every ``_target_`` in nested dicts and lists."""
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from targets(item)
