@@ -25,7 +25,7 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.records import Records
 from gantrain.sampling import between, generated, latents, truncated
 from gantrain.trained import Trained
-from tests.conftest import Outcome, built, command, config
+from tests.conftest import REPOSITORY, Outcome, built, command, config
 
 Command = Callable[..., Outcome]
 SMALL = ("batch_size=16", "device=cpu", "architecture.generator.width=8", "architecture.discriminator.width=8")
@@ -425,7 +425,7 @@ def test_a_damaged_or_strange_export_is_refused(gantrain_export: Command, run: P
 def test_runs_from_before_there_was_evaluation_can_be_used(
     gantrain_eval: Command, gantrain_sample: Command, gantrain_export: Command, tmp_path: Path
 ) -> None:
-    shutil.copytree(Path(__file__).parent / "fixtures" / "0.1.0-format1", tmp_path / "old")
+    shutil.copytree(REPOSITORY / "tests" / "fixtures" / "0.1.0-format1", tmp_path / "old")
     outcome = gantrain_eval("run=old")
     assert outcome.exit_code == 2 and "was trained without evaluation; choose one" in outcome.err
     chosen = "points" if "Ring" in (tmp_path / "old/config.yaml").read_text() else "pixels"

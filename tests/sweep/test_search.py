@@ -12,8 +12,8 @@ import optuna
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from gantrain.cli import search
 from gantrain.run.directory import RunDirectory
+from gantrain.sweep import search
 from tests.conftest import CONFIGS, Outcome, config, option_names
 
 Command = Callable[..., Outcome]
