@@ -1,66 +1,71 @@
-"""Budgets whose price must be measured: how many steps a number of seconds or of operations buys."""
+"""What is held equal between runs: how much of it a step costs, and how many steps an amount of it buys."""
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
-from omegaconf import DictConfig
-
-from gantrain.build import build
-from gantrain.data import Data
 from gantrain.errors import ConfigError
-from gantrain.performance import cost
-from gantrain.schema import refuse_nothing
-from gantrain.training.trainer import Trainer
+
+KINDS = {
+    "steps": "steps",
+    "images": "real images",
+    "d_updates": "updates of D",
+    "seconds": "seconds of training",
+    "flops": "floating-point operations",
+}
+"""Budgets, in words. Seconds and operations of a step must be measured (``performance.cost``)."""
 
 
-def flops_of_a_step(cfg: DictConfig, data: Data) -> float:
-    """Return the floating-point operations of a step, by torch's counter, on a trainer of its own."""
-    return cost.count_flops(scratch(cfg, data))
+def per_step(cfg: Any) -> dict[str, int]:
+    """Return how much of each budget a step costs, of those that are known without measuring."""
+    d_steps: int = cfg.ratio.d_steps
+    return {"steps": 1, "d_updates": d_steps, "images": d_steps * cfg.batch_size}
 
 
-def measured_steps(cfg: DictConfig, data: Data, before: dict[str, Any] | None) -> int:
-    """Return how many steps a budget of seconds or operations buys.
+def set_length(cfg: Any) -> bool:
+    """Set ``total_steps`` to the steps that the budget buys, and ``budget.amount`` where it is null.
 
-    Of seconds it is an estimate, by which evaluations and pictures are spread; the run ends when the time is spent.
-
-    Args:
-        cfg: the configuration.
-        data: what is trained on.
-        before: the settings of this run if it goes on: an estimate is made once.
+    Returns:
+        False if a step's cost must be measured first; then both stay as they are.
 
     Raises:
-        ConfigError: if it buys no step, or a schedule needs to know the last step beforehand.
+        ConfigError: if the budget does not buy a single step.
     """
-    amount = cfg.budget.amount
-    if amount is None:
-        raise ConfigError(f"budget.amount is not set: add budget.amount=… ({cfg.budget.of}) to the command")
-    if cfg.budget.of == "flops":
-        price = flops_of_a_step(cfg, data)
-        steps: int = math.floor(amount / price)
-        refuse_nothing(cfg, steps, f"a step takes {price:.4g}")
-        return steps
-    if cfg.schedule.g is not None or cfg.schedule.d is not None:
-        raise ConfigError(
-            "budget=seconds cannot tell a schedule which step is the last; use schedule=constant, or budget=flops"
-        )
-    return int(before["total_steps"]) if before else steps_in(amount, scratch(cfg, data))
+    of, cost = cfg.budget.of, per_step(cfg)
+    if of not in cost:
+        return False
+    if cfg.budget.amount is None:
+        at_one_to_one = {"steps": 1, "d_updates": 1, "images": cfg.batch_size}
+        cfg.budget.amount = cfg.total_steps * at_one_to_one[of]
+    cfg.total_steps = steps_bought(cfg, cost[of], f"{cost[of]:,}")
+    return True
 
 
-def steps_in(seconds: float, trainer: Trainer) -> int:
-    """Return about how many steps fit, in two digits, so that evaluations fall on round numbers."""
-    steps = seconds / cost.estimated_seconds(trainer)
-    unit: int = 10 ** max(math.floor(math.log10(max(steps, 1))) - 1, 0)
-    return max(round(steps / unit) * unit, 1)
+def asked_for(cfg: Any) -> dict[str, Any]:
+    """Return the budget as a record: its unit, and how much of it."""
+    return {"of": cfg.budget.of, "amount": cfg.budget.amount}
 
 
-def scratch(cfg: DictConfig, data: Data) -> Trainer:
-    """Build a trainer to be thrown away; the one that is built next begins with the same random numbers all the same.
+def keep_length(cfg: Any, stored: dict[str, Any]) -> bool:
+    """Set ``total_steps`` to those of a run that goes on, given by its ``stored`` settings, if its budget is the same.
 
-    It plays turns as they are written: compiling them takes long, and a recording's operations cannot be counted.
+    Returns:
+        Whether it was.
     """
-    cfg = copy.deepcopy(cfg)
-    cfg.compile, cfg.performance.cuda_graphs = "none", False
-    return build(cfg, data).trainer
+    if cfg.budget.amount is None or stored.get("budget") != asked_for(cfg):
+        return False
+    cfg.total_steps = stored["total_steps"]
+    return True
+
+
+def steps_bought(cfg: Any, cost: float, in_words: str) -> int:
+    """Return how many steps the budget buys if each costs ``cost``.
+
+    Raises:
+        ConfigError: if none.
+    """
+    steps: int = math.floor(cfg.budget.amount / cost)
+    if steps < 1:
+        raise ConfigError(f"budget.amount={cfg.budget.amount:g} {cfg.budget.of} buys no step; a step takes {in_words}")
+    return steps

@@ -1,144 +1,180 @@
-"""The types and ranges of everything in a configuration that is not open to your own classes."""
+"""Types and ranges of all settings but those under a ``_target_``, which its constructor checks.
+
+A setting stands once: its type and range here, its default and meaning in the YAML file of its group.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, get_args, get_origin, get_type_hints
 
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gantrain import budget
 from gantrain.errors import ConfigError
+
+
+def setting(**rules: Any) -> Any:
+    """Return a field without a default, because that stands in the YAML file; ``rules`` bound its values."""
+    return field(default=MISSING, metadata=rules)
+
+
+def at_least(minimum: int, below: int | None = None) -> Any:
+    """Return a field for numbers from ``minimum`` on, and below ``below`` if that is given."""
+    return setting(at_least=minimum, below=below)
+
+
+def positive() -> Any:
+    """Return a field for finite numbers above 0."""
+    return setting(positive=True)
+
+
+def one_of(*words: str) -> Any:
+    """Return a field for one of some words."""
+    return setting(one_of=words)
+
+
+FORMATS = ("float32", "bfloat16", "float16")
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", list: "a list"}
+"""Kinds of values, in words."""
 
 
 @dataclass
 class Ratio:
-    d_steps: int = MISSING
-    g_steps: int = MISSING
+    d_steps: int = at_least(1)
+    g_steps: int = at_least(1)
 
 
 @dataclass
 class BudgetSettings:
-    of: str = MISSING
-    amount: float | None = MISSING
+    of: str = one_of(*budget.KINDS)
+    amount: float | None = positive()
 
 
 @dataclass
 class PrecisionNames:
-    forward: str = MISSING
-    penalty: str = MISSING
+    forward: str = one_of(*FORMATS)
+    penalty: str = one_of(*FORMATS)
 
 
 @dataclass
 class EmaSettings:
-    halflife_images: float = MISSING
-    rampup: float | None = MISSING
+    halflife_images: float = at_least(0)
+    rampup: float | None = at_least(0)
 
 
 @dataclass
 class RunSettings:
-    root: str = MISSING
-    dir: str | None = MISSING
+    root: str = setting()
+    dir: str | None = setting()
 
 
 @dataclass
 class LogSettings:
-    every: int = MISSING
+    every: int = at_least(1)
 
 
 @dataclass
 class SampleSettings:
-    every: int | None = MISSING
-    count: int = MISSING
+    every: int | None = at_least(0)
+    count: int = at_least(1)
 
 
 @dataclass
 class CheckpointSettings:
-    every: int | None = MISSING
-    keep_last: int = MISSING
-    keep_every: int = MISSING
-    keep_best: str | None = MISSING
-    best_is: str = MISSING
+    every: int | None = at_least(0)
+    keep_last: int = at_least(2)
+    keep_every: int = at_least(0)
+    keep_best: str | None = setting()
+    best_is: str = one_of("lowest", "highest")
 
 
 @dataclass
 class NonfiniteSettings:
-    policy: str = MISSING
-    max_rollbacks: int = MISSING
+    policy: str = one_of("stop", "rollback")
+    max_rollbacks: int = at_least(1)
 
 
 @dataclass
 class PerformanceSettings:
-    channels_last: bool | None = MISSING
-    one_forward: bool | None = MISSING
-    keep_memory: bool | None = MISSING
-    cuda_graphs: bool | None = MISSING
+    channels_last: bool | None = setting()
+    one_forward: bool | None = setting()
+    keep_memory: bool | None = setting()
+    cuda_graphs: bool | None = setting()
 
 
 @dataclass
-class EvaluationSettings:
+class ProtocolSettings:
+    """Settings of an evaluation that are part of its protocol as they are; ``run.protocol.Protocol`` adds the rest."""
+
+    split: str | None = one_of("train", "test")
+    generator: str = one_of("ema", "raw")
+    truncation: float | None = positive()
+    seed: int = at_least(0, below=2**32)
+    kid_subsets: int = at_least(1)
+    kid_subset_size: int = at_least(2)
+    is_splits: int = at_least(1)
+    k_precision_recall: int = at_least(1)
+    k_density_coverage: int = at_least(1)
+    n_neighbours: int = at_least(100)
+    n_pool: int = at_least(100)
+    slices: int = at_least(1)
+    n_w2: int = at_least(2)
+
+
+@dataclass
+class EvaluationSettings(ProtocolSettings):
     """``configs/evaluation/none.yaml`` has every key and its default; a file that leaves one out starts from there."""
 
-    metrics: list[str] = MISSING
-    features: str | None = MISSING
-    weights: str | None = MISSING
-    resizer: str = MISSING
-    n_fake: int | None = MISSING
-    n_real: int | None = MISSING
-    split: str | None = MISSING
-    generator: str = MISSING
-    truncation: float | None = MISSING
-    seed: int = MISSING
-    kid_subsets: int = MISSING
-    kid_subset_size: int = MISSING
-    is_splits: int = MISSING
-    k_precision_recall: int = MISSING
-    k_density_coverage: int = MISSING
-    n_neighbours: int = MISSING
-    n_pool: int = MISSING
-    slices: int = MISSING
-    n_w2: int = MISSING
-    every: int | None = MISSING
-    best: str | None = MISSING
-    cache: str = MISSING
+    metrics: list[Any] = setting()
+    features: str | None = one_of("inception", "classifier")
+    weights: str | None = setting()
+    resizer: str = one_of("none", "tensorflow", "bicubic")
+    n_fake: int | None = at_least(100)
+    n_real: int | None = at_least(100)
+    every: int | None = at_least(0)
+    best: str | None = setting()
+    cache: str = setting()
 
 
 @dataclass
 class SearchSettings:
-    storage: str | None = MISSING
-    study: str | None = MISSING
-    trial: int | None = MISSING
-    metric: str | None = MISSING
-    pruner: str = MISSING
-    startup_trials: int = MISSING
-    warmup_eighths: int = MISSING
+    storage: str | None = setting()
+    study: str | None = setting()
+    trial: int | None = setting()
+    metric: str | None = setting()
+    pruner: str = setting()
+    startup_trials: int = setting()
+    warmup_eighths: int = setting()
 
 
 @dataclass
 class Schedules:
-    g: Any = MISSING
-    d: Any = MISSING
+    g: Any = setting()
+    d: Any = setting()
 
 
 @dataclass
 class SharedConfig:
     """What every command has; what is Any is built from its ``_target_``, whose constructor is the schema."""
 
-    data: Any = MISSING
-    architecture: Any = MISSING
-    loss: Any = MISSING
-    optimizer: Any = MISSING
+    data: Any = setting()
+    architecture: Any = setting()
+    loss: Any = setting()
+    optimizer: Any = setting()
     ratio: Ratio = field(default_factory=Ratio)
     precision: PrecisionNames = field(default_factory=PrecisionNames)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    total_steps: int = MISSING
-    batch_size: int = MISSING
-    seed: int = MISSING
-    device: str = MISSING
-    gradient_clip_norm: float | None = MISSING
-    trusted_modules: list[str] = MISSING
+    total_steps: int = at_least(1)
+    batch_size: int = at_least(1)
+    seed: int = at_least(0, below=2**63)
+    device: str = setting()
+    gradient_clip_norm: float | None = positive()
+    trusted_modules: list[str] = setting()
     run: RunSettings = field(default_factory=RunSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
@@ -147,14 +183,14 @@ class SharedConfig:
 class TrainConfig(SharedConfig):
     """``configs/train.yaml``."""
 
-    augment: Any = MISSING
+    augment: Any = setting()
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     schedule: Schedules = field(default_factory=Schedules)
-    resume: str = MISSING
-    deterministic: bool = MISSING
-    profile: bool = MISSING
+    resume: str = setting()
+    deterministic: bool = setting()
+    profile: bool = setting()
     performance: PerformanceSettings = field(default_factory=PerformanceSettings)
-    compile: str | None = MISSING
+    compile: str | None = one_of("none", "networks", "step")
     nonfinite: NonfiniteSettings = field(default_factory=NonfiniteSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     ema: EmaSettings = field(default_factory=EmaSettings)
@@ -166,51 +202,51 @@ class TrainConfig(SharedConfig):
 class TheoryConfig(SharedConfig):
     """``configs/theory.yaml``."""
 
-    generated: Any = MISSING
+    generated: Any = setting()
 
 
 @dataclass
 class ReadRun:
     """What the commands share that look at a run."""
 
-    run: str = MISSING
-    step: str = MISSING
-    trusted_modules: list[str] = MISSING
+    run: str = setting()
+    step: str = setting()
+    trusted_modules: list[str] = setting()
 
 
 @dataclass
 class EvalConfig(ReadRun):
-    """``configs/eval.yaml``; its protocol is laid over that of the run, and checked then."""
+    """``configs/eval.yaml``; its protocol is laid over that of the run, and checked whole then."""
 
-    json: bool = MISSING
-    device: str = MISSING
-    evaluation: Any = MISSING
+    json: bool = setting()
+    device: str = setting()
+    evaluation: Any = setting(ranges_of=EvaluationSettings)
 
 
 @dataclass
 class SampleConfig(ReadRun):
     """``configs/sample.yaml``."""
 
-    generator: str = MISSING
-    n: int = MISSING
-    seed: int = MISSING
-    truncation: float | None = MISSING
-    classes: list[int] | None = MISSING
-    interpolate: bool = MISSING
-    frames: int = MISSING
-    save: list[str] = MISSING
-    out: str | None = MISSING
-    device: str = MISSING
-    cache: str = MISSING
+    generator: str = one_of("ema", "raw")
+    n: int = at_least(1)
+    seed: int = at_least(0, below=2**63)
+    truncation: float | None = positive()
+    classes: list[int] | None = setting()
+    interpolate: bool = setting()
+    frames: int = at_least(1)
+    save: list[str] = setting()
+    out: str | None = setting()
+    device: str = setting()
+    cache: str = setting()
 
 
 @dataclass
 class ExportConfig(ReadRun):
     """``configs/export.yaml``."""
 
-    generator: str = MISSING
-    out: str | None = MISSING
-    onnx: bool = MISSING
+    generator: str = one_of("ema", "raw")
+    out: str | None = setting()
+    onnx: bool = setting()
 
 
 @dataclass
@@ -220,112 +256,28 @@ class EvaluationAlone:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
 
-MINIMUM = {
-    "total_steps": 1,
-    "batch_size": 1,
-    "seed": 0,
-    "ratio.d_steps": 1,
-    "ratio.g_steps": 1,
-    "ema.halflife_images": 0,
-    "ema.rampup": 0,
-    "log.every": 1,
-    "samples.every": 0,
-    "samples.count": 1,
-    "checkpoint.every": 0,
-    "checkpoint.keep_last": 2,
-    "checkpoint.keep_every": 0,
-    "nonfinite.max_rollbacks": 1,
-    "n": 1,
-    "frames": 1,
-    "evaluation.every": 0,
-    "evaluation.seed": 0,
-    "evaluation.n_fake": 100,
-    "evaluation.n_real": 100,
-    "evaluation.kid_subsets": 1,
-    "evaluation.kid_subset_size": 2,
-    "evaluation.is_splits": 1,
-    "evaluation.k_precision_recall": 1,
-    "evaluation.k_density_coverage": 1,
-    "evaluation.n_neighbours": 100,
-    "evaluation.n_pool": 100,
-    "evaluation.slices": 1,
-    "evaluation.n_w2": 2,
-}
-FORMATS = ("float32", "bfloat16", "float16")
-ONE_OF = {
-    "budget.of": ("steps", "images", "d_updates", "seconds", "flops"),
-    "precision.forward": FORMATS,
-    "precision.penalty": FORMATS,
-    "checkpoint.best_is": ("lowest", "highest"),
-    "nonfinite.policy": ("stop", "rollback"),
-    "compile": ("none", "networks", "step"),
-    "generator": ("ema", "raw"),
-    "evaluation.generator": ("ema", "raw"),
-    "evaluation.features": ("inception", "classifier"),
-    "evaluation.resizer": ("none", "tensorflow", "bicubic"),
-    "evaluation.split": ("train", "test"),
-}
-
-
 def validated(cfg: DictConfig, schema: type = TrainConfig) -> DictConfig:
-    """Return ``cfg`` with interpolations resolved and cadences filled in, every value of its type and range.
+    """Return a typed copy of ``cfg`` in which every value is of its type and range, and cadences are filled in.
+
+    Interpolations stay in it: what refers to ``total_steps``, like a schedule, follows when a budget sets that later.
 
     Raises:
         ConfigError: naming the key, its value, and what is allowed.
     """
-    typed = checked(copy.deepcopy(cfg), schema)
-    if schema is TrainConfig and spend(typed):
-        cfg.total_steps, cfg.budget.amount = typed.total_steps, typed.budget.amount
-        typed = checked(cfg, schema)  # again: schedules interpolate the number of steps
-        fill_cadences(typed)
-    return typed
-
-
-def checked(cfg: DictConfig, schema: type) -> DictConfig:
-    """Return ``cfg``, resolved in place, every value of its type and range; raise ConfigError for one that is not."""
     try:
-        OmegaConf.resolve(cfg)
-        missing = sorted(OmegaConf.missing_keys(cfg))
-        if missing:
+        resolved = copy.deepcopy(cfg)
+        OmegaConf.resolve(resolved)
+        if missing := sorted(OmegaConf.missing_keys(resolved)):
             raise ConfigError(f"{missing[0]} is not set: add {missing[0]}=… to the command")
+        check_kinds(resolved, schema)
+        check_ranges(OmegaConf.merge(OmegaConf.structured(schema), resolved), schema)
         typed = OmegaConf.merge(OmegaConf.structured(schema), cfg)
     except OmegaConfBaseException as error:
         raise ConfigError(one_line(error)) from error
     assert isinstance(typed, DictConfig)
-    check_ranges(typed)
+    if schema is TrainConfig and budget.set_length(typed):
+        fill_cadences(typed)
     return typed
-
-
-def per_step(cfg: DictConfig) -> dict[str, int]:
-    """Return how much of each budget a step takes, of those that are known beforehand."""
-    d_steps: int = cfg.ratio.d_steps
-    return {"steps": 1, "d_updates": d_steps, "images": d_steps * cfg.batch_size}
-
-
-def spend(cfg: DictConfig) -> bool:
-    """Set ``total_steps`` to what the budget buys, and ``budget.amount`` where it is null.
-
-    Returns:
-        Whether that is known before anything is built: seconds and operations must be measured (``gantrain.budget``).
-
-    Raises:
-        ConfigError: if it does not buy a single step.
-    """
-    budget, price = cfg.budget, per_step(cfg)
-    if budget.of not in price:
-        return False
-    if budget.amount is None:
-        at_one_to_one = {"steps": 1, "d_updates": 1, "images": cfg.batch_size}
-        budget.amount = cfg.total_steps * at_one_to_one[budget.of]
-    cfg.total_steps = int(budget.amount // price[budget.of])
-    refuse_nothing(cfg, cfg.total_steps, f"a step takes {price[budget.of]:,}")
-    return True
-
-
-def refuse_nothing(cfg: DictConfig, steps: int, price: str) -> None:
-    """Raise ConfigError if a budget buys no step at its ``price``."""
-    if steps < 1:
-        raise ConfigError(f"budget.amount={cfg.budget.amount:g} {cfg.budget.of} buys no step; {price}")
 
 
 def fill_cadences(cfg: DictConfig) -> None:
@@ -341,24 +293,63 @@ def fill_cadences(cfg: DictConfig) -> None:
         raise ConfigError(f"checkpoint.keep_every={kept} must be a multiple of checkpoint.every={saved}")
 
 
-def check_ranges(cfg: DictConfig) -> None:
+def check_kinds(cfg: DictConfig, schema: type) -> None:
+    """Raise ConfigError for text in place of a number, a fraction in place of a count, and the like."""
+    for key, kind, _ in settings(schema):
+        value = OmegaConf.select(cfg, key)
+        value = list(value) if isinstance(value, ListConfig) else value
+        if kind is not None and value is not None and (wanted := wrong_kind(kind, value)):
+            raise ConfigError(f"{key} must be {wanted}, got {value}")
+
+
+def wrong_kind(kind: type, value: Any) -> str:
+    """Return in words what ``value`` should have been, "" if it is of the ``kind``."""
+    if bool in (kind, type(value)):
+        fits = type(value) is kind
+    elif kind is float:
+        fits = isinstance(value, int | float)
+    elif kind is str:
+        fits = isinstance(value, str | int | float)  # a folder may be named 2024
+    else:
+        fits = isinstance(value, kind)
+    return "" if fits else KINDS[kind]
+
+
+def check_ranges(cfg: Any, schema: type) -> None:
     """Raise ConfigError for a number out of range or an unknown word."""
-    for key, minimum in MINIMUM.items():
+    for key, _, rules in settings(schema):
         value = OmegaConf.select(cfg, key)
-        if isinstance(value, int | float) and not value >= minimum:
-            raise ConfigError(f"{key} must be {minimum} or more, got {value}")
-    for key, bits in (("seed", 63), ("evaluation.seed", 32)):
-        value = OmegaConf.select(cfg, key)
-        if isinstance(value, int) and value >= 2**bits:
-            raise ConfigError(f"{key} must be below 2^{bits}, got {value}")
-    for key in ("budget.amount", "gradient_clip_norm", "truncation", "evaluation.truncation"):
-        value = OmegaConf.select(cfg, key)
-        if isinstance(value, int | float) and not 0 < value < math.inf:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if (least := rules.get("at_least")) is not None and is_number and not value >= least:
+            raise ConfigError(f"{key} must be {least} or more, got {value}")
+        if (bound := rules.get("below")) is not None and is_number and value >= bound:
+            raise ConfigError(f"{key} must be below 2^{bound.bit_length() - 1}, got {value}")
+        if rules.get("positive") and is_number and not 0 < value < math.inf:
             raise ConfigError(f"{key} must be above 0 and finite, or null, got {value}")
-    for key, allowed in ONE_OF.items():
-        value = OmegaConf.select(cfg, key)
-        if value is not None and value not in allowed:
-            raise ConfigError(f"{key} must be one of {', '.join(allowed)}, got {value!r}")
+        if (words := rules.get("one_of")) is not None and value is not None and value not in words:
+            raise ConfigError(f"{key} must be one of {', '.join(words)}, got {value!r}")
+
+
+def settings(schema: type, prefix: str = "") -> Iterator[tuple[str, type | None, dict[str, Any]]]:
+    """Yield dotted key, kind and rules of every setting in a dataclass and in those that it holds.
+
+    The kind is None where anything is allowed.
+    """
+    types = get_type_hints(schema)
+    for entry in fields(schema):
+        inner = types[entry.name] if is_dataclass(types[entry.name]) else entry.metadata.get("ranges_of")
+        if inner is not None:
+            yield from settings(inner, f"{prefix}{entry.name}.")
+        else:
+            yield f"{prefix}{entry.name}", kind_of(types[entry.name]), dict(entry.metadata)
+
+
+def kind_of(hint: Any) -> type | None:
+    """Return the kind of value that a type hint means, null aside; None for Any."""
+    kinds = [get_origin(part) or part for part in get_args(hint) or (hint,) if part is not type(None)]
+    outer = get_origin(hint)
+    kind = outer if outer is list else kinds[0]
+    return kind if kind in KINDS else None
 
 
 def one_line(error: OmegaConfBaseException) -> str:

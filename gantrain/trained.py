@@ -14,8 +14,8 @@ from gantrain.build import build_data, build_generator
 from gantrain.checkpoint import Checkpoints, read
 from gantrain.data import Data
 from gantrain.errors import CheckpointError, ConfigError, DamagedError, UnreadableError, first_line
-from gantrain.evaluation import last_summary
 from gantrain.run.directory import RunDirectory
+from gantrain.run.read import evaluation
 from gantrain.terminal import say
 
 NETS = {"ema": ("ema", "net"), "raw": ("g", "net")}  # where a checkpoint keeps the weights
@@ -146,8 +146,7 @@ def best_step(run: RunDirectory) -> int:
     Raises:
         ConfigError: if it was not evaluated.
     """
-    best = last_summary(run).get("best")
-    best = best.get("step") if isinstance(best, dict) else None
-    if not isinstance(best, int):
+    best = evaluation(run.path).best_step
+    if best is None:
         raise ConfigError(f"step=best: {run.path} was not evaluated while it trained; use step=last or a number")
     return best

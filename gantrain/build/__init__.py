@@ -12,7 +12,9 @@ from gantrain.build.building import (
     build_generator,
     build_quality,
     build_study,
+    directions,
     pick_device,
+    scratch,
 )
 
 __all__ = [
@@ -23,5 +25,7 @@ __all__ = [
     "build_generator",
     "build_quality",
     "build_study",
+    "directions",
     "pick_device",
+    "scratch",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,13 +22,15 @@ from gantrain.errors import ConfigError, GantrainError, first_line, is_memory_fu
 from gantrain.losses import Loss
 from gantrain.losses.turn import Precision
 from gantrain.performance.pick import Performance, pick
+from gantrain.schema import fill_cadences
 from gantrain.training.cadence import Cadence
 from gantrain.training.ema import Ema
+from gantrain.training.nonfinite import Watch
 from gantrain.training.player import Player
 from gantrain.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from gantrain.evaluation import ImageQuality, PointQuality
+    from gantrain.evaluation import ImageQuality, Metric, PointQuality
     from gantrain.theory.study import Study
 
 Quality: TypeAlias = "ImageQuality | PointQuality"
@@ -77,6 +80,7 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
     batches = data.stream(cfg.batch_size, cfg.seed, precision.device)
     if not performance.channels_last:
         batches.memory_format = torch.contiguous_format
+    watch = Watch(precision.device, late=precision.device.type != "cpu" or performance.replays)
     trainer = Trainer(
         g=g,
         d=d,
@@ -92,12 +96,23 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
         g_steps=cfg.ratio.g_steps,
         total_steps=cfg.total_steps,
         every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every, cfg.evaluation.every),
+        watch=watch,
         one_forward=bool(performance.one_forward),
+        perform=performance.carry_out([g, d], ema, loss, augment, watch.lost, rng),
     )
-    trainer.perform = performance.carry_out([g, d], ema, loss, augment, trainer.watch.lost, rng)
-    trainer.watch.late |= trainer.perform.replays
     preview = batches.peek(len(trainer.grid_latents))
     return Built(trainer, data, performance, preview, limits=1.25 * float(preview.abs().max()))
+
+
+def scratch(cfg: DictConfig, data: Data) -> Trainer:
+    """Build a trainer to be thrown away; the one that is built next begins with the same random numbers all the same.
+
+    It plays turns as they are written: compiling them takes long, and a recording's operations cannot be counted.
+    """
+    cfg = copy.deepcopy(cfg)
+    cfg.compile, cfg.performance.cuda_graphs = "none", False
+    fill_cadences(cfg)
+    return build(cfg, data).trainer
 
 
 def build_study(cfg: DictConfig) -> Study:
@@ -159,6 +174,7 @@ def build_quality(cfg: DictConfig, data: Data, device: torch.device, live: bool 
     settings, compared = cfg.evaluation, data
     if not settings.metrics:
         return None
+    metrics = build_metrics(cfg)
 
     from gantrain.evaluation import prepare  # takes a second, which other commands need not pay
 
@@ -167,7 +183,35 @@ def build_quality(cfg: DictConfig, data: Data, device: torch.device, live: bool 
             raise ConfigError(f"evaluation.split={settings.split}: this data set has no splits; use null")
         compared = make(OmegaConf.create({**cfg.data, "split": settings.split}), "data")
     with torch.random.fork_rng([device] if device.type == "cuda" else []):  # measuring changes nothing in the training
-        return prepare(settings, data, compared, device, live)
+        return prepare(settings, metrics, data, compared, device, live)
+
+
+def build_metrics(cfg: DictConfig) -> list[str | Metric]:
+    """Return the metrics that ``evaluation.metrics`` names, those of your own built.
+
+    Raises:
+        ConfigError: for a target that is not trusted, or arguments that it refuses.
+    """
+    check_targets(cfg)
+    return [entry if isinstance(entry, str) else make(entry, "evaluation.metrics") for entry in cfg.evaluation.metrics]
+
+
+def directions(cfg: DictConfig) -> dict[str, str]:
+    """Return the direction of each value that a run of this configuration can measure, without reading its data.
+
+    Raises:
+        ConfigError: as ``build_metrics`` does.
+    """
+    from gantrain.evaluation import images, points
+    from gantrain.evaluation.metric import joined
+
+    better: dict[str, str] = {}
+    for table in (images.METRICS, points.METRICS):
+        own = [
+            table[m] if isinstance(m, str) else m for m in build_metrics(cfg) if not isinstance(m, str) or m in table
+        ]
+        better |= joined(own)
+    return better
 
 
 def build_generator(cfg: DictConfig, shape: tuple[int, ...], classes: int, device: torch.device) -> nn.Module:

@@ -27,7 +27,8 @@ class Checkpoints:
     Args:
         folder: where they lie; made at the first save.
         keep: which of them stay.
-        extra: facts for the manifests (configuration digest, environment).
+        facts: gives what each manifest says beside its step (configuration digest, environment, cost).
+        protected: gives steps that stay whatever ``keep`` says.
         warn: told in one sentence of what went wrong without ending the run.
     """
 
@@ -35,12 +36,12 @@ class Checkpoints:
         self,
         folder: Path,
         keep: Retention | None = None,
-        extra: Mapping[str, Any] | None = None,
+        facts: Callable[[], Mapping[str, Any]] = dict,
+        protected: Callable[[], set[int]] = set,
         warn: Callable[[str], None] = say,
     ) -> None:
-        self.folder, self.keep, self.extra, self.warn = folder, keep or Retention(), dict(extra or {}), warn
-        self.protected: Callable[[], set[int]] = set  # gives steps that stay whatever ``keep`` says
-        self.changing: Callable[[], Mapping[str, Any]] = dict  # gives facts for the manifests that are new at each save
+        self.folder, self.keep, self.warn = folder, keep or Retention(), warn
+        self.facts, self.protected = facts, protected
         self.failed = self.failed_in_a_row = 0
 
     def steps(self) -> list[int]:
@@ -72,7 +73,7 @@ class Checkpoints:
         temporary = self.folder / f".tmp-step-{step:09d}"
         shutil.rmtree(temporary, ignore_errors=True)
         try:
-            write(temporary, step, state, {"metrics": metrics} | self.extra | dict(self.changing()))
+            write(temporary, step, state, {"metrics": metrics} | dict(self.facts()))
             self._commit(temporary, step)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)

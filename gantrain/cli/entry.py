@@ -16,20 +16,19 @@ from types import FrameType
 
 from hydra import initialize_config_module
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
-from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain.cli import overrides, summary
+from gantrain.cli import overrides
 from gantrain.errors import ConfigError, GantrainError, Reported, StoppedError, first_line
+from gantrain.run import identity
 from gantrain.run.signals import StopSignal
 from gantrain.schema import one_line
 from gantrain.sweep import follow
 from gantrain.terminal import unbreakable
 
-GROUPS = (*summary.GROUPS, "generated", "experiment")
+GROUPS = (*identity.GROUPS, "generated", "experiment")
 EXTRAS = {"hydra_joblib_launcher": "sweep", "hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray"}
 LAUNCHERS = ("joblib", "ray", "submitit")
 NO_OPTION = re.compile(r"null|[\d.]*|[\[{].*")  # what hydra answers with a traceback when it should name an option
@@ -49,11 +48,6 @@ def fail(error: Exception) -> int:
     traceback.print_exception(error)
     print(f"gantrain: internal error: {type(error).__name__}: {error}", file=sys.stderr)
     return 1
-
-
-def in_sweep() -> bool:
-    """Tell whether this is one job of many."""
-    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def reported(job: Callable[[], object]) -> None:

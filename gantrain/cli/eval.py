@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain.better import BETTER, SHOWN
 from gantrain.cli import runs
 from gantrain.cli.entry import fail, start
-from gantrain.cli.overrides import parsed
 from gantrain.errors import ConfigError, GantrainError, first_line
 from gantrain.run import files
+from gantrain.run.directions import arrow, shown
+from gantrain.run.identity import parsed
 from gantrain.schema import EvalConfig, EvaluationAlone, validated
 from gantrain.terminal import say
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from gantrain.build import Quality
     from gantrain.trained import Trained
 
-ARROWS = {"highest": "↑", "lowest": "↓", None: ""}
 OF_THE_CALLER = ("cache", "weights")  # where to read and write on this machine is not for a run's file to say
 
 
@@ -89,8 +89,8 @@ def measured(
     result = quality.measure(generated(net, z, device=device))
     row: dict[str, Any] = {"run": str(path), "step": trained.step, **result.values}
     row |= {"n_fake": found.n_fake, "n_real": found.n_real, "features": found.features, "protocol": found.hash}
-    row |= {"data": quality.data.fingerprint(), "described": str(found)}
-    record(path, row | {"settings": vars(found)})
+    row |= {"data": quality.data.fingerprint(), "described": str(found), "better": quality.gives}
+    record(path, row | {"settings": asdict(found)})
     return row
 
 
@@ -137,8 +137,9 @@ def tables(rows: list[dict[str, Any]]) -> str:
         kinds.setdefault((row["described"], row["data"]), []).append(row)
     parts = []
     for (described, data), same in kinds.items():
-        names = list(dict.fromkeys(name for row in same for name in row if name in SHOWN))
-        head = ["run", "step", *(f"{name} {ARROWS[BETTER.get(name)]}".rstrip() for name in names)]
+        better = {name: direction for row in reversed(same) for name, direction in row["better"].items()}
+        names = [name for name in shown(better) if any(name in row for row in same)]
+        head = ["run", "step", *(arrow(better, name) for name in names)]
         cells = [head] + [
             [row["run"], f"{row['step']:,}", *(f"{row[n]:.4g}" if n in row else "" for n in names)] for row in same
         ]

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from gantrain.cli import runs
 from gantrain.cli.entry import start
+from gantrain.run import read
 from gantrain.schema import ExportConfig
 
 if TYPE_CHECKING:
@@ -47,11 +48,8 @@ def export(cfg: DictConfig) -> None:
 
 def numbers(trained: Trained, which: str) -> dict[str, Any]:
     """Return what the run's own evaluation found for these weights at this step, with its protocol; {} if nothing."""
-    from gantrain.evaluation import last_summary, recorded
-
-    summary = last_summary(trained.run)
-    protocol = summary.get("protocol")
-    if not isinstance(protocol, dict) or protocol.get("generator") != which:
+    summary = read.evaluation(trained.run.path)
+    if summary.protocol.get("generator") != which:
         return {}
-    found = recorded(trained.run, str(summary.get("tag")), trained.step).get(trained.step)
-    return {} if found is None else {"protocol": protocol, "values": found}
+    found = read.history(trained.run.path, summary.tag).get(trained.step)
+    return {} if found is None else {"protocol": summary.protocol, "values": found}

@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantrain.better import BETTER
 from gantrain.errors import ConfigError, DiskError, GantrainError, first_line
 from gantrain.report import page, runs, text
 from gantrain.report.comparison import Table, tables
 from gantrain.run import files
 from gantrain.run.directory import SWEEP_FILE
+from gantrain.run.read import PARTS
 
-USAGE = """usage: gantrain-report DIR… [out=report.html] [metric=fid] [of=final] [title=…]
+USAGE = f"""usage: gantrain-report DIR… [out=report.html] [metric=fid] [of=final] [title=…]
 
 Compare every run in the folders: mean, spread and interval over seeds, differences paired by seed, collapse, cost,
 curves and samples, in one HTML file that opens offline. FILE.md and FILE.csv lie beside it.
 
   out     where to write; default: report.html in the first folder
   metric  what to rank by; default: what the runs chose their best checkpoint by
-  of      final | best | median_of_last_5
+  of      {" | ".join(PARTS)}
   title   the page's"""
 
 
@@ -61,15 +61,14 @@ def parse(arguments: Sequence[str]) -> Request:
         raise ConfigError(f"{min(unknown)} is not a setting; there are out, metric, of and title")
     if not folders:
         raise ConfigError("name a folder of runs, like gantrain-report outputs")
-    if (of := given.get("of", "final")) not in runs.PARTS:
-        raise ConfigError(f"of must be one of {', '.join(runs.PARTS)}, got {of!r}")
-    metric = given.get("metric")
-    if metric is not None and metric not in BETTER:
-        raise ConfigError(f"metric={metric} has no better and worse; there are {', '.join(BETTER)}")
+    if (of := given.get("of", "final")) not in PARTS:
+        raise ConfigError(f"of must be one of {', '.join(PARTS)}, got {of!r}")
     out = Path(given.get("out", Path(folders[0]) / "report.html")).expanduser()
     if out.suffix != ".html":
         raise ConfigError(f"out={out} must end in .html")
-    return Request(tuple(folders), out, metric, of, given.get("title", "Which loss? A comparison of GAN trainings"))
+    return Request(
+        tuple(folders), out, given.get("metric"), of, given.get("title", "Which loss? A comparison of GAN trainings")
+    )
 
 
 def report(request: Request) -> str:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from gantrain.cli import facts
-from gantrain.cli.overrides import check_same_run
+from gantrain import budget
 from gantrain.errors import CheckpointError, ConfigError
 from gantrain.run.directory import RunDirectory
-from gantrain.schema import per_step
+from gantrain.run.identity import Identity, check_same_run
 
 if TYPE_CHECKING:
     from gantrain.checkpoint import Checkpoints
@@ -22,7 +21,7 @@ Found = tuple[dict[str, Any], dict[str, Any]]
 """A checkpoint's manifest and state."""
 
 
-def named_checkpoint(cfg: DictConfig, checkpoints: Checkpoints, settings: str) -> Found | None:
+def named_checkpoint(cfg: DictConfig, checkpoints: Checkpoints, identity: Identity) -> Found | None:
     """Return the checkpoint that ``resume=PATH`` names, None for auto and never; nothing has been written yet.
 
     Raises:
@@ -39,13 +38,13 @@ def named_checkpoint(cfg: DictConfig, checkpoints: Checkpoints, settings: str) -
     folder = Path(cfg.resume).resolve()
     found = read(folder)
     check_same_run(cfg, RunDirectory(folder.parent.parent))
-    check_settings(found, folder, settings)
+    check_settings(found, folder, identity)
     check_not_beyond(found, cfg.total_steps)
     checkpoints.refuse_beyond(found[0]["step"])
     return found
 
 
-def newest(run: RunDirectory, checkpoints: Checkpoints, settings: str) -> Found | None:
+def newest(run: RunDirectory, checkpoints: Checkpoints, identity: Identity) -> Found | None:
     """Return the newest usable checkpoint of a run, None for a run that has none yet.
 
     Raises:
@@ -60,13 +59,13 @@ def newest(run: RunDirectory, checkpoints: Checkpoints, settings: str) -> Found 
             "start again with resume=never"
         )
     if found is not None:
-        check_settings(found, checkpoints.path(found[0]["step"]), settings)
+        check_settings(found, checkpoints.path(found[0]["step"]), identity)
     return found
 
 
-def check_settings(found: Found, folder: Path, settings: str) -> None:
+def check_settings(found: Found, folder: Path, identity: Identity) -> None:
     """Raise ConfigError if a checkpoint was saved under other settings; for want of a config.yaml, by digest alone."""
-    if found[0].get("settings", settings) != settings:
+    if found[0].get("settings", identity.settings) != identity.settings:
         raise ConfigError(
             f"{folder} was saved with other settings than these, and there is no config.yaml that lists them"
         )
@@ -78,19 +77,17 @@ def check_not_beyond(found: Found, total_steps: int) -> None:
         raise ConfigError(f"the checkpoint is at step {step}, beyond total_steps={total_steps}")
 
 
-def restore(trainer: Trainer, found: Found | None, checkpoints: Checkpoints, now: dict[str, Any]) -> None:
-    """Put a checkpoint's state, if there is one, into the trainer, and say whether the rest will be bit-exact.
+def restore(trainer: Trainer, found: Found, environment: dict[str, Any]) -> list[dict[str, Any]]:
+    """Put a checkpoint's state into the trainer, and say whether the rest will be bit-exact.
 
-    What has changed since is kept in the manifests of all later checkpoints, as ``departures``.
+    Returns:
+        Its ``departures``, which all later manifests keep: at which steps it went on, and what had changed since.
 
     Raises:
         CheckpointError: if the state is of other networks or optimizers.
     """
     from gantrain.checkpoint import changes
 
-    checkpoints.extra["departures"] = []
-    if found is None:
-        return
     if trainer.clock.limit == math.inf:  # else the last step is an estimate
         check_not_beyond(found, trainer.total_steps)
     manifest, state = found
@@ -99,11 +96,11 @@ def restore(trainer: Trainer, found: Found | None, checkpoints: Checkpoints, now
     trainer.load_state_dict(state)
     trainer.logged = dict(manifest.get("metrics", {}))
     departures = list(manifest.get("departures", []))
-    if changed := ", ".join(changes(manifest, now)):
+    if changed := ", ".join(changes(manifest, environment)):
         departures.append({"step": trainer.step, "changed": changed})
-    checkpoints.extra["departures"] = departures
     exact = f"not bit-exact: {changed}" if changed else "same torch, threads, device and data"
     print(f"resumed       from step {trainer.step:,} ({exact})")
+    return departures
 
 
 def is_finished(cfg: DictConfig, run: RunDirectory) -> bool:
@@ -111,10 +108,17 @@ def is_finished(cfg: DictConfig, run: RunDirectory) -> bool:
     status = run.status()
     if cfg.resume != "auto":
         return False
-    if status.get("state") == "pruned" and status.get("search") == facts.search(cfg) is not None:
+    if status.get("state") == "pruned" and status.get("search") == search_of(cfg) is not None:
         return True  # by the same search, which was killed before it heard of that
     if status.get("state") != "finished":
         return False
-    if cfg.budget.of in per_step(cfg):
+    if cfg.budget.of in budget.per_step(cfg):
         return bool(status.get("step") == cfg.total_steps)
-    return bool(status.get("budget") == facts.budget(cfg))
+    return bool(status.get("budget") == budget.asked_for(cfg))
+
+
+def search_of(cfg: DictConfig) -> dict[str, Any] | None:
+    """Return which search a run is a trial of, None if it is none that prunes."""
+    if cfg.search.trial is None or cfg.search.pruner == "none":
+        return None
+    return {key: cfg.search[key] for key in ("study", "metric", "pruner", "startup_trials", "warmup_eighths")}

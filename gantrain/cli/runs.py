@@ -17,6 +17,7 @@ from gantrain.cli.entry import reported
 from gantrain.cli.overrides import check_kinds
 from gantrain.errors import ConfigError, DiskError, first_line, memory_errors
 from gantrain.run import files
+from gantrain.run.find import trained
 from gantrain.run.signals import StopSignal
 from gantrain.schema import ReadRun, validated
 
@@ -25,7 +26,7 @@ def command(cfg: DictConfig, name: str, schema: type[ReadRun], work: Callable[[D
     """Check the settings of a command that looks at runs, and do its work; a signal ends it at once."""
 
     def checked() -> None:
-        check_kinds(list(HydraConfig.get().overrides.task), cfg, name)
+        check_kinds(list(HydraConfig.get().overrides.task), cfg, name, schema)
         typed = validated(cfg, schema)
         if typed.step not in ("last", "best") and not typed.step.isdecimal():
             raise ConfigError(f"step must be last, best or the step of a checkpoint, got {typed.step!r}")
@@ -45,7 +46,7 @@ def matching(pattern: str) -> list[Path]:
     whole = str(Path(pattern).expanduser())
     # Path.glob refuses absolute patterns.
     starts = glob.glob(whole, recursive=True) if glob.has_magic(whole) else [whole]  # noqa: PTH207
-    found = {path for start in starts for path in under(Path(start))}
+    found = {path for start in starts for path in trained(Path(start))}
     if not found:
         what = "matches no run" if glob.has_magic(pattern) else "is not a folder"
         if Path(pattern).is_dir():
@@ -64,14 +65,6 @@ def the_one(pattern: str) -> Path:
     if len(found) > 1:
         raise ConfigError(f"run={pattern} holds {len(found)} runs; name one, like run={found[0]}")
     return found[0]
-
-
-def under(start: Path) -> Iterator[Path]:
-    """Yield the folders of runs at and under ``start``: those with a config.yaml and checkpoints."""
-    for folder, subfolders, names in os.walk(start):
-        if "config.yaml" in names and "checkpoints" in subfolders:
-            subfolders.clear()
-            yield Path(folder)
 
 
 @contextmanager

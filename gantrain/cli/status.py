@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from gantrain.errors import ConfigError, GantrainError
-from gantrain.report.runs import under
 from gantrain.run import files
 from gantrain.run.directory import RunDirectory
+from gantrain.run.find import runs
+from gantrain.run.read import last_lines
 
 KILLED = 137  # what a shell says of a process that SIGKILL ended
 
@@ -46,7 +47,7 @@ def find(arguments: Iterable[str]) -> Iterator[Path]:
         ConfigError: if there is none.
     """
     for argument in arguments:
-        found = list(under(Path(argument)))
+        found = list(runs(Path(argument)))
         yield from found
         if not found:
             raise ConfigError(f"{argument} holds no run" if Path(argument).is_dir() else f"{argument} is not a folder")
@@ -58,7 +59,7 @@ def describe(run: RunDirectory) -> dict[str, Any]:
     ``state`` is that of status.json, but ``killed`` where a run calls itself running and no process holds its lock.
     """
     status = run.status()
-    last, measured = last_lines(run)
+    last, measured = last_lines(run.path)
     state = run.state()
     recorded_step = status["step"] if isinstance(status.get("step"), int) else 0
     step = max(recorded_step, last.get("step", 0)) if state in ("running", "killed") else recorded_step
@@ -78,18 +79,6 @@ def describe(run: RunDirectory) -> dict[str, Any]:
         "metrics": {name: value for name, value in (measured | last).items() if name != "step"},
         "bytes": files.size(run.path),
     }
-
-
-def last_lines(run: RunDirectory) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the last line of a run's records that is of its training, and the last of an evaluation."""
-    last: dict[str, Any] = {}
-    measured: dict[str, Any] = {}
-    for line in run.metrics():
-        if any(name.startswith("eval_") for name in line):
-            measured = line
-        else:
-            last = line
-    return last, measured
 
 
 def line(run: dict[str, Any], width: int) -> str:

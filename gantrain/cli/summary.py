@@ -9,49 +9,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gantrain.better import SHOWN
+from gantrain.run.directions import shown
+from gantrain.run.identity import choices
+from gantrain.run.read import MEDIAN, PARTS
 from gantrain.terminal import say
 
 if TYPE_CHECKING:
-    from gantrain.build import Built, Quality
+    from gantrain.build import Built
     from gantrain.evaluation import Live
     from gantrain.training.player import Player
-
-GROUPS = (
-    "data",
-    "architecture",
-    "loss",
-    "optimizer",
-    "schedule",
-    "ratio",
-    "precision",
-    "augment",
-    "performance",
-    "evaluation",
-    "budget",
-)
+    from gantrain.training.trainer import Trainer
 
 MOST_OF_THE_TIME = 0.05
 
 
-def chosen() -> dict[str, str]:
-    """Return the option of each config group."""
-    choices: dict[str, str] = dict(HydraConfig.get().runtime.choices)
-    return {group: choices[group] for group in GROUPS}
+def in_sweep() -> bool:
+    """Tell whether this is one job of many."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
-def hyperparameters(cfg: DictConfig, g: Player, d: Player) -> dict[str, str | int | float | bool]:
+def hyperparameters(cfg: DictConfig, trainer: Trainer) -> dict[str, str | int | float | bool]:
     """Return what distinguishes this run from others, for TensorBoard's HParams tab."""
     settings = {"seed": cfg.seed, "batch_size": cfg.batch_size, "total_steps": cfg.total_steps}
     settings |= {"budget_amount": cfg.budget.amount}
-    return chosen() | settings | {"g/learning_rate": g.learning_rate, "d/learning_rate": d.learning_rate}
+    rates = {"g/learning_rate": trainer.g.learning_rate, "d/learning_rate": trainer.d.learning_rate}
+    return choices() | settings | rates
 
 
-def table(cfg: DictConfig, path: Path, built: Built, quality: Quality | None = None) -> str:
+def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -> str:
     """Return the run directory and the resolved choices, a line each."""
-    choice, trainer = chosen(), built.trainer
+    choice, trainer = choices(), built.trainer
     terms = " + ".join([type(trainer.loss.objective).__name__, *trainer.loss.regularizers])
     rows = {
         "run": str(path),
@@ -67,9 +57,9 @@ def table(cfg: DictConfig, path: Path, built: Built, quality: Quality | None = N
         "steps": f"{cfg.total_steps:,} of batch {cfg.batch_size}, seed {cfg.seed}; "
         f"samples every {cfg.samples.every:,}, checkpoint every {cfg.checkpoint.every:,}",
     }
-    if quality is not None:
-        network = f" ({quality.features})" if quality.features else ""
-        rows["evaluation"] = f"{quality.protocol}{network}, every {cfg.evaluation.every:,}"
+    if live is not None:
+        network = f" ({live.quality.features})" if live.quality.features else ""
+        rows["evaluation"] = f"{live.protocol}{network}, every {cfg.evaluation.every:,}"
     return "\n".join(f"{name:<13} {row}" for name, row in rows.items())
 
 
@@ -79,11 +69,11 @@ def evaluation(live: Live, seconds: float) -> str:
     ``seconds`` are those of the whole training.
     """
     found = live.history.summary()
-    best, final, middle = found["best"] or {}, found["final"], found["median_of_last_5"]
+    best, final, middle = found["best"] or {}, found["final"], found[MEDIAN]
     heads = ["", f"best (step {best['step']:,})" if best else "best", f"final (step {final['step']:,})"]
     lines = [f"evaluation    {live.protocol}, {found['evaluations']} times; best by {found['best_by']}"]
-    rows = [[*heads, "median of last 5"]]
-    for name in (name for name in final if name in SHOWN):
+    rows = [[*heads, PARTS[MEDIAN]]]
+    for name in (name for name in shown(live.history.better) if name in final):
         rows.append([name, *(f"{part[name]:.4g}" if name in part else "" for part in (best, final, middle))])
     lines += ["".join(f"{cell:<22}" for cell in ["", *row][1:]).rstrip() for row in rows]
     share = live.seconds / max(seconds, 1e-9)

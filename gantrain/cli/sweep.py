@@ -17,10 +17,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from gantrain.cli import entry
-from gantrain.cli.overrides import distinguishing
 from gantrain.errors import ConfigError, Reported, StoppedError, first_line
-from gantrain.run import files
+from gantrain.run import files, read
 from gantrain.run.directory import SWEEP_FILE, RunDirectory
+from gantrain.run.identity import distinguishing
 from gantrain.run.signals import StopSignal
 from gantrain.sweep import follow
 from gantrain.terminal import say
@@ -118,12 +118,11 @@ def hand_over(stop: StopSignal) -> None:
 
 def outcome(cfg: DictConfig, skipped: bool) -> Result:
     """Return what a job returns and its line says, read from what the run has left."""
-    from gantrain.cli.status import last_lines
-    from gantrain.evaluation import last_summary, recorded
     from gantrain.sweep.search import of_metric
 
-    run = RunDirectory(cfg.run.dir)
-    status, summary = run.status(), last_summary(run)
+    run, status = Path(cfg.run.dir), RunDirectory(cfg.run.dir).status()
+    measured = read.evaluation(run)
+    history = read.history(run, measured.tag, status.get("step", 0))
     return {
         "run": cfg.run.dir,
         "state": "skipped" if skipped and status.get("state") == "finished" else status.get("state", "unknown"),
@@ -131,8 +130,8 @@ def outcome(cfg: DictConfig, skipped: bool) -> Result:
         "exit_code": status.get("exit_code", 0),
         "reason": status.get("reason", ""),
         "seconds": status.get("cost", {}).get("training_seconds"),
-        "values": follow.shown(summary, last_lines(run)[0]),
-        "evaluation": {key: summary.get(key) for key in ("best", "final", "median_of_last_5")},
+        "values": follow.shown(run),
+        "evaluation": measured.parts,
         "total_steps": status.get("total_steps"),
-        "history": of_metric(recorded(run, str(summary.get("tag")), status.get("step", 0)), str(cfg.search.metric)),
+        "history": of_metric(history, str(cfg.search.metric)),
     }

@@ -10,8 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from gantrain.cli import summary
 from gantrain.cli.entry import reported, start
-from gantrain.cli.overrides import check_kinds, check_same_run, run_directory
+from gantrain.cli.overrides import check_kinds
 from gantrain.run.directory import RunDirectory
+from gantrain.run.identity import check_same_run, run_directory
 from gantrain.run.signals import StopSignal
 from gantrain.schema import TheoryConfig, validated
 
@@ -33,7 +34,7 @@ def main() -> None:
 def run_one(cfg: DictConfig) -> None:
     """Check and build everything, then make the directory, train D and draw."""
     overrides = list(HydraConfig.get().overrides.task)
-    check_kinds(overrides, cfg, "theory")
+    check_kinds(overrides, cfg, "theory", TheoryConfig)
     cfg = validated(cfg, TheoryConfig)
     path = run_directory(cfg, overrides, ("data", "generated", "loss"))
     cfg.run.dir = str(path)
@@ -50,7 +51,7 @@ def run_one(cfg: DictConfig) -> None:
     study = build_study(cfg)
     stop = StopSignal()
     with run.open():
-        run.write_config(OmegaConf.to_yaml(cfg))
+        run.write_config(OmegaConf.to_yaml(cfg, resolve=True))
         with stop.listening(), run.recording(lambda: {"step": study.step}), Records(run, 0) as records:
             stop.patient = True
             study.train(records, stop.__bool__)

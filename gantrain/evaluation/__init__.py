@@ -1,23 +1,23 @@
-"""How good a generator is: features, references, protocols, and what is measured by them."""
+"""How good a generator is: features, references, and what is measured by them.
+
+Above data, metrics and run, below training: a trainer is handed a ``Live``.
+"""
 
 from gantrain.evaluation.classifier import Classifier
 from gantrain.evaluation.history import History
 from gantrain.evaluation.images import ImageQuality, as_bytes
-from gantrain.evaluation.live import Live, earlier_protocols, last_summary, recorded
+from gantrain.evaluation.live import Live
+from gantrain.evaluation.metric import Metric
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.prepare import prepare
-from gantrain.evaluation.protocol import Protocol
 
 __all__ = [
     "Classifier",
     "History",
     "ImageQuality",
     "Live",
+    "Metric",
     "PointQuality",
-    "Protocol",
     "as_bytes",
-    "earlier_protocols",
-    "last_summary",
     "prepare",
-    "recorded",
 ]

@@ -14,7 +14,7 @@ from gantrain.data import Data, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation.cache import Cache, Content
 from gantrain.evaluation.features import Features, full_precision
-from gantrain.evaluation.protocol import VERSION
+from gantrain.run.protocol import VERSION
 from gantrain.terminal import bar
 
 SIDE = 64  # larger images are averaged down to it

@@ -1,4 +1,4 @@
-"""What a run's evaluations come to: the best, the final, and the median of the last five."""
+"""What a run's evaluations come to: the best, the final, and the median of the last ones."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from gantrain.better import BETTER, HIGHEST
-
-LAST = 5
+from gantrain.run.directions import Better, sign
+from gantrain.run.read import LAST, MEDIAN
 
 
 class History:
     """The values of one protocol over a run, by step.
 
     Args:
+        better: the direction of each value.
         best_by: the value that the best step is chosen by, None for none.
         values: by step, what has been measured so far.
     """
 
-    def __init__(self, best_by: str | None, values: Mapping[int, Mapping[str, float]] | None = None) -> None:
-        self.best_by = best_by
+    def __init__(
+        self, better: Better, best_by: str | None, values: Mapping[int, Mapping[str, float]] | None = None
+    ) -> None:
+        self.better, self.best_by = dict(better), best_by
         self.values = {step: dict(found) for step, found in (values or {}).items()}
 
     def best_step(self) -> int | None:
@@ -28,20 +30,21 @@ class History:
         if self.best_by is None:
             return None
         known = {step: found[self.best_by] for step, found in self.values.items() if self.best_by in found}
-        sign = 1 if BETTER.get(self.best_by) == HIGHEST else -1
-        return max(known, key=lambda step: (sign * known[step], step), default=None)
+        factor = sign(self.better, self.best_by)
+        return min(known, key=lambda step: (factor * known[step], -step), default=None)
 
     def summary(self) -> dict[str, Any]:
-        """Return ``best`` and ``final`` with their steps, and ``median_of_last_5`` of each value."""
+        """Return ``best`` and ``final`` with their steps, the median of the last of each value, and the directions."""
         if not self.values:
             return {}
         steps, best = sorted(self.values), self.best_step()
         last = [self.values[step] for step in steps[-LAST:]]
         final = self.values[steps[-1]]
         return {
+            "better": self.better,
             "best_by": self.best_by,
             "best": None if best is None else {"step": best, **self.values[best]},
             "final": {"step": steps[-1], **final},
-            f"median_of_last_{LAST}": {name: median(found[name] for found in last if name in found) for name in final},
+            MEDIAN: {name: median(found[name] for found in last if name in found) for name in final},
             "evaluations": len(steps),
         }

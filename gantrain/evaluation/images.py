@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gantrain.data import Data, Stacked
 from gantrain.evaluation.features import Features
-from gantrain.evaluation.protocol import Protocol
+from gantrain.evaluation.metric import Measured, Metric, asked_for, joined, values_of
 from gantrain.evaluation.reference import Reference, chosen_numbers, once, pixels
 from gantrain.evaluation.result import Interrupted, Result
 from gantrain.evaluation.rows import Rows
@@ -32,6 +32,8 @@ from gantrain.metrics import (
     precision_recall,
     sliced_wasserstein,
 )
+from gantrain.run.directions import AS_REAL, BESIDE, HIGHEST, LOWEST
+from gantrain.run.protocol import Protocol
 
 ELEMENTS = 2**18  # of images at a time in float64, each in a score of copies
 KEPT = 1000  # generated images kept whole, for what is measured between images
@@ -56,7 +58,7 @@ class ImageQuality:
 
     Args:
         protocol: how.
-        metrics: which, by their names in ``METRICS``.
+        metrics: which, by their names in ``METRICS``, or metrics of your own.
         data: what the generator was trained on; copies are looked for there.
         features: the feature network; None if no metric needs it.
         real: the images to compare with.
@@ -66,14 +68,16 @@ class ImageQuality:
     def __init__(
         self,
         protocol: Protocol,
-        metrics: Iterable[str],
+        metrics: Iterable[str | Metric],
         data: Data,
         features: Features | None,
         real: Reference,
         training: Reference,
     ) -> None:
         self.protocol, self.data, self.features, self.real, self.training = protocol, data, features, real, training
-        self.metrics = [METRICS[name] for name in metrics]
+        self.metrics: list[Metric] = asked_for(metrics, METRICS, "images")
+        self.gives = joined(self.metrics)
+        """The name of each value, and its direction."""
 
     def measure(self, samples: Iterable[Tensor], stop: Callable[[], bool] = lambda: False) -> Result:
         """Return the values of generated images, which come in batches (b, C, H, W) in [-1, 1].
@@ -86,14 +90,9 @@ class ImageQuality:
         for metric in self.metrics:
             if stop():
                 raise Interrupted
-            values |= metric.measure(self, fakes)
+            values |= values_of(metric, self, fakes)
         values = {name: value for name, value in values.items() if math.isfinite(value)}
         return Result(values, None if fakes.nearest_pixels is None else self._pairs(fakes.kept, fakes.nearest_pixels))
-
-    @property
-    def gives(self) -> list[str]:
-        """The names of the values."""
-        return [name for metric in self.metrics for name in metric.gives]
 
     def _look(self, samples: Iterable[Tensor], stop: Callable[[], bool]) -> Fakes:
         onto = directions(int(np.prod(self.data.shape)), self.protocol.slices, self.protocol.seed)
@@ -206,25 +205,21 @@ def modes(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
     return {"modes": seen, "modes_of_data": there, "mode_kl": mode_kl(triple, weights)}
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One entry of ``evaluation.metrics``."""
-
-    measure: Callable[[ImageQuality, Fakes], dict[str, float]]
-    gives: tuple[str, ...]  # the names of its values
-    features: bool = True  # whether it needs a feature network
+def of_network(measure: Callable[[ImageQuality, Fakes], dict[str, float]], **gives: str) -> Measured:
+    """Return a metric that needs a feature network."""
+    return Measured(measure, gives, features=True)
 
 
-METRICS: dict[str, Metric] = {
-    "fid": Metric(fid, ("fid",)),
-    "fid_infinity": Metric(fid_at_infinity, ("fid_infinity", "fid_infinity_error")),
-    "kid": Metric(kernel_distance, ("kid", "kid_std")),
-    "is": Metric(score, ("is", "is_std")),
-    "precision_recall": Metric(support, ("precision", "recall")),
-    "density_coverage": Metric(robust_support, ("density", "coverage")),
-    "sliced_wasserstein": Metric(sliced, ("sliced_wasserstein",), features=False),
-    "ms_ssim": Metric(likeness, ("ms_ssim",), features=False),
-    "memorised": Metric(copies, ("memorised_pixels", "memorised_features"), features=False),
-    "modes": Metric(modes, ("modes", "modes_of_data", "mode_kl")),
+METRICS: dict[str, Measured] = {
+    "fid": of_network(fid, fid=LOWEST),
+    "fid_infinity": of_network(fid_at_infinity, fid_infinity=LOWEST, fid_infinity_error=BESIDE),
+    "kid": of_network(kernel_distance, kid=LOWEST, kid_std=BESIDE),
+    "is": of_network(score, **{"is": HIGHEST, "is_std": BESIDE}),
+    "precision_recall": of_network(support, precision=HIGHEST, recall=HIGHEST),
+    "density_coverage": of_network(robust_support, density=HIGHEST, coverage=HIGHEST),
+    "sliced_wasserstein": Measured(sliced, {"sliced_wasserstein": LOWEST}),
+    "ms_ssim": Measured(likeness, {"ms_ssim": AS_REAL}),
+    "memorised": Measured(copies, {"memorised_pixels": LOWEST, "memorised_features": LOWEST}),
+    "modes": of_network(modes, modes=HIGHEST, modes_of_data=BESIDE, mode_kl=LOWEST),
 }
 NEED_STACKS, NEED_CLASSES = {"modes"}, {"is"}

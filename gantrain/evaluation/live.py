@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -15,12 +14,15 @@ from gantrain.evaluation.history import History
 from gantrain.evaluation.images import ImageQuality
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.result import Interrupted
-from gantrain.run import files
+from gantrain.run import files, read
 from gantrain.run.directory import RunDirectory
 from gantrain.sampling import generated, latents
 
 if TYPE_CHECKING:
     from gantrain.run.records import Records
+
+Judge = Callable[[int, dict[int, dict[str, float]]], bool]
+"""Tells from a step and all values by step whether a run is not worth going on with."""
 
 
 class Live:
@@ -32,20 +34,30 @@ class Live:
     Args:
         quality: what measures, and by which protocol.
         latent_dim: of the generator.
-        best_by: the value that the best checkpoint is chosen by.
+        best_by: the value that the best checkpoint is chosen by, None for none.
         run: whose records hold what has been measured so far.
-        step: where the run goes on; later records do not count.
+        judge: asked after each evaluation; None: the run is never given up.
     """
 
     def __init__(
-        self, quality: ImageQuality | PointQuality, latent_dim: int, best_by: str | None, run: RunDirectory, step: int
+        self,
+        quality: ImageQuality | PointQuality,
+        latent_dim: int,
+        best_by: str | None,
+        run: RunDirectory,
+        judge: Judge | None = None,
     ) -> None:
-        self.quality, self.protocol, self.run = quality, quality.protocol, run
+        self.quality, self.protocol, self.run, self.judge = quality, quality.protocol, run, judge
         self.z = latents(self.protocol.n_fake, latent_dim, self.protocol.seed, self.protocol.truncation)
-        self.history = History(best_by, recorded(run, self.protocol.tag, step))
-        self.earlier = earlier_protocols(run, self.protocol.tag)
+        self.history = History(quality.gives, best_by)
+        self.earlier: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
-        self.gives_up: Callable[[int, dict[str, float]], bool] | None = None  # asked after each evaluation
+
+    def go_on(self, step: int) -> None:
+        """Take up what the run has measured up to ``step``; records of later steps do not count."""
+        self.history.values = read.history(self.run.path, self.protocol.tag, step)
+        self.earlier = read.evaluation(self.run.path).bests(but=self.protocol.tag)
+        self.write()  # a kill may have left evaluation.json behind the records
 
     def measured(self, step: int) -> bool:
         """Tell whether this step has been evaluated."""
@@ -53,14 +65,14 @@ class Live:
 
     def protected(self) -> set[int]:
         """Return the steps whose checkpoints stay: the best by this protocol and by those the run had before."""
-        bests = {self.history.best_step(), *(summary["best"]["step"] for summary in self.earlier.values())}
+        bests = {self.history.best_step(), *(found["best"]["step"] for found in self.earlier.values())}
         return {step for step in bests if step is not None}
 
     def evaluate(self, nets: dict[str, nn.Module], step: int, records: Records, stop: Callable[[], bool]) -> bool:
         """Measure the generator that the protocol names (``ema`` or ``raw``), and record it; False if stopped.
 
         Raises:
-            PrunedError: if a search gives it up.
+            PrunedError: if the judge gives the run up.
         """
         began = time.monotonic()
         samples = generated(nets[self.protocol.generator], self.z)
@@ -76,15 +88,12 @@ class Live:
         if result.pairs is not None:
             records.pairs(f"{self.protocol.tag}/nearest_training_images", step, result.pairs)
         self.write()
-        if self.gives_up is not None and self.gives_up(step, result.values):
+        if self.judge is not None and self.judge(step, self.history.values):
             raise PrunedError(f"pruned by its search at step {step:,}")
         return True
 
     def write(self) -> None:
-        """Replace the run's ``evaluation.json``, also when it goes on: a kill may have left it behind the records.
-
-        As with all records a full disk costs a warning, not the run.
-        """
+        """Replace the run's ``evaluation.json``; like any record that a full disk refuses, it costs a warning."""
         if self.history.values or self.earlier:
             try:
                 files.write_durably(self.run.path / "evaluation.json", json.dumps(self.summary(), indent=1) + "\n")
@@ -93,37 +102,5 @@ class Live:
 
     def summary(self) -> dict[str, Any]:
         """Return best, final and median with the whole protocol, and the best by protocols that the run had before."""
-        protocol = {"hash": self.protocol.hash, **asdict(self.protocol)}
-        return {"protocol": protocol, "tag": self.protocol.tag, "earlier": self.earlier} | self.history.summary()
-
-
-def recorded(run: RunDirectory, tag: str, step: int) -> dict[int, dict[str, float]]:
-    """Return by step what a run's records hold under a tag, up to ``step``."""
-    found: dict[int, dict[str, float]] = {}
-    for line in run.metrics():
-        values = {name.removeprefix(f"{tag}/"): v for name, v in line.items() if name.startswith(f"{tag}/")}
-        if values and line["step"] <= step:
-            found[line["step"]] = values
-    return found
-
-
-def last_summary(run: RunDirectory) -> dict[str, Any]:
-    """Return the content of a run's ``evaluation.json``, {} if it has none that can be read."""
-    try:
-        content = json.loads((run.path / "evaluation.json").read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def earlier_protocols(run: RunDirectory, tag: str | None) -> dict[str, dict[str, Any]]:
-    """Return, by tag, the best step of each protocol but ``tag`` that the run was measured by."""
-    summary = last_summary(run)
-    bests = dict(summary.get("earlier") or {}) | {
-        summary.get("tag"): {key: summary.get(key) for key in ("best_by", "best")}
-    }
-    return {
-        name: {"best_by": found.get("best_by"), "best": found["best"]}
-        for name, found in bests.items()
-        if isinstance(name, str) and name != tag and isinstance((found or {}).get("best"), dict)
-    }
+        own = {"protocol": self.protocol.recorded(), "tag": self.protocol.tag, "earlier": self.earlier}
+        return own | self.history.summary()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -11,10 +10,11 @@ import torch
 from torch import Tensor
 
 from gantrain.data import Mixture
-from gantrain.errors import ConfigError
-from gantrain.evaluation.protocol import Protocol
+from gantrain.evaluation.metric import Measured, Metric, asked_for, joined, values_of
 from gantrain.evaluation.result import Interrupted, Result
 from gantrain.metrics import coverage, directions, mode_kl, sliced_wasserstein, wasserstein_2
+from gantrain.run.directions import BESIDE, HIGHEST, LOWEST
+from gantrain.run.protocol import Protocol
 
 
 class PointQuality:
@@ -22,7 +22,7 @@ class PointQuality:
 
     Args:
         protocol: how.
-        metrics: which, by their names in ``METRICS``.
+        metrics: which, by their names in ``METRICS``, or metrics of your own.
         data: the true distribution.
 
     Raises:
@@ -31,13 +31,11 @@ class PointQuality:
 
     features = None
 
-    def __init__(self, protocol: Protocol, metrics: Iterable[str], data: Mixture) -> None:
-        for name in metrics:
-            if name not in METRICS:
-                raise ConfigError(
-                    f"evaluation.metrics: {name} is not measured on points; there are {', '.join(METRICS)}"
-                )
-        self.protocol, self.data, self.metrics = protocol, data, [METRICS[name] for name in metrics]
+    def __init__(self, protocol: Protocol, metrics: Iterable[str | Metric], data: Mixture) -> None:
+        self.protocol, self.data = protocol, data
+        self.metrics: list[Metric] = asked_for(metrics, METRICS, "points")
+        self.gives = joined(self.metrics)
+        """The name of each value, and its direction."""
         self.centers, self.weights = torch.from_numpy(data.centers), torch.from_numpy(data.weights)
         self.real = self._draw(protocol.n_real, 0)
         onto = directions(data.shape[0], protocol.slices, protocol.seed)
@@ -52,11 +50,6 @@ class PointQuality:
     def _draw(self, n: int, stream: int) -> Tensor:
         return torch.from_numpy(self.data.sample(n, np.random.default_rng([self.protocol.seed, stream]))[0])
 
-    @property
-    def gives(self) -> list[str]:
-        """The names of the values."""
-        return [name for metric in self.metrics for name in metric.gives]
-
     def measure(self, samples: Iterable[Tensor], stop: Callable[[], bool] = lambda: False) -> Result:
         """Return the values of generated points, which come in batches (b, d).
 
@@ -68,7 +61,7 @@ class PointQuality:
         for metric in self.metrics:
             if stop():
                 raise Interrupted
-            values |= metric.measure(self, points)
+            values |= values_of(metric, self, points)
         return Result(values)
 
 
@@ -92,16 +85,8 @@ def sliced(quality: PointQuality, points: Tensor) -> dict[str, float]:
     return {"sliced_wasserstein": sliced_wasserstein(points @ quality.onto, quality.projections)}
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One entry of ``evaluation.metrics``."""
-
-    measure: Callable[[PointQuality, Tensor], dict[str, float]]
-    gives: tuple[str, ...]  # the names of its values
-
-
-METRICS: dict[str, Metric] = {
-    "modes": Metric(modes, ("modes", "modes_of_data", "high_quality", "mode_kl")),
-    "w2": Metric(exact, ("w2", "w2_of_real")),
-    "sliced_wasserstein": Metric(sliced, ("sliced_wasserstein",)),
+METRICS: dict[str, Measured] = {
+    "modes": Measured(modes, {"modes": HIGHEST, "modes_of_data": BESIDE, "high_quality": HIGHEST, "mode_kl": LOWEST}),
+    "w2": Measured(exact, {"w2": LOWEST, "w2_of_real": BESIDE}),
+    "sliced_wasserstein": Measured(sliced, {"sliced_wasserstein": LOWEST}),
 }

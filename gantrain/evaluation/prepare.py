@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
 
-from gantrain.better import BETTER
 from gantrain.data import Data, Mixture, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation.cache import Cache
@@ -17,21 +17,29 @@ from gantrain.evaluation.classifier import Classifier
 from gantrain.evaluation.features import Features
 from gantrain.evaluation.images import LEAST, METRICS, NEED_CLASSES, NEED_STACKS, ImageQuality
 from gantrain.evaluation.inception import Inception
+from gantrain.evaluation.metric import Metric, asked_for, joined
 from gantrain.evaluation.points import PointQuality
-from gantrain.evaluation.protocol import Protocol
 from gantrain.evaluation.reference import reference
+from gantrain.run.directions import ranked
+from gantrain.run.protocol import Protocol
+from gantrain.schema import ProtocolSettings
 from gantrain.terminal import say
 
 MOST = 10_000  # generated samples where n_fake is null and there are more real ones
 
 
+Wanted = Sequence[str | Metric]
+"""What is to be measured: metrics by their names, or metrics of your own."""
+
+
 def prepare(
-    settings: Any, data: Data, compared: Data, device: torch.device, live: bool = False
+    settings: Any, metrics: Wanted, data: Data, compared: Data, device: torch.device, live: bool = False
 ) -> ImageQuality | PointQuality | None:
     """Return what measures: trains, loads and looks at real samples as far as the cache does not have it.
 
     Args:
         settings: the node ``evaluation`` of a configuration.
+        metrics: its ``metrics``, those of your own built.
         data: what the generator is trained on.
         compared: what it is compared with; another split of the same, or the same.
         device: where the feature network runs.
@@ -47,7 +55,7 @@ def prepare(
         if settings.features is not None:
             raise ConfigError(f"evaluation.features={settings.features} is for images; use evaluation=points")
         protocol = protocol_of(settings, compared, "points", None, settings.n_fake or MOST, settings.n_real or MOST)
-        return checked(PointQuality(protocol, settings.metrics, compared), settings)
+        return checked(PointQuality(protocol, metrics, compared), settings)
     if compared.count is None or len(compared.shape) != 3:
         raise ConfigError(f"evaluation cannot measure {compared}: it is neither images nor a known mixture")
     n_real = min(settings.n_real or compared.count, compared.count)
@@ -58,7 +66,7 @@ def prepare(
             raise ConfigError(reason)
         say(f"{reason}; training goes on without evaluation, as with evaluation=none")
         return None
-    check_metrics(settings, data)
+    check_metrics(settings, metrics, data)
     check_counts(settings, n_fake, n_real)
     import torch_fidelity  # noqa: F401  (takes seconds, which would count as the first evaluation's)
 
@@ -69,44 +77,48 @@ def prepare(
         if not live:
             raise
         say(f"{error}. Training goes on; without features only pixels are compared")
-        return without_features(settings, data, compared, device)
+        return without_features(settings, metrics, data, compared, device)
     protocol = protocol_of(settings, compared, "pixels", features, n_fake, n_real)
     look = (features, protocol.resizer, settings.slices, settings.n_pool, settings.seed, cache)
     real = reference(compared, n_real, *look)
     whole = compared is data and n_real == data.count  # copies are looked for among all that it was trained on
     training = real if whole else reference(data, data.count or 0, *look)
-    return checked(ImageQuality(protocol, settings.metrics, data, features, real, training), settings)
+    return checked(ImageQuality(protocol, metrics, data, features, real, training), settings)
 
 
 def without_features(
-    settings: Any, data: Data, compared: Data, device: torch.device
+    settings: Any, metrics: Wanted, data: Data, compared: Data, device: torch.device
 ) -> ImageQuality | PointQuality | None:
     """Return what measures pixels alone, None if nothing of that was asked for."""
-    metrics = [name for name in settings.metrics if not METRICS[name].features]
-    gives = [name for metric in metrics for name in METRICS[metric].gives]
-    best = settings.best if settings.best in gives else None
-    changed = {"features": None, "weights": None, "metrics": metrics, "best": best}
-    return prepare(OmegaConf.merge(settings, changed), data, compared, device, live=True) if metrics else None
+    left = [metric for metric in metrics if not needs_features(metric)]
+    best = settings.best if settings.best in joined(asked_for(left, METRICS, "images")) else None
+    changed = OmegaConf.merge(settings, {"features": None, "weights": None, "best": best})
+    return prepare(changed, left, data, compared, device, live=True) if left else None
+
+
+def needs_features(metric: str | Metric) -> bool:
+    """Tell whether a metric needs a feature network: one of your own says so by ``features = True``."""
+    return bool(getattr(METRICS[metric] if isinstance(metric, str) else metric, "features", False))
 
 
 def checked(quality: ImageQuality | PointQuality, settings: Any) -> ImageQuality | PointQuality:
     """Return what measures; raise ConfigError if it does not give the value that the best step is chosen by."""
-    known = [name for name in quality.gives if name in BETTER]
+    known = ranked(quality.gives)
     if settings.best is not None and settings.best not in known:
         raise ConfigError(f"evaluation.best={settings.best} is not measured; there are {', '.join(known)}, or null")
     return quality
 
 
-def check_metrics(settings: Any, data: Data) -> None:
-    """Raise ConfigError for a metric that is not measured on images, or not on such, or needs features."""
-    for name in settings.metrics:
-        if name not in METRICS:
-            raise ConfigError(f"evaluation.metrics: {name} is not measured on images; there are {', '.join(METRICS)}")
+def check_metrics(settings: Any, metrics: Wanted, data: Data) -> None:
+    """Raise ConfigError for a metric that cannot be measured on these images, or needs features that are missing."""
+    joined(asked_for(metrics, METRICS, "images"))
+    for metric in metrics:
+        name = metric if isinstance(metric, str) else type(metric).__name__
         if name in NEED_STACKS and not isinstance(data, Stacked):
             raise ConfigError(f"evaluation.metrics: {name} needs data whose modes are known, like data=stacked_digits")
         if name in NEED_CLASSES and isinstance(data, Stacked):
             raise ConfigError(f"evaluation.metrics: {name} needs one class per image, and {data} has three")
-        if METRICS[name].features and settings.features is None:
+        if needs_features(metric) and settings.features is None:
             raise ConfigError(f"evaluation.metrics: {name} needs evaluation.features=classifier or inception")
 
 
@@ -133,11 +145,6 @@ def protocol_of(
     settings: Any, compared: Data, plain: str, features: Features | None, n_fake: int, n_real: int
 ) -> Protocol:
     """Return the protocol of settings, with what is only known now; ``plain`` is its name without a network."""
-    as_they_are = (
-        *("split", "generator", "truncation", "seed", "kid_subsets", "kid_subset_size", "is_splits"),
-        *("k_precision_recall", "k_density_coverage", "n_neighbours", "n_pool", "slices", "n_w2"),
-    )
-    same = {name: settings[name] for name in as_they_are}
     return Protocol(
         data=hashlib.sha256(compared.identity().encode()).hexdigest()[:12],
         features=features.name if features else plain,
@@ -145,5 +152,5 @@ def protocol_of(
         resizer=features.resizer if features else Features.resizer,
         n_fake=n_fake,
         n_real=n_real,
-        **same,
+        **{entry.name: settings[entry.name] for entry in fields(ProtocolSettings)},
     )

@@ -12,9 +12,9 @@ from torch import Tensor
 from gantrain.data import Data
 from gantrain.evaluation.cache import Cache, Content
 from gantrain.evaluation.features import Features
-from gantrain.evaluation.protocol import VERSION
 from gantrain.evaluation.rows import Rows
 from gantrain.metrics import Gaussian, directions, nearest, threshold
+from gantrain.run.protocol import VERSION
 from gantrain.terminal import bar
 
 BATCH = 500

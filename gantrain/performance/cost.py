@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,46 @@ def count_flops(trainer: Trainer) -> float:
     return counter.total / steps
 
 
+class Ledger:
+    """Counts what a run costs, over all the processes that carry it on.
+
+    Args:
+        trainer: the run's.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.device = trainer, trainer.precision.device
+        self.flops_per_step: Callable[[], float | None] = lambda: None
+        self.peak_before = 0
+
+    def go_on(self, before: dict[str, Any], flops_per_step: float | None) -> None:
+        """Count on from the costs of a checkpoint.
+
+        Args:
+            before: what ``so_far`` returned then; {} for a new run.
+            flops_per_step: None if the trainer's next steps are to be counted, which must be carried out as written.
+        """
+        self.trainer.clock.training = float(before.get("training_seconds", 0.0))
+        self.trainer.clock.other = float(before.get("other_seconds", 0.0))
+        self.peak_before = before.get("peak_memory_bytes", 0)
+        if flops_per_step is None:
+            self.flops_per_step = Meter(self.trainer).per_step
+        else:
+            self.flops_per_step = lambda: flops_per_step
+        forget_peak_memory(self.device)
+
+    def so_far(self) -> dict[str, Any]:
+        """Return seconds, floating-point operations (None while a step is still being counted) and peak memory."""
+        flops, clock = self.flops_per_step(), self.trainer.clock
+        return {
+            "training_seconds": clock.training,
+            "other_seconds": clock.other,
+            "flops_per_step": flops,
+            "flops": None if flops is None else flops * self.trainer.step,
+            "peak_memory_bytes": max(self.peak_before, peak_memory_bytes(self.device)),
+        }
+
+
 def period(trainer: Trainer) -> int:
     """Return after how many steps every lazy term has had its turn."""
     return max((getattr(term, "every", 1) for term in trainer.loss.regularizers.values()), default=1)
@@ -95,6 +137,16 @@ def estimated_seconds(trainer: Trainer) -> float:
         synchronize(trainer.precision.device)
         steps += 1
     return (time.perf_counter() - start) / steps
+
+
+def steps_in(seconds: float, trainer: Trainer) -> int:
+    """Return about how many steps fit, in two digits, so that evaluations fall on round numbers.
+
+    Plays steps, so the trainer is another one afterwards.
+    """
+    steps = seconds / estimated_seconds(trainer)
+    unit: int = 10 ** max(math.floor(math.log10(max(steps, 1))) - 1, 0)
+    return max(round(steps / unit) * unit, 1)
 
 
 def forget_peak_memory(device: torch.device) -> None:

@@ -52,6 +52,11 @@ class Performance:
         return ", ".join(f"{name} {choice}" for name, choice in names.items())
 
     @property
+    def replays(self) -> bool:
+        """Whether turns are played from recordings."""
+        return self.compile.value == "step" or bool(self.cuda_graphs)
+
+    @property
     def as_written(self) -> bool:
         """Whether turns are carried out as they are written, nothing compiled or recorded."""
         return self.compile.value == "none" and not self.cuda_graphs

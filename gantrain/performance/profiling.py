@@ -107,7 +107,7 @@ def watched(trainer: Trainer) -> Stopwatch:
 def seconds_of_records(trainer: Trainer, folder: Path, limits: float) -> float:
     """Return the time a step spends on logs, pictures and checkpoints, spread over their cadence."""
     run = RunDirectory(folder)
-    checkpoints = Checkpoints(folder / "checkpoints", Retention(2), {})
+    checkpoints = Checkpoints(folder / "checkpoints", Retention(2))
     every = trainer.every
     total = 0.0
     with Records(run, 0, limits) as records:

@@ -10,9 +10,9 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from gantrain.better import BETTER, LOWEST, SHOWN
+from gantrain.budget import KINDS
 from gantrain.errors import ConfigError
-from gantrain.report.runs import UNITS, Run
+from gantrain.report.runs import Run
 from gantrain.report.statistics import (
     Chance,
     Difference,
@@ -21,6 +21,8 @@ from gantrain.report.statistics import (
     paired_difference,
     summarise,
 )
+from gantrain.run.directions import Better, ranked, shown, sign
+from gantrain.run.protocol import described
 
 DONE = "finished"
 COUNTED = (DONE, "diverged")
@@ -80,7 +82,7 @@ class Variant:
         known = [verdict for run in self.finished if (verdict := collapsed(run)) is not None]
         return sum(known), len(known)
 
-    def spending(self, name: str) -> tuple[float, float | None] | None:
+    def cost(self, name: str) -> tuple[float, float | None] | None:
         """Return mean and standard deviation of a cost over the finished runs."""
         values = [run.cost[name] for run in self.finished if name in run.cost]
         return (fmean(values), stdev(values) if len(values) > 1 else None) if values else None
@@ -91,7 +93,7 @@ class Variant:
         At the steps where all were measured; if there are none such, as with a budget of seconds, in between them.
         """
         lines = [
-            [(run.spent(s, unit), run.curve[s].get(metric), s) for s in sorted(run.curve)] for run in self.finished
+            [(run.cost_at(s, unit), run.curve[s].get(metric), s) for s in sorted(run.curve)] for run in self.finished
         ]
         known = [[(x, y, s) for x, y, s in line if y is not None] for line in lines]
         if not known or not all(known):
@@ -123,6 +125,7 @@ class Table:
     tag: str
     metric: str
     part: str
+    better: Better
     variants: tuple[Variant, ...]  # the best first
     metrics: tuple[str, ...]
     unfinished: tuple[Run, ...] = field(default=())
@@ -134,26 +137,29 @@ class Table:
 
     def rank(self, metric: str) -> dict[str, int]:
         """Return the place of each variant by its mean of a metric; {} for one that has no better side."""
-        if metric not in BETTER:
+        if metric not in ranked(self.better):
             return {}
         means = {v.name: s.mean for v in self.variants if (s := v.summary(metric, self.part)) is not None}
-        sign = 1 if BETTER[metric] == LOWEST else -1
-        return {name: 1 + sum(sign * other < sign * mean for other in means.values()) for name, mean in means.items()}
+        factor = sign(self.better, metric)
+        return {
+            name: 1 + sum(factor * other < factor * mean for other in means.values()) for name, mean in means.items()
+        }
 
     def difference(self, a: Variant, b: Variant) -> Difference | None:
         """Compare two variants seed by seed."""
-        return paired_difference(self._values(a), self._values(b), self._lower)
+        return paired_difference(self._values(a), self._values(b), self.lower_is_better)
 
     def chance(self, a: Variant, b: Variant) -> Chance:
         """Return the probability that a run of A beats one of B."""
-        return chance_to_beat(list(self._values(a).values()), list(self._values(b).values()), self._lower)
+        return chance_to_beat(list(self._values(a).values()), list(self._values(b).values()), self.lower_is_better)
 
     def _values(self, variant: Variant) -> dict[int, float]:
         return variant.by_seed(self.metric, self.part)
 
     @property
-    def _lower(self) -> bool:
-        return BETTER[self.metric] == LOWEST
+    def lower_is_better(self) -> bool:
+        """Whether low values of the ranked metric are the good ones."""
+        return sign(self.better, self.metric) > 0
 
 
 def collapsed(run: Run) -> bool | None:
@@ -192,8 +198,11 @@ def tables(runs: Iterable[Run], metric: str | None, part: str) -> tuple[list[Tab
     kept = [t for t, _ in found if t is not None]
     unmeasured += [run for t, group in found if t is None for run in group]
     if metric is not None and groups and not kept:
-        known = sorted({name for group in groups.values() for run in group for name in run.values[part]} & {*BETTER})
-        raise ConfigError(f"metric={metric} was not measured (of={part}); there are {', '.join(known) or 'none'}")
+        every = [run for group in groups.values() for run in group]
+        known = sorted({name for run in every for name in ranked(run.better) if name in run.values[part]})
+        measured = any(metric in run.values[part] for run in every)
+        why = "has no better and worse" if measured else f"was not measured (of={part})"
+        raise ConfigError(f"metric={metric} {why}; there are {', '.join(known) or 'none'}")
     return kept, unmeasured
 
 
@@ -201,28 +210,30 @@ def table(runs: list[Run], metric: str | None, part: str) -> Table | None:
     """Compare runs of one kind; None if none of them has the metric."""
     names = {name for run in runs for name in run.values[part]}
     chosen = metric or next((run.best_by for run in runs if run.best_by in names), None)
-    chosen = chosen or next((name for name in BETTER if name in names), None)
-    if chosen not in names or chosen not in BETTER:
+    better = {name: direction for run in reversed(runs) for name, direction in run.better.items()}
+    chosen = chosen or next((name for name in ranked(better) if name in names), None)
+    if chosen not in names or chosen not in ranked(better):
         return None
     variants = list(named(runs))
-    sign = 1 if BETTER[chosen] == LOWEST else -1
+    factor = sign(better, chosen)
 
     def order(variant: Variant) -> tuple[float, str]:
         found = variant.summary(chosen, part)
-        return (sign * found.mean if found else float("inf"), variant.name)
+        return (factor * found.mean if found else float("inf"), variant.name)
 
     first = next(run for run in runs if run.protocol)
     return Table(
         name=first.choices.get("data", first.data),
         data=first.data,
-        protocol=described(first),
+        protocol=described(first.protocol),
         budget=budget(first),
         unit=first.budget["of"],
         tag=f"{first.protocol['features']}_{first.protocol['hash']}",
         metric=chosen,
         part=part,
+        better=better,
         variants=tuple(sorted(variants, key=order)),
-        metrics=(chosen, *(name for name in SHOWN if name in names and name != chosen)),
+        metrics=(chosen, *(name for name in shown(better) if name in names and name != chosen)),
         unfinished=tuple(run for run in runs if run.state != DONE),
     )
 
@@ -257,14 +268,4 @@ def named(runs: list[Run]) -> Iterator[Variant]:
 def budget(run: Run) -> str:
     """Return what was held equal, in words."""
     amount, of = run.budget["amount"], run.budget["of"]
-    return f"{amount:,.10g} {UNITS.get(of, of)}" if isinstance(amount, int | float) else json.dumps(run.budget)
-
-
-def described(run: Run) -> str:
-    """Return the protocol in words."""
-    p = run.protocol
-    weights = "averaged" if p["generator"] == "ema" else "raw"
-    split = f" ({p['split']})" if p.get("split") else ""
-    return (
-        f"{p['features']} {p['hash']}: {p['n_fake']:,} of the {weights} generator against {p['n_real']:,} real{split}"
-    )
+    return f"{amount:,.10g} {KINDS.get(of, of)}" if isinstance(amount, int | float) else json.dumps(run.budget)

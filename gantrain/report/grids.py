@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gantrain.better import BETTER, LOWEST
 from gantrain.report.comparison import Table
 from gantrain.report.runs import Run
 from gantrain.report.statistics import Summary
+from gantrain.run.directions import arrow
+from gantrain.run.read import LAST, MEDIAN, PARTS
 
-PART_NAMES = {"final": "final", "best": "best checkpoint", "median_of_last_5": "median of last 5"}
+ORDER = ("best", "final", MEDIAN)
 MOST_PAIRS = 12
 """Variants whose pairs are shown; of more only the best."""
 
@@ -56,11 +57,6 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def arrow(metric: str) -> str:
-    """Return a metric's name and which direction is the good one."""
-    return f"{metric} { ({LOWEST: '↓'}.get(BETTER[metric], '↑') if metric in BETTER else '') }".rstrip()
-
-
 def spread(summary: Summary) -> str:
     """Return mean ± standard deviation."""
     return number(summary.mean) + (f" ± {summary.sd:.2g}" if summary.sd is not None else "")
@@ -100,7 +96,7 @@ def ranking(table: Table) -> Grid:
         "",
         "rank",
         "n",
-        f"{arrow(table.metric)}, mean ± sd",
+        f"{arrow(table.better, table.metric)}, mean ± sd",
         "95% CI",
         "IQM",
         "seeds",
@@ -112,7 +108,7 @@ def ranking(table: Table) -> Grid:
     note = "n: seeds that finished. IQM: interquartile mean. The interval is the percentile bootstrap's."
     if 1 < fewest < 5:
         note += f" With n = {fewest} it is too narrow: a handful of seeds cannot tell how rare a bad one is."
-    return Grid(f"Ranking by {table.metric}, {PART_NAMES[table.part]}", head, rows, note)
+    return Grid(f"Ranking by {table.metric}, {PARTS[table.part]}", head, rows, note)
 
 
 def every_metric(table: Table) -> Grid:
@@ -132,7 +128,7 @@ def every_metric(table: Table) -> Grid:
     note = (
         "Mean ± sd over seeds; below, the rank (#) and the 95% interval of the mean. Arrows point to the better side."
     )
-    return Grid("Every metric", ["", *map(arrow, table.metrics)], rows, note)
+    return Grid("Every metric", ["", *(arrow(table.better, metric) for metric in table.metrics)], rows, note)
 
 
 def stability(table: Table) -> Grid:
@@ -140,20 +136,20 @@ def stability(table: Table) -> Grid:
     rows = []
     for variant in table.variants:
         row = [Cell(variant.name)]
-        for part in ("best", "final", "median_of_last_5"):
+        for part in ORDER:
             found = variant.summary(table.metric, part)
             row.append(Cell(spread(found), interval(found), found.mean) if found else EMPTY)
         steps = [run.best_step / run.step for run in variant.finished if run.best_step is not None and run.step]
         row.append(Cell(f"{sum(steps) / len(steps):.0%}", value=sum(steps) / len(steps)) if steps else EMPTY)
         rows.append(row)
-    head = ("", "best checkpoint", "final", "median of last 5", "best reached after")
+    head = ("", *(PARTS[part] for part in ORDER), "best reached after")
     first = next((run for variant in table.variants for run in variant.runs if run.best_by), None)
     note = (
         f"The best checkpoint is the one with the best {first.best_by}; it is chosen by what it is judged by."
         if first
         else ""
     )
-    return Grid(f"Best, final and last five: {arrow(table.metric)}", head, rows, note)
+    return Grid(f"Best, final and last {LAST}: {arrow(table.better, table.metric)}", head, rows, note)
 
 
 def chances(table: Table) -> Grid:
@@ -218,7 +214,7 @@ def costs(table: Table) -> Grid:
     for variant in table.variants:
         row = [Cell(variant.name), steps(variant.finished, "steps"), steps(variant.finished, "images")]
         for name, unit, _ in units:
-            found = variant.spending(name)
+            found = variant.cost(name)
             sd = f" ± {found[1] / unit:.2g}" if found and found[1] is not None and name != "flops" else ""
             row.append(Cell(f"{found[0] / unit:.4g}{sd}", value=found[0]) if found else EMPTY)
         rows.append(row)

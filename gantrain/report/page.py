@@ -10,12 +10,14 @@ from string import Template
 
 import numpy as np
 
-from gantrain.better import BETTER, LOWEST
+from gantrain.budget import KINDS
 from gantrain.report import charts
 from gantrain.report.comparison import COLLAPSE, Table, Variant
-from gantrain.report.grids import PART_NAMES, Cell, Grid, arrow, grids
-from gantrain.report.runs import UNITS, Run
+from gantrain.report.grids import Cell, Grid, grids
+from gantrain.report.runs import Run
 from gantrain.report.statistics import profile
+from gantrain.run.directions import arrow
+from gantrain.run.read import PARTS
 
 HERE = Path(__file__).parent
 MOST_LINES, MOST_PICTURES = 16, 12
@@ -47,7 +49,7 @@ def section(table: Table, anchor: str) -> str:
         "data": table.data,
         "budget": f"{table.budget} each",
         "protocol": table.protocol,
-        "ranked by": f"{arrow(table.metric)}, {PART_NAMES[table.part]}",
+        "ranked by": f"{arrow(table.better, table.metric)}, {PARTS[table.part]}",
     }
     items = "".join(f"<li><b>{name}</b> {escape(text)}</li>" for name, text in stamp.items())
     colours = {variant.name: k for k, variant in enumerate(table.variants)}
@@ -121,7 +123,7 @@ def curves(table: Table) -> str:
     values = sorted({v for variant in shown for v in variant.by_seed(table.metric, table.part).values()})
     figures = [course] if course else []
     if len(values) > 1:
-        lower = BETTER[table.metric] == LOWEST
+        lower = table.lower_is_better
         margin = 0.05 * (values[-1] - values[0])
         thresholds = np.array([values[0] - margin, *values, values[-1] + margin])
         lines = []
@@ -144,7 +146,7 @@ def curves(table: Table) -> str:
 def learning_curve(table: Table, shown: Sequence[Variant], metric: str) -> str:
     """Return a metric over what was spent, as a figure; "" if it was measured nowhere."""
     lines = [charts.Series(variant.name, variant.curve(metric, table.unit)) for variant in shown]
-    drawn = charts.chart(lines, UNITS[table.unit], arrow(metric))
+    drawn = charts.chart(lines, KINDS[table.unit], arrow(table.better, metric))
     caption = "Mean over the seeds; the band reaches from the lowest to the highest seed."
     return f"<figure>{legend(shown)}{drawn}<figcaption>{caption}</figcaption></figure>" if drawn else ""
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gantrain.budget import KINDS
 from gantrain.errors import ConfigError
+from gantrain.run import read as recorded
 from gantrain.run.directory import RunDirectory
-
-UNITS = {
-    "steps": "steps",
-    "images": "real images",
-    "d_updates": "updates of D",
-    "seconds": "seconds of training",
-    "flops": "floating-point operations",
-}
-"""Budgets, in words."""
-PARTS = ("final", "best", "median_of_last_5")
-"""What a run's evaluations come to; ``best`` is everything at the step that was best by the run's own choice."""
+from gantrain.run.find import runs as find_runs
+from gantrain.run.protocol import described
+from gantrain.run.read import PARTS
 
 
 @dataclass(frozen=True)
@@ -44,6 +36,7 @@ class Run:
     environment: dict[str, Any]
     cost: dict[str, float]
     protocol: dict[str, Any] = field(default_factory=dict)
+    better: dict[str, str] = field(default_factory=dict)
     best_by: str | None = None
     best_step: int | None = None
     values: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -54,8 +47,8 @@ class Run:
         """Real images that D was shown."""
         return self.step * self.per_step["images"]
 
-    def spent(self, step: int, unit: str) -> float:
-        """Return how much of a budget had been spent at a step; seconds as if every step had taken as long."""
+    def cost_at(self, step: int, unit: str) -> float:
+        """Return how much of a budget the run had taken at a step; seconds as if every step had taken as long."""
         if unit == "seconds":
             return step / max(self.step, 1) * self.cost.get("training_seconds", 0.0)
         return step * (self.cost.get("flops_per_step", 0.0) if unit == "flops" else self.per_step[unit])
@@ -80,7 +73,7 @@ def find(folders: Iterable[str]) -> tuple[list[Run], list[str]]:
     for folder in folders:
         if not Path(folder).is_dir():
             raise ConfigError(f"{folder} is not a folder")
-        for path in under(Path(folder)):
+        for path in find_runs(Path(folder)):
             if path.resolve() in seen:
                 continue
             seen.add(path.resolve())
@@ -108,33 +101,19 @@ def readable(name: str) -> Iterator[None]:
         raise Unreadable(f"{name} is damaged") from error
 
 
-def under(start: Path) -> Iterator[Path]:
-    """Yield the folders of runs, in order."""
-    for folder, subfolders, files in os.walk(start):  # unlike rglob, it bears that running runs remove folders
-        subfolders.sort()
-        if "status.json" in files:
-            subfolders.clear()
-            yield Path(folder)
-
-
 def read(path: Path) -> Run:
     """Read a run.
 
     Raises:
         Unreadable: if a file is damaged, or of an older version.
     """
-    directory = RunDirectory(path)
-    evaluation = content(path / "evaluation.json")
+    evaluation = recorded.evaluation(path)
     with readable("evaluation.json"):
-        values = {part: numbers(evaluation.get(part) or {}) for part in PARTS}
-        protocol = dict(evaluation.get("protocol") or {})
-        if protocol:
-            protocol |= {"hash": str(protocol["hash"]), "features": str(protocol["features"])}
-            protocol |= {name: int(protocol[name]) for name in ("n_fake", "n_real")}
-            protocol["generator"] = str(protocol["generator"])
-        best_step = (evaluation.get("best") or {}).get("step")
+        values = {part: numbers(found) for part, found in evaluation.parts.items()} or {part: {} for part in PARTS}
+        if evaluation.protocol:
+            described(evaluation.protocol)
     with readable("status.json"):
-        return of_status(directory, directory.status(), evaluation, values, protocol, best_step)
+        return of_status(RunDirectory(path), evaluation, values)
 
 
 def numbers(found: dict[str, Any]) -> dict[str, float]:
@@ -142,17 +121,11 @@ def numbers(found: dict[str, Any]) -> dict[str, float]:
     return {k: float(v) for k, v in found.items() if k != "step" and math.isfinite(v)}
 
 
-def of_status(
-    directory: RunDirectory,
-    status: dict[str, Any],
-    evaluation: dict[str, Any],
-    values: dict[str, dict[str, float]],
-    protocol: dict[str, Any],
-    best_step: int | None,
-) -> Run:
+def of_status(directory: RunDirectory, evaluation: recorded.Evaluation, values: dict[str, dict[str, float]]) -> Run:
     """Return a run from its status and what its evaluation says."""
+    status = directory.status()
     of = str(status["budget"]["of"])
-    if of not in UNITS:
+    if of not in KINDS:
         raise ValueError(of)
     return Run(
         path=directory.path,
@@ -168,28 +141,10 @@ def of_status(
         data=str(status["data"]),
         environment=dict(status["environment"]),
         cost={name: float(value) for name, value in status["cost"].items() if value is not None},
-        protocol=protocol,
-        best_by=evaluation.get("best_by"),
-        best_step=best_step,
+        protocol=evaluation.protocol,
+        better=evaluation.better,
+        best_by=evaluation.best_by,
+        best_step=evaluation.best_step,
         values=values,
-        curve=curve(directory, str(evaluation.get("tag"))),
+        curve=recorded.history(directory.path, evaluation.tag),
     )
-
-
-def content(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file, {} if there is none that can be read."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def curve(run: RunDirectory, tag: str) -> dict[int, dict[str, float]]:
-    """Return by step what the records hold under a protocol's tag."""
-    found: dict[int, dict[str, float]] = {}
-    for line in run.metrics(f'"{tag}/'):
-        values = {name.removeprefix(f"{tag}/"): value for name, value in line.items() if name.startswith(f"{tag}/")}
-        if values:
-            found[line["step"]] = values
-    return found

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from gantrain.report.comparison import COLLAPSE, Table, budget, collapsed
-from gantrain.report.grids import PART_NAMES, Cell, Grid, arrow, grids
-from gantrain.report.runs import PARTS, Run
+from gantrain.report.grids import Cell, Grid, grids
+from gantrain.report.runs import Run
+from gantrain.run.directions import arrow
+from gantrain.run.read import PARTS
 
 MARK = "<!-- made by gantrain-report -->"
 COSTS = ("training_seconds", "other_seconds", "flops", "peak_memory_bytes")
@@ -22,7 +24,7 @@ def markdown(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
     for table in tables:
         parts.append(
             f"## {table.name}\n\n- data: {table.data}\n- budget: {table.budget} each\n- protocol: {table.protocol}\n"
-            f"- ranked by: {arrow(table.metric)}, {PART_NAMES[table.part]}"
+            f"- ranked by: {arrow(table.better, table.metric)}, {PARTS[table.part]}"
         )
         parts += [grid_markdown(grid) for grid in grids(table)]
     if notes:

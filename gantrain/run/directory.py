@@ -28,7 +28,7 @@ from gantrain.errors import (
     StoppedError,
     first_line,
 )
-from gantrain.run import files
+from gantrain.run import files, read
 from gantrain.terminal import say
 
 SWEEP_FILE = "sweep.jsonl"
@@ -99,11 +99,7 @@ class RunDirectory:
 
     def status(self) -> dict[str, Any]:
         """Return the last recorded status, {} if there is none."""
-        try:
-            content = json.loads((self.path / "status.json").read_text())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return read.json_object(self.path / "status.json")
 
     def state(self) -> str:
         """Return how the run stands: ``killed`` where it calls itself running and no process holds its lock."""
@@ -170,18 +166,7 @@ class RunDirectory:
 
     def metrics(self, holding: str = "") -> Iterator[dict[str, Any]]:
         """Yield the lines of metrics.jsonl in their order, only those that hold a text; a torn one is passed over."""
-        if not self.metrics_file.exists():
-            return
-        with self.metrics_file.open(errors="replace") as file:
-            for line in file:
-                if holding not in line:
-                    continue
-                try:
-                    values = json.loads(line)
-                except ValueError:
-                    continue
-                if line.endswith("}\n") and isinstance(values, dict) and isinstance(values.get("step"), int):
-                    yield values
+        return read.lines(self.path, holding)
 
     def lost_a_record(self, error: OSError) -> None:
         """Count a record that the disk did not take, and warn once: training is worth more."""

@@ -12,8 +12,9 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from gantrain.better import BETTER
+from gantrain.run.directions import ranked
 from gantrain.run.directory import SWEEP_FILE
+from gantrain.run.read import evaluation, last_lines
 
 SECONDS = 0.3  # between two looks
 
@@ -96,13 +97,10 @@ def line(entry: dict[str, Any]) -> str:
     return f"{entry['state']:<9} {' '.join(parts)}"
 
 
-def shown(summary: dict[str, Any], metrics: dict[str, Any]) -> dict[str, float]:
-    """Return the values of a job's line: those of its last evaluation, what the best is chosen by first, or losses.
-
-    Args:
-        summary: the content of ``evaluation.json``.
-        metrics: the last line of the records.
-    """
-    final, first = summary.get("final") or {}, summary.get("best_by")
-    found = {name: final[name] for name in (first, *final) if name in final and (name in BETTER or name == first)}
+def shown(run: Path) -> dict[str, float]:
+    """Return the values of a job's line: those of its last evaluation, what the best is chosen by first, or losses."""
+    measured = evaluation(run)
+    final, first = measured.parts.get("final", {}), measured.best_by
+    found = {name: final[name] for name in (first, *ranked(measured.better)) if name in final}
+    metrics = last_lines(run)[0]
     return found or {name: metrics[name] for name in ("d/loss", "g/loss") if name in metrics}

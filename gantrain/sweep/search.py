@@ -24,10 +24,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gantrain.better import BETTER, LOWEST
 from gantrain.errors import ConfigError, DivergedError, Reported, StoppedError, first_line
-from gantrain.report.runs import PARTS
 from gantrain.run import files
+from gantrain.run.directions import Better, ranked, sign
+from gantrain.run.read import PARTS
 from gantrain.run.signals import StopSignal
 from gantrain.schema import SearchSettings
 from gantrain.sweep import follow
@@ -42,14 +42,17 @@ if TYPE_CHECKING:
 Space = dict[str, "BaseDistribution"]
 
 
-def search(settings: dict[str, Any], cfg: DictConfig, launcher: Launcher, arguments: list[str]) -> list[JobReturn]:
+def search(
+    settings: dict[str, Any], cfg: DictConfig, launcher: Launcher, arguments: list[str], better: Better
+) -> list[JobReturn]:
     """Try settings until there have been ``n_trials``, and print the best.
 
     Args:
         settings: the node ``hydra.sweeper``.
         cfg: the configuration, hydra's node included, as it is without what is searched over.
         launcher: runs the jobs.
-        arguments: the command line's overrides: what is fixed, and more to search over.
+        arguments: the command line's overrides: those that are fixed, and more to search over.
+        better: the direction of each value that the trials will measure.
 
     Raises:
         ConfigError: for settings that mean nothing, or a study that was begun with others.
@@ -57,8 +60,8 @@ def search(settings: dict[str, Any], cfg: DictConfig, launcher: Launcher, argume
     """
     fixed, space = parted(settings, cfg, arguments)
     metric = settings["metric"] or cfg.evaluation.best
-    check(settings, cfg, metric, space)
-    study = opened(settings, cfg, fixed, space, metric)
+    check(settings, better, metric, space)
+    study = opened(settings, cfg, fixed, space, str(metric), better)
     stop_what_was_killed(study)
     done: list[JobReturn] = []
     failed = 0
@@ -81,14 +84,9 @@ def search(settings: dict[str, Any], cfg: DictConfig, launcher: Launcher, argume
     return done
 
 
-def check(settings: dict[str, Any], cfg: DictConfig, metric: str | None, space: Space) -> None:
+def check(settings: dict[str, Any], better: Better, metric: str | None, space: Space) -> None:
     """Raise ConfigError for settings that mean nothing, before anything is begun."""
-    from gantrain.evaluation import images, points
-
-    asked = [
-        table[name] for table in (images.METRICS, points.METRICS) for name in cfg.evaluation.metrics if name in table
-    ]
-    measured = {name for entry in asked for name in entry.gives} & BETTER.keys()
+    measured = ranked(better)
     if metric not in measured:
         raise ConfigError(
             f"hydra.sweeper.metric={metric}: a search needs a measured value that has a better side; "
@@ -156,7 +154,9 @@ def url(settings: dict[str, Any], cfg: DictConfig) -> str:
     return settings["storage"] or f"sqlite:///{Path(str(cfg.run.root), 'search.db').absolute()}"
 
 
-def opened(settings: dict[str, Any], cfg: DictConfig, fixed: dict[str, str], space: Space, metric: str | None) -> Study:
+def opened(
+    settings: dict[str, Any], cfg: DictConfig, fixed: dict[str, str], space: Space, metric: str, better: Better
+) -> Study:
     """Begin the study, or go on with it.
 
     Raises:
@@ -175,7 +175,7 @@ def opened(settings: dict[str, Any], cfg: DictConfig, fixed: dict[str, str], spa
             storage=where,
             study_name=name,
             load_if_exists=True,
-            direction="minimize" if BETTER[str(metric)] == LOWEST else "maximize",
+            direction="minimize" if sign(better, metric) > 0 else "maximize",
         )
     except Exception as error:  # of whatever database that is
         raise ConfigError(f"hydra.sweeper.storage={where} cannot be used: {first_line(error)}") from error
@@ -302,7 +302,7 @@ def tell(study: Study, trial: Trial, returned: JobReturn, part: str, metric: str
         return failed(getattr(returned._return_value, "exit_code", 1))
     found = returned.return_value
     trial.set_user_attr("run", found["run"])
-    replay(trial, found["history"], found["total_steps"])  # of a run that was there already
+    report(trial, found["history"], found["total_steps"])  # of a run that was there already
     if found["state"] == "pruned":
         study.tell(trial, state=TrialState.PRUNED)
         return 0
@@ -313,7 +313,7 @@ def tell(study: Study, trial: Trial, returned: JobReturn, part: str, metric: str
     return 0
 
 
-def replay(trial: Trial, history: dict[int, float], total_steps: int) -> None:
+def report(trial: Trial, history: dict[int, float], total_steps: int) -> None:
     """Report what a run measured, by the eighths of its length, where that has not been reported."""
     known = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
     for step, value in history.items():
@@ -361,21 +361,20 @@ class Judge:
     Args:
         settings: the node ``search``, which the sweeper fills in.
         total_steps: of the run.
-        history: what it has measured so far, by step.
     """
 
-    def __init__(self, settings: SearchSettings, total_steps: int, history: dict[int, dict[str, float]]) -> None:
+    def __init__(self, settings: SearchSettings, total_steps: int) -> None:
         import optuna
 
         assert settings.storage is not None and settings.trial is not None  # the sweeper fills in all or none
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.metric, self.total_steps, self.history = str(settings.metric), total_steps, history
+        self.metric, self.total_steps = str(settings.metric), total_steps
         study = optuna.load_study(study_name=settings.study, storage=settings.storage, pruner=pruner(settings))
         self.trial = optuna.trial.Trial(study, settings.trial)
 
-    def __call__(self, step: int, values: dict[str, float]) -> bool:
-        """Report what has been measured, and tell whether to end; at its end a run is not given up any more."""
-        replay(self.trial, of_metric(self.history | {step: values}, self.metric), self.total_steps)
+    def __call__(self, step: int, history: dict[int, dict[str, float]]) -> bool:
+        """Report what has been measured by step, and tell whether to end; at its end a run is not given up any more."""
+        report(self.trial, of_metric(history, self.metric), self.total_steps)
         return eighth(step, self.total_steps) < 8 and self.trial.should_prune()
 
 

@@ -29,7 +29,7 @@ from gantrain.training.player import Player, frozen
 if TYPE_CHECKING:
     from gantrain.evaluation import Live
 
-Stop = Callable[[], bool]  # bool itself is one that never says so
+Stop = Callable[[], bool]  # the default, bool, returns False when called: never stop
 
 
 @dataclass
@@ -53,6 +53,7 @@ class Trainer:
     g_steps: int
     total_steps: int
     every: Cadence
+    watch: Watch
     one_forward: bool = False  # D scores real and fake batch in one forward pass
     perform: Eager = field(default_factory=Eager)  # how turns are carried out: as they are written, or from recordings
     clock: Clock = field(default_factory=Clock)
@@ -60,9 +61,6 @@ class Trainer:
     rollbacks: int = 0
     scalars: dict[str, Tensor] = field(default_factory=dict)  # the latest of each, still on the device
     logged: dict[str, float] = field(default_factory=dict)  # the last line of the records
-
-    def __post_init__(self) -> None:
-        self.watch = Watch(self.precision.device, late=self.precision.device.type != "cpu")
 
     STATEFUL = ("g", "d", "ema", "loss", "augment", "data", "rng")
 

@@ -1,4 +1,4 @@
-"""Hydra's door to gantrain's search: it admits plugins of this package only, and reads it at every start."""
+"""The sweeper behind ``hydra/sweeper=optuna``: Hydra loads sweepers from here only, at every start, so it is small."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 
 class SearchSweeper(Sweeper):
-    """Lets ``gantrain.cli.search`` choose what the jobs of a sweep are; ``configs/hydra/sweeper/optuna.yaml``."""
+    """Lets ``gantrain.sweep.search`` choose what the jobs of a sweep are; ``configs/hydra/sweeper/optuna.yaml``."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
@@ -26,7 +26,8 @@ class SearchSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search; ``arguments`` are the task's overrides."""
+        from gantrain.build import directions
         from gantrain.sweep.search import search
 
         assert self.config is not None  # Hydra calls setup first
-        return search(self.settings, self.config, self.launcher, arguments)
+        return search(self.settings, self.config, self.launcher, arguments, directions(self.config))

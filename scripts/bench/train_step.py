@@ -185,7 +185,7 @@ def records_share(name: str, steps: int, rounds: int) -> Figures:
     trainer.step = 1  # the first picture belongs to no window
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory(folder)
-        checkpoints = Checkpoints(run.path / "checkpoints", Retention(3), {})
+        checkpoints = Checkpoints(run.path / "checkpoints", Retention(3))
         with Records(run, 0) as records:
             for _ in range(rounds):
                 trainer.total_steps = -(-trainer.step // steps) * steps

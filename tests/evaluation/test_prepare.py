@@ -16,11 +16,11 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from gantrain.better import BETTER
 from hydra.errors import HydraException
 from PIL import Image
 from torch import Tensor, nn
 
-from gantrain.better import BETTER
 from gantrain.build import build_quality
 from gantrain.data import Data, Digits, Images, Ring, Stacked
 from gantrain.errors import ConfigError, DataError

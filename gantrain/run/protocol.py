@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
+
+from gantrain.schema import ProtocolSettings
 
 VERSION = 1  # of the definitions in gantrain.metrics and of the classifier's training; moved when a number would change
 
 
-@dataclass(frozen=True)
-class Protocol:
+@dataclass(kw_only=True)
+class Protocol(ProtocolSettings):
     """What was compared with what. Numbers of two protocols are never shown in one table or under one tag.
 
     Which metrics were asked for is not part of it: leaving one out does not change the others.
@@ -22,19 +26,6 @@ class Protocol:
     resizer: str
     n_fake: int
     n_real: int
-    split: str | None
-    generator: str
-    truncation: float | None
-    seed: int
-    kid_subsets: int
-    kid_subset_size: int
-    is_splits: int
-    k_precision_recall: int
-    k_density_coverage: int
-    n_neighbours: int
-    n_pool: int
-    slices: int
-    n_w2: int
     version: int = VERSION
 
     @property
@@ -47,8 +38,22 @@ class Protocol:
         """The first part of every name under which its numbers are recorded, like ``eval_classifier_1a2b3c4d``."""
         return f"eval_{self.features}_{self.hash}"
 
+    def recorded(self) -> dict[str, Any]:
+        """Return everything, with the hash, as ``evaluation.json`` holds it."""
+        return {"hash": self.hash, **asdict(self)}
+
     def __str__(self) -> str:
-        weights = f"{self.n_fake:,} of the {'averaged' if self.generator == 'ema' else 'raw'} generator"
-        cut = "" if self.truncation is None else f", |z| ≤ {self.truncation:g}"
-        split = "" if self.split is None else f" ({self.split})"
-        return f"{self.features} {self.hash}: {weights}{cut} against {self.n_real:,} real{split}"
+        return described(self.recorded())
+
+
+def described(recorded: Mapping[str, Any]) -> str:
+    """Return a protocol in words, from the record of it.
+
+    Raises:
+        KeyError, TypeError, ValueError: if the record is damaged.
+    """
+    samples = f"{recorded['n_fake']:,} of the {'averaged' if recorded['generator'] == 'ema' else 'raw'} generator"
+    truncation, split = recorded.get("truncation"), recorded.get("split")
+    cut = "" if truncation is None else f", |z| ≤ {truncation:g}"
+    part = f" ({split})" if split else ""
+    return f"{recorded['features']} {recorded['hash']}: {samples}{cut} against {recorded['n_real']:,} real{part}"

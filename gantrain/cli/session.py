@@ -1,0 +1,272 @@
+"""One training, from its settings to its end."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from gantrain import budget
+from gantrain.cli import resume, summary
+from gantrain.errors import ConfigError, DivergedError, for_training, memory_errors
+from gantrain.run import read
+from gantrain.run.directory import RunDirectory
+from gantrain.run.identity import Identity, check_same_run
+from gantrain.run.signals import StopSignal
+from gantrain.schema import fill_cadences
+from gantrain.terminal import say
+
+if TYPE_CHECKING:
+    from gantrain.build import Built, Quality
+    from gantrain.data import Data
+    from gantrain.evaluation import Live
+
+
+class Session:
+    """A training in this process: prepared, restored, played.
+
+    Args:
+        cfg: its configuration, the length settled.
+        run: its folder.
+        identity: which run it is.
+        built: the trainer, and the data it trains on.
+        quality: what measures it, None for nothing.
+    """
+
+    def __init__(
+        self, cfg: DictConfig, run: RunDirectory, identity: Identity, built: Built, quality: Quality | None
+    ) -> None:
+        from gantrain.checkpoint import Checkpoints, Retention, environment
+        from gantrain.performance.cost import Ledger
+
+        self.cfg, self.run, self.identity, self.built = cfg, run, identity, built
+        self.trainer = built.trainer
+        self.live = live(cfg, run, quality)
+        device = self.trainer.precision.device
+        picked = {"performance": built.performance.facts()}
+        self.environment = environment(device, built.data.fingerprint()) | picked
+        self.departures: list[dict[str, Any]] = []  # what was no longer as before when the run went on
+        self.ledger = Ledger(self.trainer)
+        kept = cfg.checkpoint
+        self.checkpoints = Checkpoints(
+            run.path / "checkpoints",
+            Retention(kept.keep_last, kept.keep_every, kept.keep_best, kept.best_is == "highest"),
+            facts=self.manifest,
+            protected=self.live.protected if self.live is not None else partial(earlier_bests, run),
+        )
+        self.given = resume.named_checkpoint(cfg, self.checkpoints, identity)
+
+    @classmethod
+    def prepare(cls, cfg: DictConfig, run: RunDirectory, lines: list[str]) -> Session:
+        """Read the data, settle the length, and build everything: all that can be refused is, nothing is written.
+
+        Args:
+            cfg: a validated configuration; its ``total_steps`` and cadences are set where the budget must be measured.
+            run: the run's folder, there or not.
+            lines: the command line's overrides.
+
+        Raises:
+            ConfigError, DataError, CheckpointError, MemoryFullError: if the run cannot begin.
+        """
+        from gantrain.build import build, build_data, build_quality
+
+        with memory_errors(for_training(cfg.batch_size)):
+            data = build_data(cfg)
+            settle_length(cfg, run, data)
+            built = build(cfg, data)
+            quality = build_quality(cfg, data, built.trainer.precision.device, live=True)
+        return cls(cfg, run, Identity.of(cfg, lines), built, quality)
+
+    def describe(self) -> str:
+        """Return the run's folder and choices, a line each."""
+        return summary.table(self.cfg, self.run.path, self.built, self.live)
+
+    def restore(self) -> None:
+        """Go on from the checkpoint that ``resume`` means, if there is one, in a folder that this process has locked.
+
+        Raises:
+            ConfigError: if the folder holds another run.
+            CheckpointError: if it held checkpoints and none can be used.
+        """
+        if skipped := self.built.data.skipped:
+            (self.run.path / "skipped_images.txt").write_text("\n".join(skipped) + "\n")
+        check_same_run(self.cfg, self.run)  # again: until now another process may have started a run here
+        if self.cfg.resume == "auto":
+            self.given = resume.newest(self.run, self.checkpoints, self.identity)
+        elif self.cfg.resume == "never":
+            self.checkpoints.refuse_beyond(-1)
+        self.checkpoints.clear_debris()
+        with memory_errors(for_training(self.cfg.batch_size)):
+            self.go_on_counting(self.given[0].get("cost") if self.given else None)
+            if self.given is not None:
+                self.departures += resume.restore(self.trainer, self.given, self.environment)
+        self.run.write_config(self.identity.text)
+
+    def go_on_counting(self, before: dict[str, Any] | None) -> None:
+        """Let the costs of the run be counted on from those of its checkpoint, None for a new run."""
+        if self.cfg.budget.of == "seconds":
+            self.trainer.clock.limit = self.cfg.budget.amount
+        flops = (before or {}).get("flops_per_step")
+        if flops is None and not self.built.performance.as_written:
+            flops = flops_of_a_step(self.cfg, self.built.data, self.trainer.rng)
+        self.ledger.go_on(before or {}, flops)
+
+    def play(self, stop: StopSignal) -> None:
+        """Train to the end; where a value is not finite, go back to the last checkpoint if that is allowed.
+
+        Raises:
+            DivergedError: if going back is not allowed, or no longer, or there is no checkpoint.
+            StoppedError, PrunedError: as ``Trainer.train`` does.
+        """
+        stop.patient = True
+        with memory_errors(for_training(self.cfg.batch_size)):
+            while not self.played(stop):
+                pass  # it has been rolled back
+
+    def played(self, stop: StopSignal) -> bool:
+        """Train from here, and tell whether that came to the end; if not, the last checkpoint has been restored."""
+        from gantrain.run.records import Records
+
+        try:
+            with Records(self.run, self.trainer.step, self.built.limits) as records:
+                if self.live is not None:
+                    self.live.go_on(self.trainer.step)
+                records.hyperparameters(summary.hyperparameters(self.cfg, self.trainer), self.shown())
+                records.picture("samples/real", self.trainer.step, self.built.preview, "real.png")
+                began = time.monotonic()
+                self.trainer.train(records, self.checkpoints, stop.__bool__, self.live)
+        except DivergedError as error:
+            self.roll_back(error)
+            return False
+        if self.live is not None and not summary.in_sweep():
+            print(summary.evaluation(self.live, time.monotonic() - began))
+        return True
+
+    def roll_back(self, error: DivergedError) -> None:
+        """Restore the last checkpoint, with other data and random numbers; raise the error if that is not allowed."""
+        allowed = self.cfg.nonfinite
+        if allowed.policy == "stop":
+            raise error
+        if self.trainer.rollbacks >= allowed.max_rollbacks:
+            raise DivergedError(f"{error} (after {self.trainer.rollbacks} rollbacks)") from error
+        if (found := self.checkpoints.latest()) is None:
+            raise DivergedError(f"{error} (there is no checkpoint to roll back to)") from error
+        self.trainer.go_on_elsewhere(found[1], self.cfg.seed)
+        self.trainer.logged = dict(found[0]["metrics"])
+        say(f"{error}. Rolled back to step {self.trainer.step:,}, to go on with other data and random numbers")
+
+    def shown(self) -> list[str]:
+        """Return the scalars that TensorBoard shows beside the hyper-parameters."""
+        measured = [] if self.live is None else [f"{self.live.protocol.tag}/{name}" for name in self.live.quality.gives]
+        return ["d/loss", "g/loss", *measured]
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what a checkpoint's manifest says of the run, beside its step."""
+        data = self.built.data
+        return {
+            "config": self.identity.config,
+            "settings": self.identity.settings,
+            "generator": {"shape": list(data.shape), "classes": data.classes},
+            **self.environment,
+            "departures": self.departures,
+            "cost": self.ledger.so_far(),
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """Return what status.json says of the run, for ``gantrain-status`` and ``gantrain-report``."""
+        trainer, cfg = self.trainer, self.cfg
+        counters = {
+            "rollbacks": trainer.rollbacks,
+            "skipped_d_turns": int(trainer.d.skipped),
+            "skipped_g_turns": int(trainer.g.skipped),
+            "skipped_images": len(self.built.data.skipped),
+            "failed_saves": self.checkpoints.failed,
+            "lost_records": self.run.lost_records,
+        }
+        standing = {"step": trainer.step, "total_steps": trainer.total_steps, "counters": counters}
+        return standing | {
+            "departures": self.departures,
+            "choices": self.identity.choices,
+            "overrides": self.identity.overrides,
+            "seed": cfg.seed,
+            "variant": self.identity.variant,
+            "budget": budget.asked_for(cfg),
+            "per_step": budget.per_step(cfg),
+            "data": self.built.data.identity(),
+            "search": resume.search_of(cfg),
+            "environment": {key: self.environment[key] for key in ("torch", "threads", "device", "cpu")},
+            "cost": self.ledger.so_far(),
+        }
+
+
+def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None) -> Live | None:
+    """Return what evaluates a run on the way, None without evaluation."""
+    from gantrain.evaluation import Live
+
+    if quality is None:
+        return None
+    judge = None
+    if cfg.search.trial is not None:
+        from gantrain.sweep.search import Judge
+
+        judge = Judge(cfg.search, cfg.total_steps)
+    best_by = cfg.evaluation.best if cfg.evaluation.best in quality.gives else None  # it may need missing weights
+    return Live(quality, cfg.architecture.latent_dim, best_by, run, judge)
+
+
+def earlier_bests(run: RunDirectory) -> set[int]:
+    """Return the best steps of a run that was measured once, and goes on without evaluation."""
+    return {found["best"]["step"] for found in read.evaluation(run.path).bests().values()}
+
+
+def length_is_known(cfg: DictConfig, run: RunDirectory) -> bool:
+    """Set ``total_steps`` as far as nothing must be measured for that, and tell whether that was enough.
+
+    A run that goes on with the same budget keeps the length that was measured when it began.
+    """
+    stored = run.settings() if run.read_config() is not None else {}
+    known = budget.set_length(cfg) or budget.keep_length(cfg, stored)
+    if known:
+        fill_cadences(cfg)
+    return known
+
+
+def settle_length(cfg: DictConfig, run: RunDirectory, data: Data) -> None:
+    """Set ``total_steps`` to the steps that the budget buys, measuring the cost of one if need be.
+
+    Of seconds it is an estimate, by which evaluations and pictures are spread; the run ends when the time is spent.
+
+    Raises:
+        ConfigError: if the budget buys no step, or a schedule needs to know the last step beforehand.
+    """
+    if length_is_known(cfg, run):
+        return
+    from gantrain.build import scratch
+    from gantrain.performance import cost
+
+    amount = cfg.budget.amount
+    if amount is None:
+        raise ConfigError(f"budget.amount is not set: add budget.amount=… ({cfg.budget.of}) to the command")
+    if cfg.budget.of == "flops":
+        flops = cost.count_flops(scratch(cfg, data))
+        cfg.total_steps = budget.steps_bought(cfg, flops, f"{flops:.4g}")
+    elif cfg.schedule.g is not None or cfg.schedule.d is not None:
+        raise ConfigError(
+            "budget=seconds cannot tell a schedule which step is the last; use schedule=constant, or budget=flops"
+        )
+    else:
+        cfg.total_steps = cost.steps_in(amount, scratch(cfg, data))
+    fill_cadences(cfg)
+
+
+def flops_of_a_step(cfg: DictConfig, data: Data, rng: Any) -> float:
+    """Return the operations of a step, counted on a trainer of its own; the random numbers to come stay the same."""
+    from gantrain.build import scratch
+    from gantrain.performance import cost
+
+    numbers = rng.state_dict()
+    flops = cost.count_flops(scratch(cfg, data))
+    rng.load_state_dict(numbers)
+    return flops
