@@ -52,7 +52,7 @@ def assert_same(a: object, b: object) -> None:
 
 
 def saved(folder: Path, *steps: int, keep_last: int = 9, warn: Callable[[str], None] = print) -> Checkpoints:
-    checkpoints = Checkpoints(folder, Retention(keep_last), {"config": "abc"}, warn)
+    checkpoints = Checkpoints(folder, Retention(keep_last), lambda: {"config": "abc"}, warn=warn)
     for step in steps:
         checkpoints.save(step, STATE | {"step": step})
     return checkpoints

@@ -416,9 +416,13 @@ def test_a_limit_of_rollbacks_that_was_lowered_still_ends_the_run(
         turn(self, *rest)
 
     monkeypatch.setattr(Trainer, "d_turn", poisoned)
-    monkeypatch.setattr(
-        Trainer, "__post_init__", lambda self, old=Trainer.__post_init__: (old(self), setattr(self, "rollbacks", 3))
-    )
+    train = Trainer.train
+
+    def train_late(self: Trainer, *rest: object) -> None:
+        self.rollbacks = 3
+        train(self, *rest)
+
+    monkeypatch.setattr(Trainer, "train", train_late)
     outcome = gantrain(*RING, "total_steps=6", "nonfinite.policy=rollback", "nonfinite.max_rollbacks=2")
     assert outcome.exit_code == 4 and "(after 3 rollbacks)" in outcome.err
 

@@ -72,7 +72,7 @@ def play(folder: Path, *overrides: str, stop: Callable[[], bool] = bool, steps: 
     """Train as the command does, in this process; returns the trainer's state."""
     from omegaconf import OmegaConf
 
-    from gantrain.cli.train import begin
+    from gantrain.cli.session import live as live_of
 
     settings = (f"total_steps={steps}", "log.every=10", "checkpoint.every=10", *SMALL, *overrides)
     cfg = config(*settings)
@@ -80,13 +80,14 @@ def play(folder: Path, *overrides: str, stop: Callable[[], bool] = bool, steps: 
     quality = build_quality(cfg, made.data, trainer.precision.device, live=True)
     run = RunDirectory(folder)
     facts = {"generator": {"shape": list(made.data.shape), "classes": made.data.classes}}
-    checkpoints = Checkpoints(folder / "checkpoints", Retention(cfg.checkpoint.keep_last), facts)
+    checkpoints = Checkpoints(folder / "checkpoints", Retention(cfg.checkpoint.keep_last), lambda: facts)
     if (found := checkpoints.latest()) is not None:
         trainer.load_state_dict(found[1])
     folder.mkdir(exist_ok=True, parents=True)
     run.write_config(OmegaConf.to_yaml(cfg))
     with Records(run, trainer.step) as records:
-        if (live := begin(cfg, quality, run, trainer.step)) is not None:
+        if (live := live_of(cfg, run, quality)) is not None:
+            live.go_on(trainer.step)
             checkpoints.protected = live.protected
         trainer.train(records, checkpoints, stop, live)
     return trainer.state_dict()

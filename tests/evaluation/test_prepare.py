@@ -16,18 +16,21 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from gantrain.better import BETTER
 from hydra.errors import HydraException
 from PIL import Image
 from torch import Tensor, nn
 
-from gantrain.build import build_quality
+from gantrain.build import build_quality, directions
 from gantrain.data import Data, Digits, Images, Ring, Stacked
 from gantrain.errors import ConfigError, DataError
-from gantrain.evaluation import Classifier, History, ImageQuality, PointQuality, Protocol, classifier, images
+from gantrain.evaluation import Classifier, History, ImageQuality, PointQuality, classifier, images
 from gantrain.evaluation.cache import Cache
 from gantrain.evaluation.inception import FILE, Inception
+from gantrain.run.directions import HIGHEST, LOWEST, ranked
+from gantrain.run.protocol import Protocol
 from tests.conftest import CONFIGS, config
+
+BETTER = {"fid": LOWEST, "is": HIGHEST}
 
 CPU = torch.device("cpu")
 
@@ -433,13 +436,13 @@ def test_an_evaluation_stops_when_asked(digits: Digits, quality: ImageQuality) -
 
 def test_best_final_and_median_are_taken_over_the_steps() -> None:
     found = {10 * k: {"fid": v, "is": 10 - v} for k, v in enumerate([9.0, 4.0, 5.0, 2.0, 8.0, 7.0, 6.0], 1)}
-    summary = History("fid", found).summary()
+    summary = History(BETTER, "fid", found).summary()
     assert summary["best"] == {"step": 40, "fid": 2.0, "is": 8.0}
     assert summary["final"] == {"step": 70, "fid": 6.0, "is": 4.0}
     assert summary["median_of_last_5"] == {"fid": 6.0, "is": 4.0}
-    assert History("is", found).best_step() == 40  # the highest
-    assert History("fid", {10: {"fid": 1.0}, 20: {"fid": 1.0}}).best_step() == 20
-    assert History(None, found).summary()["best"] is None and History("fid").summary() == {}
+    assert History(BETTER, "is", found).best_step() == 40  # the highest
+    assert History(BETTER, "fid", {10: {"fid": 1.0}, 20: {"fid": 1.0}}).best_step() == 20
+    assert History(BETTER, None, found).summary()["best"] is None and History(BETTER, "fid").summary() == {}
 
 
 def test_every_protocol_file_composes_and_its_metrics_exist() -> None:
@@ -448,7 +451,7 @@ def test_every_protocol_file_composes_and_its_metrics_exist() -> None:
     for path in sorted((CONFIGS / "evaluation").glob("*.yaml")):
         settings = config(f"evaluation={path.stem}").evaluation
         assert set(settings.metrics) <= set(images.METRICS) | set(points.METRICS), path
-        assert settings.best is None or settings.best in BETTER, path
+        assert settings.best is None or settings.best in ranked(directions(config(f"evaluation={path.stem}"))), path
 
 
 def test_numbers_of_two_data_sets_never_share_a_hash(digits: Digits) -> None:
@@ -528,6 +531,6 @@ def test_an_evaluation_that_takes_long_is_warned_of(
 
     from gantrain.cli.summary import evaluation
 
-    live = SimpleNamespace(seconds=seconds, protocol="p", history=History("fid", {1: {"fid": 2.0}}))
+    live = SimpleNamespace(seconds=seconds, protocol="p", history=History(BETTER, "fid", {1: {"fid": 2.0}}))
     assert f"It took {seconds:.1f} s" in evaluation(live, 100.0)
     assert ("a larger evaluation.every" in capsys.readouterr().err) == warns

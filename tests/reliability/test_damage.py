@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from gantrain.checkpoint import Checkpoints, Retention, format, read
-from gantrain.cli.overrides import check_same_run
 from gantrain.errors import CheckpointError, GantrainError
 from gantrain.run.directory import RunDirectory
+from gantrain.run.identity import check_same_run
 from gantrain.run.records import Records
 from gantrain.training.trainer import Trainer
 from tests.conftest import REPOSITORY, built, config

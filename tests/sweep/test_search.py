@@ -152,11 +152,11 @@ def test_a_run_that_is_there_tells_the_study_all_it_measured(gantrain: Command, 
 
 
 def test_a_run_that_one_search_gave_up_is_trained_to_its_end_by_another(gantrain: Command, tmp_path: Path) -> None:
-    from gantrain.cli import facts, resume
+    from gantrain.cli import resume
 
     pruned = config("data=ring", "search.trial=1", "search.study=a", "search.metric=w2", "search.pruner=median")
     run = RunDirectory(tmp_path)
-    run.write_status("pruned", {"step": 5, "search": facts.search(pruned)}, 0)
+    run.write_status("pruned", {"step": 5, "search": resume.search_of(pruned)}, 0)
     assert resume.is_finished(pruned, run)
     others = (["search.study=b", "search.pruner=median"], ["search.study=a", "search.pruner=none"], [])
     for more in others:
@@ -252,7 +252,7 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(gantrain: Command, tm
 
 
 def test_the_searchs_settings_make_it_no_other_run() -> None:
-    from gantrain.cli.overrides import compared, plain
+    from gantrain.run.identity import compared, plain
 
     plainly, searched = (
         compared(plain(config("data=ring", *more))) for more in ([], ["search.trial=3", "search.study=x"])
