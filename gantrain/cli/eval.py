@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -18,7 +19,7 @@ from gantrain.errors import ConfigError, GantrainError, first_line
 from gantrain.run import files
 from gantrain.run.directions import arrow, shown
 from gantrain.run.identity import parsed
-from gantrain.schema import EvalConfig, EvaluationAlone, validated
+from gantrain.schema import EvalConfig, EvaluationAlone, EvaluationSettings, validated
 from gantrain.terminal import say
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from gantrain.build import Quality
     from gantrain.trained import Trained
 
+NULLS = {entry.name: None for entry in fields(EvaluationSettings)}
+ConfigStore.instance().store(group="as_trained", name="evaluation", package="evaluation", node=NULLS)
 OF_THE_CALLER = ("cache", "weights")  # where to read and write on this machine is not for a run's file to say
 
 
