@@ -255,7 +255,7 @@ def by_row(found: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the tables of docs/performance.md: a name for each, and its text."""
     over = [f"| {name} | {told(r)} |" for name, r in found["trainer_over_bare"].items()]
     over += [f"| {name}, `compile=step`: bare over compiled | {told(r)} |" for name, r in found["compiled"].items()]
-    peers = ["| loop | s a cycle | real images/s | over its peer (quartiles) | peak GiB |", "|---|---|---|---|---|"]
+    peers = ["| loop | s a cycle | real images/s | speed over peer (quartiles) | peak GiB |", "|---|---|---|---|---|"]
     peers += [
         f"| {name} | {r['seconds']:.2f} | {320 / r['seconds']:.0f} | {told(r['speedup'])} | {r['peak_gib']:.2f} |"
         for name, r in found["peers"].items()
@@ -267,7 +267,7 @@ def by_row(found: dict[str, Any]) -> list[tuple[str, str]]:
     tables = {
         "overhead": ["| work | ratio (quartiles) |", "|---|---|", *over],
         "peers": peers,
-        "alone": ["| without it the cycle takes | times as long (quartiles) |", "|---|---|", *alone],
+        "alone": ["| switched off | time of a cycle over that with everything on (quartiles) |", "|---|---|", *alone],
         "rest": ["| what | measured (quartiles) |", "|---|---|", *rest],
     }
     return [(name, "\n".join(lines)) for name, lines in tables.items()]
