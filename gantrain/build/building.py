@@ -94,7 +94,7 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
         every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every, cfg.evaluation.every),
         one_forward=bool(performance.one_forward),
     )
-    trainer.perform = performance.carry_out([g, d], ema, loss, augment, trainer.watch.lost, rng)
+    trainer.perform = performance.carry_out([g, d], ema, loss, augment, trainer.watch.nonfinite, rng)
     trainer.watch.late |= trainer.perform.replays
     preview = batches.peek(len(trainer.grid_latents))
     return Built(trainer, data, performance, preview, limits=1.25 * float(preview.abs().max()))

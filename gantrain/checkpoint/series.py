@@ -98,7 +98,7 @@ class Checkpoints:
         Raises:
             CheckpointError: if there were checkpoints but none is usable.
         """
-        self.sweep()
+        self.clear_debris()
         found = self.steps()
         for step in reversed(found):
             try:
@@ -126,7 +126,7 @@ class Checkpoints:
             known = ", ".join(sorted(names))
             raise ConfigError(f"checkpoint.keep_best={self.keep.best} is not a logged value; there are {known}")
 
-    def sweep(self) -> None:
+    def clear_debris(self) -> None:
         """Remove what killed saves and removals have left."""
         for entry in self._entries():
             if entry.name.startswith((".tmp-", ".del-")) and entry.is_dir():

@@ -89,7 +89,7 @@ def made_whole(out: str | None, default: Path) -> Iterator[tuple[Path, Path]]:
     try:
         if out is not None and target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise ConfigError(f"out={out} exists and is not an empty folder; choose another")
-        sweep(target)
+        clear_debris(target)
         files.make_folder(temporary)
         yield temporary, target
         temporary.rename(target)  # the system refuses this if the place has been taken meanwhile
@@ -105,7 +105,7 @@ def free_place(default: Path) -> Path:
     return next(place.absolute() for place in places if not place.exists())
 
 
-def sweep(target: Path) -> None:
+def clear_debris(target: Path) -> None:
     """Remove what killed processes left of earlier attempts at the same place."""
     for left in target.parent.glob(f".{glob.escape(target.name[:80])}.*.tmp"):
         process = left.name.split(".")[-2]

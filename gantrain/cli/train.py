@@ -131,7 +131,7 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, overrides: list[
             given = resume.newest(run, checkpoints, settings)
         elif cfg.resume == "never":
             checkpoints.refuse_beyond(-1)
-        checkpoints.sweep()
+        checkpoints.clear_debris()
         bests = [found["best"]["step"] for found in earlier_protocols(run, None).values()]
         checkpoints.protected = lambda: set(bests)  # of a run that went on without evaluation
         with memory_errors(for_training(cfg.batch_size)):
