@@ -98,7 +98,7 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
         every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every, cfg.evaluation.every),
         watch=watch,
         one_forward=bool(performance.one_forward),
-        perform=performance.carry_out([g, d], ema, loss, augment, watch.lost, rng),
+        perform=performance.carry_out([g, d], ema, loss, augment, watch.nonfinite, rng),
     )
     preview = batches.peek(len(trainer.grid_latents))
     return Built(trainer, data, performance, preview, limits=1.25 * float(preview.abs().max()))

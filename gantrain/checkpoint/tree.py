@@ -78,7 +78,7 @@ OPTIONAL = "state.rng."  # a generator may hold no second normal number, and ano
 def misfit(own: Any, stored: Any, path: str = "state") -> str | None:
     """Return in words where ``stored`` is not of the same build as ``own``, None if it fits.
 
-    Names, types, shapes and number formats count, values do not, but a count is never negative. What is empty on one
+    Names, types, shapes and dtypes count, values do not, but a count is never negative. What is empty on one
     side may be filled later: an optimizer has no moments before its first step.
     """
     if own is None or (stored is None and path.startswith(OPTIONAL)):
@@ -105,5 +105,5 @@ def misfit(own: Any, stored: Any, path: str = "state") -> str | None:
 
 
 def describe(tensor: Tensor) -> str:
-    """Return a tensor's shape and number format in words."""
+    """Return a tensor's shape and dtype in words."""
     return f"{'×'.join(map(str, tensor.shape)) or 'one'} {str(tensor.dtype).removeprefix('torch.')}"

@@ -45,6 +45,6 @@ class Unrolled:
         for _ in range(self.steps):
             critic = turn.critic.at(weights | buffers)
             loss = objective.d_loss(critic(turn.real), critic(turn.fake))
-            slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
-            weights = {name: w - self.lr * s for (name, w), s in zip(weights.items(), slopes, strict=True)}
+            gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+            weights = {name: w - self.lr * g for (name, w), g in zip(weights.items(), gradients, strict=True)}
         return turn.critic.at(weights | buffers)

@@ -18,7 +18,7 @@ from gantrain.losses.turn import Cost, Scores, Turn
 class Seams(Protocol):
     """The places where a regularizer joins a turn; each may do nothing."""
 
-    def rhythm(self, index: int) -> int: ...
+    def phase(self, index: int) -> int: ...
     def for_d(self, turn: Turn) -> Tensor | None: ...
     def for_g(self, turn: Turn) -> Tensor | None: ...
     def after_d_step(self, turn: Turn) -> None: ...
@@ -47,7 +47,7 @@ class Loss(nn.Module):
 
     def for_d(self, turn: Turn) -> Cost:
         """Return what D's turn costs; ``turn.fake`` carries no graph."""
-        real, fake = turn.critic.both(turn.real, turn.fake)
+        real, fake = turn.critic.score_both(turn.real, turn.fake)
         witness = partial(self.objective.witness, real=real, fake=fake)
         turn = replace(turn, scores=Scores(real, fake), witness=witness)
         terms = {"adversarial": self.objective.d_loss(real, fake)}
@@ -81,13 +81,13 @@ class Loss(nn.Module):
         for _, regularizer in self._seams():
             regularizer.check(d)
 
-    def rhythm(self, index: int) -> tuple[int, ...]:
-        """Return what tells apart turns whose computation differs; see ``Regularizer.rhythm``."""
-        return tuple(regularizer.rhythm(index) for _, regularizer in self._seams())
+    def phase(self, index: int) -> tuple[int, ...]:
+        """Return what tells apart turns whose computation differs; see ``Regularizer.phase``."""
+        return tuple(regularizer.phase(index) for _, regularizer in self._seams())
 
     @property
     def differentiates_twice(self) -> bool:
-        """Whether a term needs the slope of D's own slope, which torch.compile cannot give."""
+        """Whether a term needs second derivatives of D, which torch.compile cannot give."""
         return self.lookahead is not present or any(
             getattr(regularizer, "differentiates_twice", False) for regularizer in self.regularizers.values()
         )

@@ -44,7 +44,7 @@ class Objective(nn.Module):
     def witness(self, outputs: Tensor, real: Tensor, fake: Tensor) -> Tensor:
         """Return the scalar function (N,) that tells p from q, of D's raw ``outputs`` (N, …) at other points.
 
-        A gradient penalty bounds the slope of this function. For an objective of one score a sample it is the score
+        A gradient penalty bounds the gradient of this function. For an objective of one score a sample it is the score
         itself; one that compares vectors of features needs D's outputs for both batches too.
         """
         return outputs

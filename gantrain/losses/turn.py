@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 @dataclass(frozen=True)
 class Precision:
-    """Where and in which number formats the networks run.
+    """Where and in which dtypes the networks run.
 
     Parameters, losses and optimizer state are float32 always; only the networks' inner arithmetic changes.
     """
@@ -45,7 +45,7 @@ def unchanged(x: Tensor) -> Tensor:
 class Critic:
     """The discriminator as a loss sees it: images or points in, raw scores out.
 
-    Augmentation, labels and number format are bound in, so that both players and every penalty see D the same way.
+    Augmentation, labels and dtype are bound in, so that both players and every penalty see D the same way.
     """
 
     net: nn.Module
@@ -53,7 +53,7 @@ class Critic:
     dtype: torch.dtype
     labels: Tensor | None = None  # (N,) int64
     augment: Callable[[Tensor], Tensor] = unchanged
-    together: bool = False  # both batches in one forward; only for a D that scores each sample by itself
+    one_forward: bool = False  # both batches in one forward; only for a D that scores each sample by itself
 
     def __call__(self, x: Tensor) -> Tensor:
         """Score ``x`` (N, *shape). Returns (N,), or (N, k) for k outputs or patches; never half precision."""
@@ -63,16 +63,16 @@ class Critic:
             scores = scores.float()
         return scores.reshape(len(x), -1).squeeze(1)
 
-    def both(self, real: Tensor, fake: Tensor) -> Scores:
+    def score_both(self, real: Tensor, fake: Tensor) -> Scores:
         """Score two batches of equal size."""
-        if not self.together:
+        if not self.one_forward:
             return Scores(self(real), self(fake))
         labels = None if self.labels is None else torch.cat([self.labels, self.labels])
         return Scores(*replace(self, labels=labels)(torch.cat([real, fake])).chunk(2))
 
     @property
     def exact(self) -> Critic:
-        """The same critic in the number format of penalties."""
+        """The same critic in the dtype of penalties."""
         return replace(self, dtype=self.precision.penalty)
 
     def at(self, tensors: dict[str, Tensor]) -> Critic:

@@ -1,4 +1,4 @@
-"""The Wasserstein objective. What bounds the critic's slope (clipping, a penalty) is a regularizer beside it."""
+"""The Wasserstein objective. A regularizer beside it (clipping, a penalty) bounds the critic's gradient."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gantrain.losses.objective import Objective
 class Wasserstein(Objective):
     """D: E f - E r.  G: -E f.  Arjovsky et al. 2017, arXiv:1701.07875, Algorithm 1.
 
-    Over critics of slope <= K, D's minimum is -K times the Wasserstein-1 distance of p and q.
+    Over critics whose gradient norm is at most K, D's minimum is -K times the Wasserstein-1 distance of p and q.
 
     Args:
-        unit_slope: whether what bounds the slope holds it at K = 1, as a gradient penalty does; then the estimate is
-            in units of the data. Under weight clipping K is unknown, and only the estimate's course tells something.
+        unit_slope: True: a gradient penalty holds K at 1, so the estimate is in units of the data. False: K is unknown,
+            as under weight clipping, and only the estimate's course tells something.
     """
 
     def __init__(self, unit_slope: bool = True) -> None:

@@ -81,7 +81,7 @@ class Performance:
             d.compile()
 
     def carry_out(
-        self, players: list[Player], ema: Ema, loss: Loss, augment: nn.Module, lost: Tensor, rng: Rng
+        self, players: list[Player], ema: Ema, loss: Loss, augment: nn.Module, nonfinite: Tensor, rng: Rng
     ) -> Eager:
         """Return what carries out the turns."""
         recorders: list[Recorder] = []
@@ -91,9 +91,9 @@ class Performance:
             recorders.append(Captured())
         if not recorders:
             return Eager()
-        ema.live_share = torch.zeros((), device=lost.device)
+        ema.live_share = torch.zeros((), device=nonfinite.device)
         modules = [*(player.net for player in players), ema.net, loss, augment]
-        return Replay(recorders, modules, players, lost, rng, loss.rhythm, self.compile.value == "step")
+        return Replay(recorders, modules, players, nonfinite, rng, loss.phase, self.compile.value == "step")
 
 
 def pick(cfg: DictConfig, g: Player, d: Player, loss: Loss, augment: nn.Module, precision: Precision) -> Performance:
@@ -107,7 +107,7 @@ def pick(cfg: DictConfig, g: Player, d: Player, loss: Loss, augment: nn.Module, 
     obstacle = why_not_replay(players, loss, augment, precision)
     return Performance(
         channels_last=decided("channels_last", wanted.channels_last, why_not_channels_last(players)),
-        one_forward=decided("one_forward", wanted.one_forward, why_not_together(d.net, augment)),
+        one_forward=decided("one_forward", wanted.one_forward, why_not_one_forward(d.net, augment)),
         keep_memory=decided("keep_memory", wanted.keep_memory, why_not_keep_memory(on_gpu)),
         compile=pick_compile(cfg.compile, d.net, loss, obstacle),
         cuda_graphs=decided("cuda_graphs", wanted.cuda_graphs, obstacle if on_gpu else "needs a GPU"),
@@ -174,7 +174,7 @@ def why_not_channels_last(players: Iterable[Player]) -> str:
     return "" if found else "no convolutions"
 
 
-def why_not_together(d: nn.Module, augment: nn.Module) -> str:
+def why_not_one_forward(d: nn.Module, augment: nn.Module) -> str:
     """Return why D must score real and fake batches apart, "" if it may score them in one pass."""
     for module in d.modules():
         if isinstance(module, _BatchNorm):

@@ -1,6 +1,6 @@
 """Turns played from recordings: compiled (``compile=step``), captured into a CUDA graph, or both.
 
-What a turn does on the device depends on tensors alone once the turn's rhythm is fixed (``Regularizer.rhythm``), so it
+What a turn does on the device depends on tensors alone once its phase is fixed (``Regularizer.phase``), so it
 can be recorded once and replayed. Tracing happens below autograd, where a penalty's second differentiation is ordinary
 operations; torch.compile itself starts above it and refuses that.
 """
@@ -51,9 +51,9 @@ class Replay(Eager):
         recorders: applied one after another.
         modules: what the turns read and move.
         players: whose optimizers' state they move; fused Adam, see ``performance.why_not_replay``.
-        lost: where a loss that is not finite is noted.
+        nonfinite: where a loss that is not finite is noted.
         rng: random numbers that the turns draw.
-        rhythm: index of a turn -> what tells apart turns whose computation differs.
+        phase: index of a turn -> what tells apart turns whose computation differs.
         always_measure: record readings on every turn. Compiled code may round otherwise with them than without, so only
             then a run does not depend on how often it is logged.
     """
@@ -61,9 +61,9 @@ class Replay(Eager):
     recorders: Sequence[Recorder]
     modules: Sequence[nn.Module]
     players: Sequence[Player]
-    lost: Tensor
+    nonfinite: Tensor
     rng: Rng
-    rhythm: Callable[[int], Hashable]
+    phase: Callable[[int], Hashable]
     always_measure: bool
     recordings: dict[Hashable, Recorded] = field(default_factory=dict)
     failed: bool = False
@@ -72,7 +72,7 @@ class Replay(Eager):
 
     def __post_init__(self) -> None:
         # As tensors, so that a schedule can move them under a recording.
-        device = self.lost.device
+        device = self.nonfinite.device
         self.rates = {
             id(player): [torch.zeros((), device=device) for _ in player.optimizer.param_groups]
             for player in self.players
@@ -83,7 +83,7 @@ class Replay(Eager):
         measure = measure or self.always_measure
         if player.turns == 0 or self.failed:
             return move(real, labels, measure)
-        key = (id(player), measure, self.rhythm(player.turns))
+        key = (id(player), measure, self.phase(player.turns))
         self.set_rates(player)
         if key not in self.recordings:
             try:
@@ -141,7 +141,7 @@ class Replay(Eager):
 
     def state(self) -> dict[str, list[Tensor]]:
         """Return every tensor that a turn reads or writes, apart from the batch, by what it is."""
-        state: dict[str, list[Tensor]] = {"weights": [], "averages": [], "lost": [self.lost]}
+        state: dict[str, list[Tensor]] = {"weights": [], "averages": [], "nonfinite": [self.nonfinite]}
         state |= {f"buffer {k}": [b] for k, b in enumerate(self.buffers())}
         for module in self.modules:
             for parameter in module.parameters():
@@ -168,7 +168,7 @@ class Replay(Eager):
         groups = player.optimizer.param_groups
         kept = [{name: group[name] for name in ("lr", "capturable")} for group in groups]
         for rate, group in zip(self.rates[id(player)], groups, strict=True):
-            group.update(lr=rate, capturable=self.lost.is_cuda)
+            group.update(lr=rate, capturable=self.nonfinite.is_cuda)
         try:
             yield
         finally:

@@ -14,7 +14,7 @@ from gantrain.regularizers.convolution import TwiceDifferentiable
 class Regularizer(nn.Module):
     """Three seams in the algorithm and one at build, all no-ops unless overridden."""
 
-    def rhythm(self, index: int) -> int:
+    def phase(self, index: int) -> int:
         """Return a number that is equal for turns that do the same with other tensors, given how many went before.
 
         A turn of one number may be recorded and played for others of that number (``compile=step``, CUDA graphs). Of a
@@ -63,7 +63,7 @@ class InputGradient(Regularizer):
             )
         self.weight, self.every = weight, every
 
-    def rhythm(self, index: int) -> int:
+    def phase(self, index: int) -> int:
         """Tell turns with the term, 0, from turns without."""
         return min(index % self.every, 1)
 
@@ -77,7 +77,7 @@ class InputGradient(Regularizer):
 
     def for_d(self, turn: Turn) -> Tensor | None:
         """Return the penalty; its graph reaches D's parameters, not the points."""
-        if self.rhythm(turn.index):
+        if self.phase(turn.index):
             return None
         x, critic = self.points(turn).detach().requires_grad_(), turn.critic.exact
         with TwiceDifferentiable():

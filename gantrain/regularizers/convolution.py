@@ -1,4 +1,4 @@
-"""Convolutions whose slope by the input can be differentiated again at the price of ordinary convolutions.
+"""Convolutions whose gradient by the input can be differentiated again at the price of ordinary convolutions.
 
 torch writes the weight's part of a convolution's second derivative as a convolution with kernels the size of the image.
 It is the weight gradient of an ordinary convolution, of which every backend has a fast one.
@@ -70,19 +70,19 @@ class ConvolutionByInput(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> Any:
+    def backward(ctx: Any, second: Tensor) -> Any:
         """Return the gradients by the gradient and by the weight."""
         gradient, weight = ctx.saved_tensors
         by_gradient = by_weight = None
         if ctx.needs_input_grad[0]:
-            by_gradient = forward(slope, weight, None, ctx.shape)
+            by_gradient = forward(second, weight, None, ctx.shape)
         if ctx.needs_input_grad[2]:
-            by_weight = gradients(gradient, slope, weight, ctx.shape, [False, True, False])[1]
+            by_weight = gradients(gradient, second, weight, ctx.shape, [False, True, False])[1]
         return by_gradient, None, by_weight, None
 
 
 class TwiceDifferentiable(TorchFunctionMode):
-    """Inside, 2-D convolutions are ``Convolution``; a slope with a graph may be taken by inputs only, not weights."""
+    """Inside, 2-D convolutions are ``Convolution``; take a gradient with a graph by inputs only, not by weights."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

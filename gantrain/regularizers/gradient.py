@@ -28,7 +28,7 @@ class GradientPenalty(InputGradient):
 
 
 class LipschitzPenalty(GradientPenalty):
-    """weight · E max(0, ‖∇C(x̂)‖₂ - 1)², x̂ as in GradientPenalty: smaller slopes cost nothing.
+    """weight · E max(0, ‖∇C(x̂)‖₂ - 1)², x̂ as in GradientPenalty: smaller gradients cost nothing.
 
     Petzka et al. 2018, arXiv:1709.08894.
     """
@@ -46,7 +46,7 @@ class Dragan(InputGradient):
 
     Args:
         weight: λ.
-        slope: k, the slope that costs nothing.
+        slope: k, the gradient norm that costs nothing.
         scale: c, size of the neighbourhood in standard deviations.
         every: turns between applications.
     """

@@ -35,7 +35,7 @@ class LeCam(Regularizer):
         self.register_buffer("average_fake", torch.zeros(()))
         self.register_buffer("turns", torch.zeros(()))
 
-    def rhythm(self, index: int) -> int:
+    def phase(self, index: int) -> int:
         """Tell the first turn from all others."""
         return min(index, 1)
 

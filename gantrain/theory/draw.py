@@ -54,7 +54,7 @@ def on_a_line(axes: Any, curves: Curves) -> None:
         left.set_title(f"learned D and optimal D*: {difference(curves):.3f} apart on average")
     left.legend(fontsize=8, loc="upper left")
     right.plot(x, curves.critic, color=LEARNED, label="critic")
-    right.plot(x, curves.slope[:, 0], color="#7a9b3f", linewidth=1, label="its slope")
+    right.plot(x, curves.gradient[:, 0], color="#7a9b3f", linewidth=1, label="its slope")
     right.set_title("critic")
     right.legend(fontsize=8)
 
@@ -86,8 +86,8 @@ def in_the_plane(axes: Any, curves: Curves) -> None:
     show(axes[2], curves.optimal, "optimal D* = p/(p+q)", cmap="RdBu", vmin=0, vmax=1)
     show(axes[4], curves.critic, "critic and its gradient", cmap="viridis")
     every = slice(side // 20 // 2, None, side // 20)
-    grid, slope = (a.reshape(side, side, 2)[every, every].reshape(-1, 2) for a in (curves.points, curves.slope))
-    axes[4].quiver(*grid.T, *slope.T, color="white", width=0.004)
+    grid, gradient = (a.reshape(side, side, 2)[every, every].reshape(-1, 2) for a in (curves.points, curves.gradient))
+    axes[4].quiver(*grid.T, *gradient.T, color="white", width=0.004)
 
 
 def difference(curves: Curves) -> float:

@@ -31,7 +31,7 @@ class Curves:
 
     points: Array
     critic: Array  # (N,), the witness function: for most objectives the score
-    slope: Array  # (N, d), its gradient
+    gradient: Array  # (N, d), of the critic by the point
     learned: Array | None  # (N,), D as a probability, where the objective's optimum tells one
     optimal: Array  # (N,), D*(x) = p/(p+q)
     real: Array  # (N,), p
@@ -126,14 +126,14 @@ class Study:
         x = torch.from_numpy(points).float().to(self.precision.device).requires_grad_()
         outputs = turn.critic(x)
         score = one_number(turn.witness(outputs))
-        (slope,) = torch.autograd.grad(score.sum(), x)
+        (gradient,) = torch.autograd.grad(score.sum(), x)
         self.d.net.train()
         log_ratio = self.loss.objective.log_ratio(outputs)
         log_p, log_q = self.real.log_density(points), self.generated.log_density(points)
         return Curves(
             points=points,
             critic=as_array(score),
-            slope=as_array(slope),
+            gradient=as_array(gradient),
             learned=None if log_ratio is None else as_array(one_number(torch.sigmoid(log_ratio))),
             optimal=1 / (1 + np.exp(np.clip(log_q - log_p, -700, 700))),
             real=np.exp(log_p),

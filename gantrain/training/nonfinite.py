@@ -12,7 +12,7 @@ from gantrain.training.player import Player
 
 
 class Watch:
-    """Remembers on the device whether a loss was lost.
+    """Remembers on the device whether a loss was not finite.
 
     Args:
         device: where the losses are.
@@ -21,33 +21,33 @@ class Watch:
     """
 
     def __init__(self, device: torch.device, late: bool) -> None:
-        self.lost = torch.zeros((), dtype=torch.bool, device=device)
+        self.nonfinite = torch.zeros((), dtype=torch.bool, device=device)
         self.late = late
 
     def see(self, player: Player, loss: Tensor, step: int, values: dict[str, Tensor]) -> None:
-        """Note whether the loss of a turn of ``player`` is lost.
+        """Note whether the loss of a turn of ``player`` is not finite.
 
         Raises:
             DivergedError: at once, if this watch does not wait; it names the term among ``values`` that is not finite.
         """
         if self.late:
-            self.lost |= player.is_lost(loss)
+            self.nonfinite |= player.is_nonfinite(loss)
             return
         # The plain question first: where it is answered on the CPU it costs a tenth of the full one.
         if math.isfinite(loss.item()) and not player.scaler.is_enabled():
             return
-        if player.is_lost(loss):
+        if player.is_nonfinite(loss):
             terms = {tag: value.item() for tag, value in values.items() if not tag.endswith("/loss")}
             raise diverged(step, terms | {tag: value.item() for tag, value in values.items()})
 
     def refuse(self, step: int, values: dict[str, Tensor]) -> None:
-        """Raise DivergedError if a loss has been lost since ``forget``."""
-        if self.lost:
+        """Raise DivergedError if a loss has not been finite since ``forget``."""
+        if self.nonfinite:
             raise diverged(step, {tag: v.item() for tag, v in values.items() if "gradient_norm" not in tag})
 
     def forget(self) -> None:
         """Start anew, from a state that is sound."""
-        self.lost.zero_()
+        self.nonfinite.zero_()
 
 
 def diverged(step: int, values: dict[str, float]) -> DivergedError:

@@ -54,14 +54,14 @@ class Player:
         self.turns = 0
         self.skipped = torch.zeros((), device=next(net.parameters()).device)  # turns that float16 had to leave out
 
-    def is_lost(self, loss: Tensor) -> Tensor:
+    def is_nonfinite(self, loss: Tensor) -> Tensor:
         """Tell, as a boolean scalar on the device, whether ``loss`` is not finite and no skipped turn can mend that.
 
         In float16 an overflow of loss or gradients shrinks the scaler's scale; once that has come down to 1 and there
         still is one, it was not the scale.
         """
-        lost = ~loss.detach().isfinite()
-        return (lost & (self._scale <= 1)) | (self._scale < 1) if self.scaler.is_enabled() else lost
+        nonfinite = ~loss.detach().isfinite()
+        return (nonfinite & (self._scale <= 1)) | (self._scale < 1) if self.scaler.is_enabled() else nonfinite
 
     @property
     def _scale(self) -> Tensor:

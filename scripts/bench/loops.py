@@ -59,8 +59,8 @@ def gradient_penalty(d: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """Return WGAN-GP's penalty."""
     epsilon = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
     x = torch.lerp(fake, real, epsilon).requires_grad_()
-    (slope,) = torch.autograd.grad(d(x).sum(), x, create_graph=True)
-    return 10 * (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    (gradient,) = torch.autograd.grad(d(x).sum(), x, create_graph=True)
+    return 10 * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
 def set_gradients(weights: list[Tensor], wanted: bool) -> None:

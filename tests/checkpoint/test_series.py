@@ -144,7 +144,7 @@ def test_another_format_is_refused_by_its_number_and_stays_where_it_is(tmp_path:
 
 
 @pytest.mark.parametrize("moment", ["before rename", "while removing"])
-def test_what_a_killed_save_leaves_is_swept_and_nothing_is_lost(
+def test_what_a_killed_save_leaves_is_cleared_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     class Killed(BaseException):

@@ -26,8 +26,8 @@ def exact_distance(x: np.ndarray, y: np.ndarray) -> float:
     return float(costs[linear_sum_assignment(costs)].mean())
 
 
-# With penalty weight λ and distance W the best critic has slope 1 + W / 2λ, so the estimate is high by W²/2λ: 2.5% of
-# W at W = 0.5, λ = 10. That is the penalty's own bias, not an error of training.
+# With penalty weight λ and distance W the best critic has gradient norm 1 + W / 2λ, so the estimate is high by W²/2λ:
+# 2.5% of W at W = 0.5, λ = 10. That is the penalty's own bias, not an error of training.
 @pytest.mark.parametrize("penalty", [GradientPenalty(10.0), LipschitzPenalty(10.0)], ids=["wgan_gp", "wgan_lp"])
 @pytest.mark.parametrize(
     ("dimensions", "std", "tolerance"), [(1, 0.05, 0.05), (1, 0.3, 0.15), (2, 0.05, 0.05), (2, 0.3, 0.15)]

@@ -73,13 +73,13 @@ def d_gradient(trainer: Trainer) -> list[torch.Tensor]:
 
 
 def test_one_forward_under_spectral_norm_takes_one_power_iteration_and_else_gives_the_same_gradient() -> None:
-    apart, together = (
+    apart, at_once = (
         built("data=digits", "loss=sngan", *TINY, f"performance.one_forward={on}").trainer for on in ("false", "true")
     )
-    for trainer in (apart, together):  # vectors that have converged stay where they are
+    for trainer in (apart, at_once):  # vectors that have converged stay where they are
         for _ in range(200):
             trainer.d.net(torch.zeros(1, 1, 8, 8))
-    for a, b in zip(d_gradient(apart), d_gradient(together), strict=True):
+    for a, b in zip(d_gradient(apart), d_gradient(at_once), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
 
 

@@ -200,7 +200,7 @@ def test_a_batch_without_labels_is_compiled_too() -> None:
     assert torch.equal(weight, torch.full((2,), 4.0))
 
 
-def test_a_turn_that_is_lost_is_not_taken_for_a_wrong_recording(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_turn_that_is_not_finite_is_not_taken_for_a_wrong_recording(capsys: pytest.CaptureFixture[str]) -> None:
     trainer = recorded(*SMALL, "loss=vanilla")
     trainer.play()
     real, labels = trainer.data.next()

@@ -21,13 +21,13 @@ SHAPES = [
 ]
 
 
-def slope_and_gradients(x: Tensor, weights: list[Tensor], *shape: object, ours: bool) -> list[Tensor]:
-    """The cost of a penalty on one convolution's slope, and its gradients by weight and bias."""
+def cost_and_gradients(x: Tensor, weights: list[Tensor], *shape: object, ours: bool) -> list[Tensor]:
+    """The cost of a penalty on one convolution's gradient by its input, and its gradients by weight and bias."""
     weight, *bias = weights
     arguments = (x, weight, bias[0] if bias else None, *shape)
     y = convolution(*arguments) if ours else torch.conv2d(*arguments)
-    (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
-    cost = (slope.square().sum().sqrt() - 1).square() + y.mean()
+    (by_input,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    cost = (by_input.square().sum().sqrt() - 1).square() + y.mean()
     return [cost, *torch.autograd.grad(cost, weights)]
 
 
@@ -46,7 +46,7 @@ def test_a_convolutions_two_differentiations_equal_torchs(
     weights = [torch.randn(6, 4 // groups, 3, 3, dtype=torch.float64, requires_grad=True)]
     weights += [torch.randn(6, dtype=torch.float64, requires_grad=True)] * bias
     shape = (stride, padding, dilation, groups)
-    ours, theirs = (slope_and_gradients(x, weights, *shape, ours=on) for on in (True, False))
+    ours, theirs = (cost_and_gradients(x, weights, *shape, ours=on) for on in (True, False))
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
@@ -70,13 +70,13 @@ def test_every_way_to_call_a_convolution_works_inside(call: str) -> None:
     def gradient() -> Tensor:
         with TwiceDifferentiable():
             y = CALLS[call](x, w).square().sum()
-        (slope,) = torch.autograd.grad(y, x, create_graph=True)
-        return torch.autograd.grad(slope.square().sum(), w)[0]
+        (by_input,) = torch.autograd.grad(y, x, create_graph=True)
+        return torch.autograd.grad(by_input.square().sum(), w)[0]
 
     ours = gradient()
     y = CALLS[call](x, w).square().sum()
-    (slope,) = torch.autograd.grad(y, x, create_graph=True)
-    torch.testing.assert_close(ours, torch.autograd.grad(slope.square().sum(), w)[0], rtol=1e-10, atol=1e-12)
+    (by_input,) = torch.autograd.grad(y, x, create_graph=True)
+    torch.testing.assert_close(ours, torch.autograd.grad(by_input.square().sum(), w)[0], rtol=1e-10, atol=1e-12)
 
 
 def test_without_a_second_differentiation_all_gradients_are_torchs() -> None:

@@ -62,7 +62,7 @@ def test_gradient_penalty_of_a_linear_critic_is_norm_minus_one_squared() -> None
 @pytest.mark.parametrize(
     ("penalty", "expected"),
     [
-        (LipschitzPenalty(10.0), 160.0),  # as the two-sided one where the slope is above 1
+        (LipschitzPenalty(10.0), 160.0),  # as the two-sided one where the norm is above 1
         (Dragan(10.0, slope=2.0, scale=0.5), 90.0),  # 10 (5 - 2)²
         (R1(3.0), 37.5),  # 3/2 · 25
         (R2(4.0), 50.0),  # 4/2 · 25
@@ -74,7 +74,7 @@ def test_every_penalty_of_a_linear_critic_is_the_value_derived_by_hand(penalty: 
     torch.testing.assert_close(term, torch.tensor(expected))
 
 
-def test_the_one_sided_penalty_leaves_small_slopes_alone() -> None:
+def test_the_one_sided_penalty_leaves_small_gradients_alone() -> None:
     weight = torch.tensor([0.3, 0.4])
     real, fake = torch.randn(2, 7, 2)
     assert LipschitzPenalty(10.0).for_d(turn(linear(weight), real, fake)).item() == 0.0
@@ -94,9 +94,9 @@ def test_penalties_are_taken_where_their_papers_say() -> None:
     assert (noise.std(1) > 0).all()  # one number for each entry, not for each sample
 
 
-def test_r1_of_a_quadratic_critic_is_its_mean_squared_slope() -> None:
+def test_r1_of_a_quadratic_critic_is_its_mean_squared_gradient() -> None:
     real, fake = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.zeros(2, 2)
-    critic = OfInput(lambda x: x.square().sum(1) / 2)  # slope x: squared norms 5 and 9
+    critic = OfInput(lambda x: x.square().sum(1) / 2)  # gradient x: squared norms 5 and 9
     assert R1(2.0).for_d(turn(critic, real, fake)).item() == pytest.approx(7)
     assert R2(2.0).for_d(turn(critic, real, fake)).item() == 0.0
 
@@ -145,7 +145,7 @@ def test_penalties_train_d_by_double_backward_equal_to_finite_differences(kind: 
     assert torch.autograd.gradcheck(penalty, weights)
 
 
-def test_a_critic_without_slope_gives_a_finite_penalty_and_gradient() -> None:
+def test_a_constant_critic_gives_a_finite_penalty_and_gradient() -> None:
     weight = torch.zeros(2, requires_grad=True)
     penalty = GradientPenalty(10.0).for_d(turn(linear(weight), torch.randn(3, 2), torch.randn(3, 2)))
     assert penalty.item() == pytest.approx(10)
@@ -275,16 +275,16 @@ def test_an_energy_needs_an_autoencoder(objective: nn.Module) -> None:
         Loss(objective).check(nn.Linear(2, 1))
 
 
-def test_a_penalty_on_feature_vectors_bounds_the_slope_of_the_witness() -> None:
+def test_a_penalty_on_feature_vectors_bounds_the_gradient_of_the_witness() -> None:
     torch.manual_seed(0)
     real, fake = torch.randn(5, 2).double(), 3 + torch.randn(5, 2).double()
-    d = OfInput(lambda x: x * 2)  # h(x) = 2x, so the slope of the witness is known from its formula
+    d = OfInput(lambda x: x * 2)  # h(x) = 2x, so the gradient of the witness is known from its formula
     for objective in (Cramer(), MMD([1.0])):
         loss = Loss(objective, {"r1": R1(2.0)})
         cost = loss.for_d(turn(d, real, fake))
         x = real.clone().requires_grad_()
-        (slope,) = torch.autograd.grad(objective.witness(2 * x, 2 * real, 2 * fake).sum(), x)
-        assert cost.terms["r1"].item() == pytest.approx(slope.square().sum(1).mean().item(), rel=1e-9)
+        (gradient,) = torch.autograd.grad(objective.witness(2 * x, 2 * real, 2 * fake).sum(), x)
+        assert cost.terms["r1"].item() == pytest.approx(gradient.square().sum(1).mean().item(), rel=1e-9)
     weight = torch.eye(2, dtype=torch.float64, requires_grad=True)  # and the penalty trains D through both batches
     penalty = Loss(Cramer(), {"gp": GradientPenalty(1.0)}).for_d(turn(OfInput(lambda x: x @ weight), real, fake))
     assert torch.autograd.grad(penalty.terms["gp"], weight)[0].abs().sum() > 0

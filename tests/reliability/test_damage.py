@@ -120,7 +120,7 @@ def hostile_files(marker: Path) -> dict[str, dict[str, bytes]]:
         "a size that lies": header({"x": tensor | {"shape": [2**40]}}) + bytes(8),
         "offsets outside": header({"x": tensor | {"data_offsets": [-8, 2**62]}}) + bytes(8),
         "tensors that overlap": header({"x": tensor, "y": tensor}) + bytes(8),
-        "an unknown number format": header({"x": tensor | {"dtype": "EVIL"}}) + bytes(8),
+        "an unknown dtype": header({"x": tensor | {"dtype": "EVIL"}}) + bytes(8),
         "noise": random.Random(0).randbytes(5000),
         "nothing": b"",
     }

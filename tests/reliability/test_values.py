@@ -139,16 +139,16 @@ def test_batch_norm_poisoned_by_one_pixel_is_restored_by_a_rollback(start: Start
     assert all_finite(tmp_path / "run")
 
 
-def test_on_a_gpu_a_lost_turn_is_noticed_before_anything_is_saved(tmp_path: Path) -> None:
+def test_on_a_gpu_a_turn_that_is_not_finite_is_noticed_before_anything_is_saved(tmp_path: Path) -> None:
     from gantrain.errors import DivergedError
     from gantrain.training.nonfinite import Watch
     from tests.conftest import built
 
     trainer = built("data=ring").trainer
     real, labels = trainer.data.next()
-    lost = trainer.loss.for_d(trainer.turn(trainer.d, real, torch.full_like(real, float("nan")), labels, True))
+    bad = trainer.loss.for_d(trainer.turn(trainer.d, real, torch.full_like(real, float("nan")), labels, True))
     trainer.watch = Watch(torch.device("cpu"), late=True)  # as on a GPU
-    for total in (lost.total, torch.zeros(())):  # the finding stays
+    for total in (bad.total, torch.zeros(())):  # the finding stays
         trainer.watch.see(trainer.d, total, 1, {})
     with pytest.raises(DivergedError, match="at step 0"):
         trainer.watch.refuse(trainer.step, trainer.scalars)

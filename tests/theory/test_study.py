@@ -110,11 +110,11 @@ def test_the_estimate_comes_to_the_truth_and_d_to_the_optimal_d(
     assert (weight * np.abs(untrained.learned - untrained.optimal)).sum() / weight.sum() > 0.15
 
 
-def test_the_optimal_d_is_p_over_p_plus_q_and_the_slope_is_the_critics() -> None:
+def test_the_optimal_d_is_p_over_p_plus_q_and_the_gradient_is_the_critics() -> None:
     curves = study("data=mixture").curves(201)
     np.testing.assert_allclose(curves.optimal, curves.real / (curves.real + curves.generated), atol=1e-9)
     step = curves.points[1, 0] - curves.points[0, 0]
-    np.testing.assert_allclose(curves.slope[:, 0], np.gradient(curves.critic, step), atol=0.05)
+    np.testing.assert_allclose(curves.gradient[:, 0], np.gradient(curves.critic, step), atol=0.05)
 
 
 @pytest.mark.parametrize("data", ["ring", "grid", "mixture"])
