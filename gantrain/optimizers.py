@@ -1,4 +1,4 @@
-"""Solvers for games: optimizers that look where the other player is going. Any objective, either player.
+"""Optimizers for games, which take the other player's next move into account. For any objective and either player.
 
 Both are torch's Adam with a few lines around its step, so they take its arguments, ``fused`` included.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class GameAdam(torch.optim.Adam):
-    """What both share: in float16 the gradient scaler skips a whole step of theirs, not Adam's alone."""
+    """Base of both: in float16 the gradient scaler skips their whole step, not only Adam's part of it."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -45,16 +45,16 @@ class ExtraAdam(GameAdam):
     """Extragradient: every second call goes back and steps by the gradient taken at the point looked ahead to.
 
     Call 2t: ω' = ω_t + Adam's step; call 2t+1: ω_{t+1} = ω_t + Adam's step with the gradient at ω'. Both calls move the
-    moments. Gidel et al. 2019, arXiv:1802.10551, Algorithm 4, played in alternation: as everywhere in gantrain D moves
-    first, so G looks ahead from a D that has looked, and steps against a D that has stepped. Averages of G and samples
-    drawn after an odd number of steps are of look-ahead points.
+    moments. Gidel et al. 2019, arXiv:1802.10551, Algorithm 4, played in alternation: within a step D acts first. When G
+    looks ahead, D has already looked ahead; when G steps, D has already stepped. The average of G follows look-ahead
+    points too, and samples drawn after an odd number of steps are of a look-ahead point.
     """
 
     turns_in_pairs = True  # the players must look ahead in the same step: ratio 1:1, and no step may be skipped
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """Look ahead, or move from where the look started."""
+        """Look ahead, or return to where the look-ahead began and step from there."""
         before = [(p, p.clone()) for p in self.moved()]
         for p, _ in before:
             if "anchor" in self.state[p]:

@@ -1,4 +1,4 @@
-"""Drawing from a generator: latents that are a function of a seed, truncation, and ways between latents."""
+"""Drawing from a generator: latents from a seed, truncation, and interpolation between latents."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 BATCH = 250  # samples at a time, fewer of large ones
-LARGE = 3 * 32 * 32  # numbers in a sample, from where fewer are drawn at a time
+LARGE = 3 * 32 * 32  # numbers in a sample; of larger samples fewer are drawn at a time
 
 
 def latents(n: int, dimensions: int, seed: int, truncation: float | None = None) -> Tensor:
     """Return z (n, dimensions) float32 from N(0, I), or from N(0, I) with every |z_i| ≤ ``truncation``.
 
-    The truncation trick of Brock et al. 2019, arXiv:1809.11096, Section 3.1: less variety, better samples. There, what
-    lies beyond is drawn again; here every number is moved to the same quantile of the truncated distribution, so that
-    with another truncation the same seed still gives the same samples, drawn towards the middle.
+    The truncation trick of Brock et al. 2019, arXiv:1809.11096, Section 3.1: less variety, better samples. The
+    paper draws numbers beyond the limit again. Here every number moves to the same quantile of the truncated
+    distribution, so the same seed gives the same samples at every truncation, only closer to the middle.
     """
     z = torch.randn(n, dimensions, generator=torch.Generator().manual_seed(seed))
     return z if truncation is None else truncated(z, truncation)
@@ -33,8 +33,8 @@ def truncated(z: Tensor, limit: float) -> Tensor:
 def between(a: Tensor, b: Tensor, steps: int) -> Tensor:
     """Return ``steps`` latents from ``a`` (d,) to ``b`` (d,), both included, along the arc: (steps, d).
 
-    Spherical interpolation (White 2016, arXiv:1609.04468): on the straight line between two normal vectors of many
-    dimensions lengths fall to 0.7 of what the generator knows.
+    Spherical interpolation (White 2016, arXiv:1609.04468). Halfway on the straight line between two normal vectors of
+    many dimensions, the length would fall to 0.7 of those that the generator was trained on.
     """
     share = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]
     x, y = a.double(), b.double()
@@ -50,7 +50,8 @@ def generated(
 ) -> Generator[Tensor]:
     """Yield a generator's samples of latents z (n, d), in batches (b, *shape) float32 on its device.
 
-    In evaluation mode, with random numbers of its own: who calls this between two steps of training disturbs nothing.
+    The network runs in evaluation mode, and its mode and torch's random numbers are restored, so that drawing between
+    two steps of a training does not change the training.
     """
     device = device or next(net.parameters()).device
     training = net.training

@@ -1,4 +1,4 @@
-"""The progress bar, lively on a terminal and sparing in a log file."""
+"""The progress bar, warnings, and output streams that survive the loss of their reader."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
 def bar(**options: Any) -> tqdm[Any]:
     """Return a tqdm bar on stderr: redrawn several times a second on a terminal, every 20 s elsewhere."""
-    from tqdm import tqdm  # not before it is needed: --help is to be quick
+    from tqdm import tqdm  # imported here, so that --help is quick
 
     return tqdm(dynamic_ncols=True, mininterval=0.2 if sys.stderr.isatty() else 20, **options)
 
 
 class Unbreakable:
-    """A stream whose reader may leave: then what is written goes nowhere, and the program lives on."""
+    """A stream whose reader may go away: its output is then dropped, and the program goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or not."""
+        """Write; ignore the error if the reader is gone."""
         with self._tolerant():
             self.stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or not."""
+        """Flush; ignore the error if the reader is gone."""
         with self._tolerant():
             self.stream.flush()
 
@@ -50,7 +50,7 @@ class Unbreakable:
 
 @contextmanager
 def unbreakable() -> Iterator[None]:
-    """Make stdout and stderr unbreakable inside the block: ``gantrain | tee`` loses tee to the same Ctrl-C."""
+    """Make stdout and stderr unbreakable inside the block: in ``gantrain | tee``, a Ctrl-C ends tee as well."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = Unbreakable(before[0]), Unbreakable(before[1])
     try:

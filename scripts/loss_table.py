@@ -4,8 +4,8 @@
     python scripts/loss_table.py --losses hinge mmd   some of them
     python scripts/loss_table.py --write-only         the table again from docs/losses.json
 
-Each training runs on one thread, as many side by side as there are cores. What was measured is kept in docs/losses.json
-with the configuration it was measured with; a training whose configuration is still the same is not repeated.
+Each training runs on one thread, as many side by side as there are cores. Results are kept in docs/losses.json with
+the configuration they belong to; a training is not repeated while its configuration stays the same.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def digest(job: Job) -> str:
 
 
 def train(job: Job, picture: Path | None = None) -> dict[str, Any]:
-    """Train on one thread, draw samples of the averaged generator, and return what was measured."""
+    """Train on one thread, draw samples of the averaged generator, and return the measurements."""
     import torch
     from torchvision.utils import save_image
 
@@ -107,7 +107,7 @@ def train(job: Job, picture: Path | None = None) -> dict[str, Any]:
 
 @cache
 def reader() -> Callable[[Any], Any]:
-    """Return what reads digits (N, 1, 8, 8) in [-1, 1]: probabilities (N, 10) of each digit, all low for what is none.
+    """Return a function from images (N, 1, 8, 8) in [-1, 1] to the probability (N, 10) of each digit; all low if none.
 
     One classifier for each digit against the rest, so that noise is allowed to be no digit at all. Trained on one half
     of the real digits, it reads 98% of the other half, and half a percent of uniform noise.
@@ -134,7 +134,7 @@ def reader() -> Callable[[Any], Any]:
 
 
 def readable(images: Any) -> float:
-    """Return the share of digits (N, 1, 8, 8) in [-1, 1] that the reader is sure of: one probability above a half."""
+    """Return the share of images (N, 1, 8, 8) in [-1, 1] that the reader is sure of: a probability above a half."""
     return float((reader()(images).max(1) > 0.5).mean())
 
 
@@ -155,7 +155,7 @@ def nearness(images: Any) -> float:
 
 
 def measure(job: Job, pictures: Path) -> tuple[Job, dict[str, Any]]:
-    """Train one job; the first seed also leaves its picture."""
+    """Train one job; with the first seed, draw its picture too."""
     data, loss, seed = job
     picture = pictures / picture_name(loss, data) if seed == 0 else None
     return job, train(job, picture) | {"config": digest(job)}
@@ -172,7 +172,7 @@ def key(job: Job) -> str:
 
 
 def run(jobs: list[Job], workers: int, path: Path = RESULTS, pictures: Path = PICTURES) -> dict[str, Any]:
-    """Train what is missing in the results at ``path``, side by side, keep each at once, and return them all."""
+    """Train the jobs missing from ``path``, side by side, store each result at once, and return all results."""
 
     def stored() -> dict[str, Any]:
         return json.loads(path.read_text()) if path.exists() else {}
@@ -191,7 +191,7 @@ def run(jobs: list[Job], workers: int, path: Path = RESULTS, pictures: Path = PI
 
 
 def all_jobs(losses: list[str], data: list[str], seeds: int) -> list[Job]:
-    """Return what the table is made of: every loss with every seed on the ring, the first seed on the digits."""
+    """Return the jobs of the table: every loss with every seed on the ring, with the first seed on the digits."""
     return [
         (d, loss, seed)
         for seed in range(seeds)
@@ -208,7 +208,7 @@ def first_words(kind: type) -> str:
 
 
 def formula(loss: str) -> str:
-    """Return what a loss is made of, from the docstrings of its parts."""
+    """Return a loss's formula, from the docstrings of its parts."""
     from hydra import compose, initialize_config_module
     from hydra.utils import get_class
     from omegaconf import OmegaConf
@@ -225,7 +225,7 @@ def formula(loss: str) -> str:
 
 
 def spread(values: list[float], digits: int = 0) -> str:
-    """Return the mean and, of several, the sample standard deviation."""
+    """Return the mean and, of several values, the sample standard deviation."""
     mean = f"{statistics.mean(values):.{digits}f}"
     return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 

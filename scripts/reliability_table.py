@@ -1,10 +1,10 @@
-"""Run the tests that prove rows of the fault matrix, and write what they found into docs/reliability.md.
+"""Run the tests that prove rows of the fault matrix, and write their findings into docs/reliability.md.
 
     python scripts/reliability_table.py          the rows of make test
     python scripts/reliability_table.py --slow   the rows of make test-slow
     python scripts/reliability_table.py --write-only
 
-What was found is kept in docs/reliability.json, each row with its date.
+The findings are kept in docs/reliability.json, each row with its date.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ NOT_APPLICABLE = {"F29", "F30"}  # gantrain trains in one process
 
 
 def run_tests(slow: bool) -> list[dict[str, Any]]:
-    """Run the marked tests; return what they reported."""
+    """Run the marked tests; return their reports."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"
         which = f"row and {'slow' if slow else 'not slow'}"
@@ -81,7 +81,7 @@ def run_tests(slow: bool) -> list[dict[str, Any]]:
 
 
 def by_row(tests: list[dict[str, Any]], slow: bool) -> dict[str, dict[str, Any]]:
-    """Return what the tests found, by row and tier."""
+    """Return the tests' findings, by row and tier."""
     rows: dict[str, dict[str, Any]] = {}
     for test in tests:
         properties = test["properties"]
@@ -98,7 +98,7 @@ def by_row(tests: list[dict[str, Any]], slow: bool) -> dict[str, dict[str, Any]]
 
 
 def found(entry: dict[str, Any]) -> str:
-    """Return a row's figures, and what failed or did not run."""
+    """Return a row's figures, and the numbers of tests that failed or were skipped."""
     outcomes = entry["outcomes"]
     words = entry["figures"] or [f"{outcomes.count('passed')}/{len(outcomes)} cases"]
     words = list(dict.fromkeys(words))

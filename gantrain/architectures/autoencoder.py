@@ -120,7 +120,7 @@ class Discriminator(nn.Module):
 
     Arguments as for the generator, except
         code_dim: length of the code between encoder and decoder; None: half as many numbers as a sample has, at most
-            64. A code as long as the sample could copy anything, and would tell nothing apart.
+            64. With a code as long as the sample, D could copy every input and would tell nothing apart.
         error: l1 or l2, of each number of the sample.
     """
 
@@ -141,6 +141,6 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Score samples."""
-        # The error is taken in x's own format: in half precision the difference of close numbers is noise.
+        # The error is taken in x's own dtype: in half precision the difference of close numbers is noise.
         reconstruction = self.decoder(self.encoder(x)).to(x.dtype)
         return -self.error(reconstruction - x).flatten(1).mean(1, keepdim=True)

@@ -74,7 +74,7 @@ def norm_1d(norm: str, features: int) -> nn.Module:
 def normal_init(layer: Layer, std: float = 0.02) -> Layer:
     """Draw the weight from N(0, std²), set the bias to 0, return the layer. Radford et al. 2016, arXiv:1511.06434, §4.
 
-    To be called before spectral norm, which hides the weight it normalises.
+    Call it before spectral norm, which hides the weight that it normalises.
     """
     nn.init.normal_(layer.weight, std=std)
     if layer.bias is not None:
@@ -86,7 +86,7 @@ class MinibatchDiscrimination(nn.Module):
     """Append to each sample how close the batch's other samples are. Salimans et al. 2016, arXiv:1606.03498, §3.2.
 
     (N, inputs) -> (N, inputs + features). M_i = T x_i as (features, size); o(x_i)_b = Σ_{j≠i} exp(-‖M_ib - M_jb‖₁). The
-    sum leaves out j = i, a constant 1 in the paper's.
+    sum leaves out j = i, which adds a constant 1 in the paper.
 
     Args:
         inputs: length of a sample's feature vector.
@@ -110,7 +110,7 @@ class MinibatchDiscrimination(nn.Module):
 
 
 def last_layers(last: nn.Linear, minibatch_features: int, norm: str) -> list[nn.Module]:
-    """Return D's end for (N, …): flatten, minibatch discrimination if asked for, ``last`` (whose inputs count both)."""
+    """Return D's last layers: flatten, minibatch discrimination if asked for, then ``last``, which reads both."""
     layers: list[nn.Module] = [nn.Flatten()]
     if minibatch_features:
         layers.append(MinibatchDiscrimination(last.in_features - minibatch_features, minibatch_features))

@@ -31,7 +31,7 @@ SMALLEST = 4  # side of the innermost feature map
 def widths(side: int, width: int | None, max_width: int | None, small_width: int, count: int) -> list[int]:
     """Return ``count`` numbers of channels from the image inwards: ``width`` doubled up to ``max_width``.
 
-    What is None is the paper's: ``small_width`` throughout for small images, else 64 up to 1024.
+    None stands for the paper's value: ``small_width`` throughout for small images, else 64 up to 1024.
     """
     width = width or (small_width if side <= SMALL else 64)
     max_width = max_width or (width if side <= SMALL else 1024)

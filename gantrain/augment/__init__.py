@@ -1,4 +1,4 @@
-"""Differentiable augmentation of what D sees, the same in both players' turns."""
+"""Differentiable augmentation of every sample that D sees, in both players' turns."""
 
 from gantrain.augment.diffaug import DiffAugment
 

@@ -25,7 +25,7 @@ def color(x: Tensor) -> Tensor:
 
 
 def translation(x: Tensor) -> Tensor:
-    """Shift by up to an eighth of the side each way; what enters is 0 (mid-gray)."""
+    """Shift by up to an eighth of the side each way, filled with 0 (mid-gray)."""
     side = x.shape[-1]
     reach = round(side / 8)
     shift = torch.randint(-reach, reach + 1, (2, len(x), 1), device=x.device)

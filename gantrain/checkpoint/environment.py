@@ -1,4 +1,4 @@
-"""What bit-exact repetition depends on beside the configuration."""
+"""The facts beside the configuration that bit-exact repetition depends on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def environment(device: torch.device, data: str) -> dict[str, Any]:
-    """Return the facts, in the words that a resumed run prints if one has changed."""
+    """Return the facts by name; a resumed run prints those that have changed."""
     gpu = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
     return {
         "torch": torch.__version__,
@@ -24,5 +24,5 @@ def environment(device: torch.device, data: str) -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what differs, a phrase each."""
+    """Return the facts that differ, a phrase each."""
     return [f"{key} {before.get(key)} → {value}" for key, value in now.items() if before.get(key) != value]

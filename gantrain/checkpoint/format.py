@@ -2,8 +2,8 @@
 
     step-000012000/  state.safetensors  state.json  manifest.json
 
-Tensors, everything else, and what the two files must be to the last bit. Nothing here can run code: reading is JSON
-and safetensors, and a file that is not of their making is refused in one sentence.
+The first file holds the tensors, the second everything else, the third the size and digest of both. Reading can run no
+code: it takes JSON and safetensors only, and refuses any other content in one sentence.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from gantrain.run import files
 
 FORMAT = 1
 TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
-LARGEST = {MANIFEST: 2**20, STATE: 2**26}  # bytes; real ones have 1 kB and some 10 kB, and JSON is read as a whole
-BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError)  # what such content raises
+LARGEST = {MANIFEST: 2**20, STATE: 2**26}  # bytes, because JSON is read as a whole; real ones have 1 kB and some 10 kB
+BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError)  # from damaged content
 
 
 def write(folder: Path, step: int, state: dict[str, Any], extra: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ def write(folder: Path, step: int, state: dict[str, Any], extra: dict[str, Any])
     folder.mkdir()
     try:
         save_file(tensors, folder / TENSORS)
-    except SafetensorError as error:  # the tensors are sound, so it is the disk that spoke
+    except SafetensorError as error:  # the tensors are sound, so the disk is at fault
         raise OSError(first_line(error)) from error
     (folder / STATE).write_text(json.dumps(twin))
     stated = {name: describe(folder / name) for name in (TENSORS, STATE)}
@@ -92,7 +92,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a checkpoint's manifest; the files that it describes are not looked at.
+    """Return a checkpoint's manifest, without reading the files that it describes.
 
     Raises:
         DamagedError, UnreadableError, CheckpointError: as ``read`` does.

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run stay."""
+"""The rule of which checkpoints of a run are kept."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Retention:
-    """The newest ``last``, every one whose step is a multiple of ``every``, and the best by one logged value.
+    """Keep the newest ``last``, those whose step is a multiple of ``every``, and the best by one logged value.
 
     Args:
         last: at least 2, so that one damaged checkpoint is never the only one.
         every: in steps; 0: none for this reason.
         best: the name of the value, as metrics.jsonl has it; None: none for this reason.
-        highest: whether the highest value is the best, or the lowest.
+        highest: True: the highest value is the best; False: the lowest.
     """
 
     last: int = 3
@@ -25,8 +25,8 @@ class Retention:
     def kept(self, steps: Iterable[int], values: Mapping[int, float]) -> set[int]:
         """Return the steps to keep; ``values`` are those of ``best`` by step, as far as they are known.
 
-        Of equal values the latest counts. What was best once and was kept is compared again each time, so the best of
-        the whole run stays.
+        Of equal values the latest counts. The best so far is kept and compared again each time, so the best of the
+        whole run stays.
         """
         steps = sorted(steps)
         kept = set(steps[-self.last :])

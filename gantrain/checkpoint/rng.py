@@ -16,7 +16,7 @@ class Rng:
         self.device = device
 
     def seed(self, *seeds: int) -> None:
-        """Seed them all with one number, or with a mixture of several."""
+        """Seed all generators with one number, or with a hash of several."""
         seed = seeds[0] if len(seeds) == 1 else int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1)
         random.seed(seed)
         np.random.seed(seed % 2**32)

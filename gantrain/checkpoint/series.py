@@ -1,4 +1,4 @@
-"""The checkpoints of one run: saved, kept, verified, and never all lost.
+"""The checkpoints of one run: saved durably, verified when loaded, and the last good one always kept.
 
 A save writes a hidden folder, forces it to disk, and renames it; only then may older ones go. A load verifies every
 byte. A damaged checkpoint is set aside in ``damaged/``, and the one before it is used.
@@ -26,10 +26,10 @@ class Checkpoints:
 
     Args:
         folder: where they lie; made at the first save.
-        keep: which of them stay.
-        facts: gives what each manifest says beside its step (configuration digest, environment, cost).
-        protected: gives steps that stay whatever ``keep`` says.
-        warn: told in one sentence of what went wrong without ending the run.
+        keep: the rule of which ones are kept.
+        facts: returns what each manifest says beside its step (configuration digest, environment, cost).
+        protected: returns steps that stay whatever ``keep`` says.
+        warn: called with one sentence about a failure that does not end the run.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class Checkpoints:
     def save(
         self, step: int, state: dict[str, Any], metrics: Mapping[str, float] | None = None, last: bool = False
     ) -> None:
-        """Save durably, then remove what is no longer to be kept.
+        """Save durably, then remove the checkpoints that are no longer to be kept.
 
         A save that the disk refuses leaves nothing behind and costs a warning; the next one tries again.
 
         Args:
             step: of the state, the checkpoint's name.
             state: plain data and tensors, see ``tree``.
-            metrics: the latest logged values; kept in the manifest, and what ``Retention.best`` is chosen by.
+            metrics: the latest logged values; kept in the manifest, where ``Retention.best`` reads them.
             last: whether the process ends after this save, so that none can follow.
 
         Raises:
@@ -83,7 +83,7 @@ class Checkpoints:
             self.remove_old()
 
     def remove_old(self) -> None:
-        """Remove what is no longer to be kept."""
+        """Remove the checkpoints that are no longer to be kept."""
         steps = self.steps()
         for step in sorted(set(steps) - self.keep.kept(steps, self._values(steps)) - self.protected()):
             try:
@@ -114,7 +114,7 @@ class Checkpoints:
         return None
 
     def refuse_beyond(self, step: int) -> None:
-        """Raise ConfigError if there are checkpoints after ``step`` (-1: any): another course would mix with them."""
+        """Raise ConfigError if there are checkpoints after ``step`` (-1: any): a new run would mix with them."""
         if (steps := self.steps()) and steps[-1] > step:
             raise ConfigError(
                 f"{self.folder} already holds checkpoints up to step {steps[-1]}; "
@@ -122,13 +122,13 @@ class Checkpoints:
             )
 
     def check_best(self, names: Iterable[str]) -> None:
-        """Raise ConfigError unless what the best checkpoint is chosen by is among the logged names."""
+        """Raise ConfigError unless the value that chooses the best checkpoint is one of the logged ``names``."""
         if self.keep.best is not None and self.keep.best not in names:
             known = ", ".join(sorted(names))
             raise ConfigError(f"checkpoint.keep_best={self.keep.best} is not a logged value; there are {known}")
 
     def clear_debris(self) -> None:
-        """Remove what killed saves and removals have left."""
+        """Remove the folders that killed saves and killed removals left behind."""
         for entry in self._entries():
             if entry.name.startswith((".tmp-", ".del-")) and entry.is_dir():
                 shutil.rmtree(entry)
@@ -164,7 +164,7 @@ class Checkpoints:
         for step in steps if self.keep.best is not None else []:
             try:
                 metrics = read_manifest(self.path(step))["metrics"]
-            except (CheckpointError, KeyError):  # it cannot be the best; whether it is usable, a load will find out
+            except (CheckpointError, KeyError):  # it cannot be the best; a load finds out whether it is usable
                 continue
             if self.keep.best in metrics:
                 values[step] = metrics[self.keep.best]

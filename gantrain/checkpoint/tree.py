@@ -1,7 +1,7 @@
 """Nested Python state as plain JSON plus named tensors, exactly, without pickle.
 
 Leaves are None, bool, int, float, str and tensors; containers are list, tuple and dict (keys: str or int). Anything
-else is refused when it is saved, not found missing when it is loaded.
+else is refused at the save, so that a load finds nothing missing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def unflatten(twin: Any, tensors: dict[str, Tensor]) -> Any:
     """Return the value that ``flatten`` took apart.
 
     Raises:
-        KeyError, TypeError, ValueError: if ``twin`` is not of its making, or a tensor is missing.
+        KeyError, TypeError, ValueError: if ``flatten`` did not make ``twin``, or a tensor is missing.
     """
     if not isinstance(twin, dict):
         if twin is None or type(twin) in (bool, int, float, str):
@@ -72,14 +72,14 @@ def first_nonfinite(tensors: dict[str, Tensor]) -> str | None:
     return None
 
 
-OPTIONAL = "state.rng."  # a generator may hold no second normal number, and another machine no GPU
+OPTIONAL = "state.rng."  # Python's generator may hold no second normal number, and a machine no GPU
 
 
 def misfit(own: Any, stored: Any, path: str = "state") -> str | None:
-    """Return in words where ``stored`` is not of the same build as ``own``, None if it fits.
+    """Return in words the first place where ``stored`` does not fit ``own``, None if it fits.
 
-    Names, types, shapes and dtypes count, values do not, but a count is never negative. What is empty on one
-    side may be filled later: an optimizer has no moments before its first step.
+    Names, types, shapes and dtypes must agree. Values may differ, but where ``own`` is an int of 0 or more, ``stored``
+    must not be negative. A dict that is empty on one side fits: an optimizer has no moments before its first step.
     """
     if own is None or (stored is None and path.startswith(OPTIONAL)):
         return None

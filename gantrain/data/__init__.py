@@ -1,4 +1,4 @@
-"""Data sets. Each tells its sample ``shape`` and number of ``classes`` and gives endless, resumable batches."""
+"""Data sets. Each has a sample ``shape`` and a number of ``classes``, and gives endless, resumable batches."""
 
 from gantrain.data.benchmarks import CIFAR10, MNIST
 from gantrain.data.digits import Digits

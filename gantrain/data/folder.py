@@ -39,7 +39,7 @@ FITS: dict[str, Callable[..., Image.Image]] = {
 def find_images(root: str) -> tuple[list[Path], list[int] | None, int]:
     """Return the image files under ``root`` in a fixed order, their class indices (None if flat), and the class count.
 
-    Subfolders are classes, in alphabetical order; images inside them may lie deeper. Other files are passed over.
+    Subfolders are classes, in alphabetical order; images inside them may lie deeper. Other files are skipped.
 
     Raises:
         DataError: if the folder is missing, holds no image, or mixes loose images with class folders.
@@ -64,7 +64,7 @@ def find_images(root: str) -> tuple[list[Path], list[int] | None, int]:
 
 
 def images_in(top: Path, paths: Iterable[Path]) -> list[Path]:
-    """Return the image files among ``paths``, sorted; what is hidden, or left by an archiver, is passed over."""
+    """Return the image files among ``paths``, sorted; hidden files and an archiver's leftovers are skipped."""
 
     def hidden(path: Path) -> bool:
         return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(top).parts)
@@ -92,7 +92,7 @@ def in_threads(function: Callable[[Path], T], paths: Sequence[Path], timeout: fl
     """Yield ``function`` of every path, in their order.
 
     Raises:
-        DataError: if nothing comes for ``timeout`` seconds.
+        DataError: if no result comes for ``timeout`` seconds.
     """
     # Not concurrent.futures: at exit it would wait for a thread that hangs in the file system.
     with ThreadPool(os.cpu_count()) as pool:
@@ -105,7 +105,7 @@ def in_threads(function: Callable[[Path], T], paths: Sequence[Path], timeout: fl
 
 
 def too_slow(path: Path, timeout: float) -> DataError:
-    """Return the error for a file that does not come."""
+    """Return the error for a file that cannot be read in time."""
     return DataError(
         f"reading {path} takes longer than data.timeout={timeout:g} seconds; does the disk or network share answer?"
     )
@@ -136,15 +136,15 @@ class ImageFolder(Data):
     Args:
         root: the folder; each subfolder is a class, or the images lie in it directly (no labels).
         size: side of the square images after fitting.
-        fit: how to make them square: ``crop`` the middle, ``pad`` with black, or ``stretch``.
+        fit: how an image is made square: ``crop`` the middle, ``pad`` with black, or ``stretch``.
         channels: 1, 3, or None: 1 if every image is gray, else 3.
         flip: mirror each image with probability ½.
         on_bad: ``error``, or ``skip`` images that cannot be read, up to 1% of all; they are listed in ``skipped``.
         timeout: seconds to wait for an image.
-        in_memory: True, False, or None: if the decoded bytes take at most a quarter of the machine's memory.
+        in_memory: True, False, or None: True if the decoded bytes take at most a quarter of the machine's memory.
 
     Raises:
-        DataError: for a missing or empty folder, or an image that cannot be read or does not come; it names the file.
+        DataError: for a missing or empty folder, or an image that cannot be read, or not in time; it names the file.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class ImageFolder(Data):
         return f"{len(self.paths):,} images {super().__str__()}"
 
     def fingerprint(self) -> str:
-        """Return the description and a digest of every file's name and size, and of how images are fitted."""
+        """Return the description and a digest of every file's name and size, and of ``fit``."""
         names = (f"{path.relative_to(self.root)} {path.stat().st_size}" for path in self.paths)
         files = "\n".join([*names, self.fit])
         return f"{self} ({hashlib.sha256(files.encode()).hexdigest()[:12]}, Pillow {PIL.__version__})"
@@ -209,7 +209,7 @@ class ImageFolder(Data):
 
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
         """Return batches of images in [-1, 1] and their labels."""
-        order = EpochOrder(len(self.paths), batch_size, seed, torch.device("cpu"))  # first: it refuses a small set
+        order = EpochOrder(len(self.paths), batch_size, seed, torch.device("cpu"))  # first: it may refuse the set
         if self.in_memory:
             return self._held.stream(batch_size, seed, device)
         return self._stream_from_disk(order, self.labels, seed, device)

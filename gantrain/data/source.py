@@ -18,7 +18,7 @@ Batch = tuple[Tensor, Tensor | None]
 
 
 class Batches:
-    """An endless stream of batches, each a pure function of its position, so the position is all there is to save."""
+    """An endless stream of batches, each a pure function of its position, so its whole state is the position."""
 
     def __init__(self, batch_at: Callable[[int], Batch]) -> None:
         self._batch_at = batch_at
@@ -52,7 +52,7 @@ class Batches:
 
 
 class Data(ABC):
-    """A data set: what one sample looks like, and batches of them."""
+    """A data set: the shape of a sample, and batches of samples."""
 
     shape: tuple[int, ...]
     """Shape of one sample: (2,) for points, (C, H, W) for images."""
@@ -67,7 +67,7 @@ class Data(ABC):
 
     @abstractmethod
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
-        """Return endless batches on ``device``; which samples come when depends on ``seed`` and position alone."""
+        """Return endless batches on ``device``; the order of the samples depends on ``seed`` and position alone."""
 
     def at(self, index: Sequence[int]) -> Tensor:
         """Return the samples of these numbers, in [0, count), as stored: (n, C, H, W) uint8, never mirrored.
@@ -83,7 +83,7 @@ class Data(ABC):
             yield self.at(range(start, min(start + batch_size, self.count or 0)))
 
     def fingerprint(self) -> str:
-        """Return a text that changes when the samples do, as far as that can be seen quickly."""
+        """Return a text that changes when the samples change, as far as a quick look can tell."""
         return str(self)
 
     def identity(self) -> str:
@@ -92,7 +92,7 @@ class Data(ABC):
         return f"{self.fingerprint()} {labels}".rstrip()
 
     def freshness(self) -> str:
-        """Return a text that also changes when files are rewritten in place, for what is kept on this machine."""
+        """Return a text that changes also when files are rewritten in place; it guards what this machine has cached."""
         return ""
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ class Data(ABC):
 
 
 class EpochOrder:
-    """Shuffled indices of ``n`` samples in whole batches: every epoch is a new permutation, its rest is dropped."""
+    """Shuffled indices of ``n`` samples in whole batches: each epoch is a new permutation, the rest dropped."""
 
     def __init__(self, n: int, batch_size: int, seed: int, device: torch.device) -> None:
         if n < batch_size:

@@ -1,4 +1,4 @@
-"""Stacked digits: three digits in the colours of one image, a thousand modes that are known and can be counted."""
+"""Stacked digits: three digits in the colours of one image, with a thousand known modes that can be counted."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Stacked(Data):
     """Images (3, H, W) whose red, green and blue are three of ``parts`` drawn at random, a new draw for each batch.
 
     A sample's mode is the triple of its classes, 1,000 for digits. Metz et al. 2017, arXiv:1611.02163, Section 3.3.1.
-    For evaluation there are ``count`` fixed ones, a function of nothing but their number.
+    For evaluation there are ``count`` fixed stacks, the same in every run.
 
     Args:
         parts: gray labelled images.
-        count: number of the fixed ones.
+        count: number of fixed stacks.
     """
 
     def __init__(self, parts: Data, count: int) -> None:
@@ -41,19 +41,19 @@ class Stacked(Data):
         return f"stacks of 3 of {self.parts.fingerprint()}"
 
     def identity(self) -> str:
-        """Return the identity of the parts and the number of the fixed ones."""
+        """Return the identity of the parts and the number of fixed stacks."""
         return f"{self.count} stacks of 3 of {self.parts.identity()}"
 
     def freshness(self) -> str:
-        """Return that of the parts."""
+        """Return the freshness of the parts."""
         return self.parts.freshness()
 
     def stack(self, triples: np.ndarray) -> Tensor:
-        """Return the images of part numbers (n, 3), (n, 3, H, W) uint8."""
+        """Return the stacks of the parts with numbers ``triples`` (n, 3): (n, 3, H, W) uint8."""
         return self.parts.pixels[torch.from_numpy(triples)][:, :, 0]
 
     def at(self, index: Sequence[int]) -> Tensor:
-        """Return the fixed ones of these numbers."""
+        """Return the fixed stacks with these numbers."""
         return self.stack(self._triples[list(index)])
 
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:

@@ -1,4 +1,4 @@
-"""Gaussian mixtures on a line or in the plane, where the whole distribution is known and can be seen."""
+"""Gaussian mixtures on a line or in the plane, whose density is known and can be drawn."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Mixture(Data):
 
         def batch_at(position: int) -> Batch:
             points, component = self.sample(batch_size, np.random.default_rng([seed, position]))
-            # Blocking, a GPU would be waited for at every batch.
+            # A blocking copy would wait for the GPU at every batch.
             labels = torch.from_numpy(component).to(device, non_blocking=True)
             return torch.from_numpy(points).to(device, non_blocking=True), labels
 

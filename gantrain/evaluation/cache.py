@@ -1,4 +1,4 @@
-"""What is computed once for a data set and kept: classifiers and what is known of the real samples."""
+"""A cache of results that are computed once for a data set: classifiers and statistics of the real samples."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Cache:
         self.folder = Path(folder).expanduser()
 
     def file(self, kind: str, identity: dict[str, object]) -> Path:
-        """Return the file of what is kept for ``identity``, there or not."""
+        """Return the path that belongs to ``identity``; the file may not exist yet."""
         name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
         return self.folder / f"{kind}-{name}.safetensors"
 
     def fetch(self, kind: str, identity: dict[str, object], make: Callable[[], Content]) -> Content:
-        """Return what is kept for ``identity``, or make and keep it.
+        """Return the content cached for ``identity``, or make it and cache it.
 
         A file that cannot be read is made again; a folder that cannot be written costs a warning.
         """

@@ -1,4 +1,4 @@
-"""A small network, trained once on the labelled data itself: features that suit it and need no download."""
+"""A small network, trained once on the labelled data itself: its features suit the data and need no download."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ class Network(nn.Module):
 class Classifier(Features):
     """The features of a network that tells the data's classes apart.
 
-    Of stacked images each colour is looked at by itself, and the features are strung together.
+    Of stacked images the network sees each colour by itself, and the three feature vectors are joined.
 
     Args:
         data: labelled images that it is trained on, unless the cache has it already.
-        weights: a file that another cache holds, to be used instead.
+        weights: a classifier's file from another cache, to be used instead.
         cache: where trained ones are kept.
         device: where it is trained and runs.
 
     Raises:
         ConfigError: if the data has no labels.
-        DataError: if it learns nothing.
+        DataError: if it learns nothing, or ``weights`` is no classifier of this data.
     """
 
     name = "classifier"
@@ -162,7 +162,7 @@ def prepared(images: Tensor) -> Tensor:
 
 
 def moved(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return images (n, C, H, W) each moved by up to an eighth of its side, what comes in being its edge repeated."""
+    """Return images (n, C, H, W) each shifted by up to an eighth of its side, the edge repeated."""
     n, _, height, width = images.shape
     most = max(1, width // 8)
     padded = F.pad(images, (most,) * 4, mode="replicate")
@@ -178,7 +178,7 @@ def read_weights(path: str) -> Content:
     """Return the content of a classifier's file.
 
     Raises:
-        DataError: if there is none, or it is of another kind.
+        DataError: if there is no readable file of this kind.
     """
     from pathlib import Path
 

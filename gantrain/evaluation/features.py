@@ -1,4 +1,4 @@
-"""The contract of feature networks: what turns images into the vectors that FID and its relatives compare."""
+"""The contract of feature networks, which turn images into the vectors that FID and similar metrics compare."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Features(ABC):
     """A fixed network from images to feature vectors and class scores."""
 
     name: str
-    """What numbers measured with it are stamped with."""
+    """The name that is stored with every number measured with it."""
     digest: str
-    """Of its weights: with others the numbers would be others."""
+    """Digest of its weights, because other weights give other numbers."""
     resizer = "none"
-    """How it brings images to its own size, if that is for the protocol to choose."""
+    """How it resizes images, if the protocol can choose that."""
 
     @abstractmethod
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:

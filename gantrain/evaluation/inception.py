@@ -1,4 +1,4 @@
-"""The network that FID means: Inception v3 with the weights of 2015, ported from TensorFlow by torch-fidelity."""
+"""The network that defines FID: Inception v3 with the weights of 2015, ported from TensorFlow by torch-fidelity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights
 FILE = urlsplit(URL).path.rsplit("/", 1)[1]
 SHA256 = "6726825d"  # how the file's digest starts; its name says so too
 SIDE = 299
-MALFORMED = (ValueError, TypeError, KeyError, AttributeError, AssertionError)  # what other content raises
+MALFORMED = (ValueError, TypeError, KeyError, AttributeError, AssertionError)  # raised by other content
 RESIZERS = ("tensorflow", "bicubic")
 
 
@@ -33,12 +33,12 @@ class Inception(Features):
 
     Args:
         weights: the file; None: ``$GANTRAIN_INCEPTION``, else torch's hub folder, else a download into it.
-        resizer: how images come to 299×299. ``tensorflow``: bilinear as TensorFlow 1 did, without antialiasing, which
-            is what published FIDs have; ``bicubic``: Pillow's antialiased bicubic, rounded to bytes.
+        resizer: how images are resized to 299×299. ``tensorflow``: bilinear as TensorFlow 1 did, without antialiasing,
+            as in published FIDs; ``bicubic``: Pillow's antialiased bicubic, rounded to bytes.
         device: where it runs.
 
     Raises:
-        DataError: if the weights are not there and cannot be downloaded, or are not such weights.
+        DataError: if the weights are not there and cannot be downloaded, or are of another network.
     """
 
     name = "inception"
@@ -83,10 +83,10 @@ def bicubic(images: Tensor) -> Tensor:
 
 
 def find_weights(given: str | None) -> Path:
-    """Return the file of weights, downloaded if need be.
+    """Return the file of the weights, downloaded if needed.
 
     Raises:
-        DataError: if there is none; the text says where to put which file.
+        DataError: if there is none and it cannot be downloaded; the text says where to put which file.
     """
     for named in (given, os.environ.get("GANTRAIN_INCEPTION")):
         if named:
@@ -108,7 +108,7 @@ def find_weights(given: str | None) -> Path:
 
 
 def remedy() -> str:
-    """Say what to do without the weights."""
+    """Return in words what to do without the weights."""
     return (
         f"download {URL} where there is internet and set evaluation.weights=/path/{FILE}, "
         "or use evaluation=classifier, which needs no download"
@@ -116,7 +116,7 @@ def remedy() -> str:
 
 
 def plain_copy(path: Path) -> io.BytesIO:
-    """Return a file's tensors in a new one: torch-fidelity would unpickle whatever the first holds, and run it."""
+    """Return a file's tensors in a new one: torch-fidelity would unpickle the original, and run any code in it."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     copy = io.BytesIO()
     torch.save(state, copy)

@@ -1,4 +1,4 @@
-"""What is known of the real images: computed once for a data set and a feature network, and kept."""
+"""Statistics of the real images, computed once for a data set and a feature network, and cached."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from gantrain.run.protocol import VERSION
 from gantrain.terminal import bar
 
 BATCH = 500
-ELEMENTS = 2**23  # numbers of images looked at together
-QUERIES = 1000  # training samples that the distance of a copy is measured by
+ELEMENTS = 2**23  # pixel values in a batch
+QUERIES = 1000  # training samples that the copy limits are estimated from
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Real images as metrics see them."""
+    """Statistics of the real images that metrics compare with."""
 
     features: Tensor  # (m, d) float32 of at most ``n_pool`` of them, at random; (m, 0) without a feature network
-    all_features: Callable[[], Tensor]  # gives those of all (n, d), mapped from the cache while they are read
+    all_features: Callable[[], Tensor]  # returns those of all (n, d), mapped from the cache while they are read
     projections: Tensor  # (n, slices) float32
     gaussian: Gaussian | None  # of the features of all
     pixel_limit: float  # distance below which an image counts as a copy
@@ -37,17 +37,17 @@ class Reference:
 def reference(
     data: Data, count: int, features: Features | None, resizer: str, slices: int, pool: int, seed: int, cache: Cache
 ) -> Reference:
-    """Return what is known of ``count`` of a data set's images, from the cache if it is there.
+    """Return the statistics of ``count`` images of a data set, from the cache if they are there.
 
     Args:
         data: the real images.
         count: how many, drawn at random by ``seed`` if there are more.
         features: the feature network, None for pixels alone.
-        resizer: how it brings images to its own size.
+        resizer: how the network resizes images.
         slices: random directions to project images on.
-        pool: of how many the features are held in memory.
+        pool: number of images whose features are held in memory.
         seed: of the choice and of the directions.
-        cache: where it is kept.
+        cache: where the statistics are kept.
     """
     identity: dict[str, object] = {
         "data": [data.identity(), data.freshness()],
@@ -76,7 +76,7 @@ def reference(
 
 
 def measure(data: Data, count: int, features: Features | None, slices: int, seed: int) -> Content:
-    """Look at the images one by one."""
+    """Compute the statistics, batch by batch."""
     onto = directions(int(np.prod(data.shape)), slices, seed)
     chosen = chosen_numbers(data.count or 0, count, seed)
     found, projected = Rows(len(chosen)), Rows(len(chosen))
@@ -95,7 +95,7 @@ def measure(data: Data, count: int, features: Features | None, slices: int, seed
 
 
 def chosen_numbers(available: int, count: int, seed: int) -> range | list[int]:
-    """Return which of the images are looked at: all in their order, or ``count`` at random."""
+    """Return the numbers of the images to use: all in their order, or ``count`` at random."""
     if count >= available:
         return range(available)
     chosen: list[int] = np.sort(np.random.default_rng([seed, 2]).permutation(available)[:count]).tolist()
@@ -103,12 +103,12 @@ def chosen_numbers(available: int, count: int, seed: int) -> range | list[int]:
 
 
 def at_once(data: Data) -> int:
-    """Return how many images to look at together: fewer of larger ones."""
+    """Return the size of a batch: smaller for larger images."""
     return max(1, min(BATCH, ELEMENTS // int(np.prod(data.shape))))
 
 
 def once(data: Data) -> Iterator[Tensor]:
-    """Yield all images of a data set (b, C, H, W) uint8, as many at a time as memory bears."""
+    """Yield all images of a data set (b, C, H, W) uint8, in batches that fit into memory."""
     return data.once(at_once(data))
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation gives."""
+"""The result of an evaluation."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ class Result:
     pairs: Tensor | None = None  # (2, n, C, H, W) uint8, the nearest first
 
 
-class Interrupted(Exception):  # noqa: N818  (no error: somebody asked to stop)
+class Interrupted(Exception):  # noqa: N818  (no error: a stop was asked for)
     """Ends an evaluation that was asked to stop; nothing was measured."""

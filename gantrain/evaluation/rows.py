@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class Rows:
-    """As many rows as are to come, in memory once: a list of batches would be there twice when it is joined.
+    """A table of ``n`` rows, in memory once: joining a list of batches would need the memory twice.
 
     Args:
-        n: rows.
+        n: number of rows.
     """
 
     def __init__(self, n: int) -> None:
@@ -18,7 +18,7 @@ class Rows:
         self.table: Tensor | None = None
 
     def add(self, batch: Tensor) -> None:
-        """Add rows (b, …); what comes beyond the number of rows is left out."""
+        """Add rows (b, …); rows beyond ``n`` are dropped."""
         if self.table is None:
             self.table = torch.empty(self.n, *batch.shape[1:], dtype=batch.dtype)
         batch = batch[: self.n - self.filled]

@@ -46,7 +46,7 @@ class NonSaturating(Minimax):
 class LeastSquares(Objective):
     """D: ½ E(r - b)² + ½ E(f - a)².  G: ½ E(f - c)².  Mao et al. 2017, arXiv:1611.04076, Eq. 2.
 
-    Labels: ``a`` for fake, ``b`` for real, ``c`` what G wants D to say. (0, 1, 1) is the usual choice, Eq. 9;
+    Labels: ``a`` for fake, ``b`` for real, ``c`` for fake in G's loss. (0, 1, 1) is the usual choice, Eq. 9;
     (-1, 1, 0) makes G minimise the Pearson chi-squared divergence, Eq. 8. With (0, 1), D's minimum is ½ Σ pq/(p+q), at
     C = p/(p+q).
     """

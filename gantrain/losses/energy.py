@@ -12,14 +12,14 @@ from gantrain.losses.objective import Objective
 
 
 class Energy(Objective):
-    """What EBGAN and BEGAN share: D must reconstruct. With C = -energy, real samples score higher as everywhere."""
+    """Base of EBGAN and BEGAN: D must reconstruct. C = -energy, so real samples score higher, as in every objective."""
 
     def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """-E f: the energy of the fakes."""
         return -fake.mean()
 
     def check(self, d: nn.Module | type[nn.Module]) -> None:
-        """Refuse a D that does not reconstruct."""
+        """Raise ConfigError unless D reconstructs its input."""
         if not getattr(d, "reconstructs", False):
             raise ConfigError(
                 f"{type(self).__name__} needs a discriminator that reconstructs its input: use architecture=autoencoder"

@@ -20,7 +20,7 @@ def features(outputs: Tensor) -> Tensor:
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Return ‖x_i - y_j‖² as (N, M) of x (N, k), y (M, k), by products: (N, M, k) differences would fill the memory.
 
-    Both are centred first, because the products lose as many digits as the features lie away from the origin.
+    Both are centred first, because the products lose more digits the farther the features lie from the origin.
     """
     center = y.detach().mean(0)
     x, y = x - center, y - center
@@ -36,9 +36,9 @@ def mean_of_pairs(values: Tensor) -> Tensor:
 class Cramer(Objective):
     """D: E w(f) - E w(r), w(x) = E‖h(x) - h(x')‖ - ‖h(x)‖, x' fake.  G: 2 E‖h(x) - h(y)‖ - E‖h(y) - h(y')‖.
 
-    Over reals x and fakes y, h being D's features. Bellemare et al. 2017, arXiv:1705.10743, Algorithm 1. With the
-    reals' own E‖h(x) - h(x')‖ taken away, G's loss is the energy distance, on a line twice the squared L2 distance of
-    the distribution functions.
+    x are reals, y fakes, h(x) is D's feature vector. Bellemare et al. 2017, arXiv:1705.10743, Algorithm 1. G's loss
+    minus the reals' own E‖h(x) - h(x')‖ is the energy distance; on a line, that is twice the squared L2 distance of the
+    distribution functions.
 
     The paper draws x' as a second batch; here all pairs of the batch are used, i ≠ j, which estimates the same
     expectation with less variance.

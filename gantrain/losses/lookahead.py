@@ -14,19 +14,19 @@ Lookahead = Callable[[Turn, Objective], Critic]
 
 
 def present(turn: Turn, objective: Objective) -> Critic:
-    """Return D as it stands: the rule of every GAN that is not unrolled."""
+    """Return D as it is, as in every GAN that is not unrolled."""
     return turn.critic
 
 
 class Unrolled:
-    """G plays against D after ``steps`` gradient steps of its own, and knows how they depend on G.
+    """G plays against D as it will be after ``steps`` more gradient steps, and G's gradient goes through them.
 
     θ^{k+1} = θ^k - η ∇_θ d_loss(θ^k) on the turn's batch, differentiated through. Metz et al. 2017, arXiv:1611.02163,
     Section 2. The steps are plain gradient descent as in its equations, on copies: D itself, its batch-norm statistics
     and spectral-norm vectors included, is left as it was. Penalties are not part of the steps.
 
     Args:
-        steps: K; 0 is D as it stands.
+        steps: K; 0 is D as it is.
         lr: η.
     """
 

@@ -26,7 +26,9 @@ class Seams(Protocol):
 
 
 class Loss(nn.Module):
-    """What ``configs/loss/*.yaml`` builds: it says what each turn costs and never moves a network.
+    """One objective with its regularizers, as ``configs/loss/*.yaml`` builds it: it computes what each turn costs.
+
+    No optimizer is here. Only ``after_d_step`` may change D's weights, by a projection such as clipping.
 
     Args:
         objective: scores to scalar, for either player.
@@ -46,7 +48,7 @@ class Loss(nn.Module):
         self.lookahead = lookahead
 
     def for_d(self, turn: Turn) -> Cost:
-        """Return what D's turn costs; ``turn.fake`` carries no graph."""
+        """Return the cost of D's turn; ``turn.fake`` carries no graph."""
         real, fake = turn.critic.score_both(turn.real, turn.fake)
         witness = partial(self.objective.witness, real=real, fake=fake)
         turn = replace(turn, scores=Scores(real, fake), witness=witness)
@@ -55,11 +57,11 @@ class Loss(nn.Module):
         return Cost(terms, turn, self.readings(real.detach(), fake.detach()) if turn.measure else {})
 
     def readings(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Return the mean scores and what the objective estimates."""
+        """Return the mean scores and the objective's estimates."""
         return {"score_real": real.mean(), "score_fake": fake.mean()} | self.objective.estimates(real, fake)
 
     def for_g(self, turn: Turn) -> Cost:
-        """Return what G's turn costs; ``turn.fake`` carries G's graph."""
+        """Return the cost of G's turn; ``turn.fake`` carries G's graph."""
         critic = self.lookahead(turn, self.objective)
         fake = critic(turn.fake)
         real = critic(turn.real) if self.objective.g_uses_real else None
@@ -69,20 +71,20 @@ class Loss(nn.Module):
 
     @torch.no_grad()
     def after_d_step(self, turn: Turn) -> None:
-        """Let the objective and the regularizers follow an update of D, made with the scores in ``turn``."""
+        """Let the objective and the regularizers act after D's step, which was made from the scores in ``turn``."""
         assert turn.scores is not None
         self.objective.after_d_step(*turn.scores)
         for _, regularizer in self._seams():
             regularizer.after_d_step(turn)
 
     def check(self, d: nn.Module) -> None:
-        """Raise ConfigError if D has a part under which the objective or a regularizer would be wrong."""
+        """Raise ConfigError if the objective or a regularizer cannot be used with this D."""
         self.objective.check(d)
         for _, regularizer in self._seams():
             regularizer.check(d)
 
     def phase(self, index: int) -> tuple[int, ...]:
-        """Return what tells apart turns whose computation differs; see ``Regularizer.phase``."""
+        """Return the phase of every regularizer: turns that agree in all of them do the same computation."""
         return tuple(regularizer.phase(index) for _, regularizer in self._seams())
 
     @property

@@ -1,4 +1,4 @@
-"""Functions whose value or slope torch would let run to infinity."""
+"""Functions that stay finite where torch's value or derivative would be infinite."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ def norm_from_square(squared: Tensor) -> Tensor:
 
 
 def tame_exp(v: Tensor) -> Tensor:
-    """e^v up to v = 80; beyond, where float32 would soon overflow, e^80 (1 + log(1 + v - 80)), of the same slope there.
+    """Return e^v up to v = 80 and e^80 (1 + log(1 + v - 80)) beyond it; value and slope are continuous at 80.
 
-    Finite for every finite v, and so is its slope, which stays positive: a run with such scores is lost, but its loss
-    can still be named in the log.
+    In float32 e^v overflows at v = 89. Here value and slope are finite for every finite v, and beyond 80 the slope
+    stays positive: a run with such scores has failed, but its loss can still be logged as a number.
     """
     excess = relu(v - 80)
     return (v - excess).exp() * (1 + torch.log1p(excess))
 
 
 def move_if_finite(buffer: Tensor, value: Tensor) -> None:
-    """Set a state to its next value unless that is not finite.
+    """Copy ``value`` into a state's ``buffer`` where it is finite.
 
-    In float16 a batch may overflow, and the scaler skips its step; a state that followed it could never come back.
+    In float16 the scaler skips the step of a batch that overflows. A state that took over the overflow would never
+    recover.
     """
     buffer.copy_(torch.where(value.isfinite(), value, buffer))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Objective(nn.Module):
-    """What each player minimises, as a function of D's raw scores.
+    """The losses of both players, as functions of D's raw scores.
 
     Scores are unbounded and of shape (N,) or (N, patches), float32 or float64; a mean runs over all of them. Nothing
     is assumed of D's last layer: the objective owns the link function. Real samples score higher than generated ones
@@ -31,23 +31,23 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def after_d_step(self, real: Tensor, fake: Tensor) -> None:
-        """Move own state, once per update of D, from the scores it was made of. ``d_loss`` itself moves nothing."""
+        """Update the objective's own state from the scores of D's last step; ``d_loss`` itself changes no state."""
 
     def estimates(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Return what theory says these scores measure, name with its unit -> scalar; logged with D's turn."""
+        """Return the quantities that by theory these scores estimate: name with unit -> scalar, logged on D's turn."""
         return {}
 
     def log_ratio(self, scores: Tensor) -> Tensor | None:
-        """Return log p(x)/q(x) as D sees it, if its optimum tells it: what D*(x) = p/(p+q) is drawn against."""
+        """Return log p(x)/q(x) as D estimates it, drawn beside D*(x) = p/(p+q); None if D's optimum does not tell."""
         return None
 
     def witness(self, outputs: Tensor, real: Tensor, fake: Tensor) -> Tensor:
         """Return the scalar function (N,) that tells p from q, of D's raw ``outputs`` (N, …) at other points.
 
-        A gradient penalty bounds the gradient of this function. For an objective of one score a sample it is the score
-        itself; one that compares vectors of features needs D's outputs for both batches too.
+        A gradient penalty bounds the gradient of this function. If D gives one score per sample, it is the score
+        itself; an objective that compares feature vectors needs D's outputs for both batches too.
         """
         return outputs
 
     def check(self, d: nn.Module | type[nn.Module]) -> None:
-        """Raise ConfigError if this objective means nothing for such a D, or class of D."""
+        """Raise ConfigError if this objective cannot be used with this D, or with this class of D."""

@@ -1,6 +1,6 @@
 """Relativistic objectives: is a real sample more real than a fake one? Jolicoeur-Martineau 2018, arXiv:1807.00734.
 
-``link`` names what a difference t of scores costs: logistic sp(-t), squares (t - 1)², hinge max(0, 1 - t). G plays the
+``link`` names the cost of a score difference t: logistic sp(-t), squares (t - 1)², hinge max(0, 1 - t). G plays the
 same game with the roles of real and fake swapped, so its turn needs the real scores.
 """
 
@@ -20,11 +20,11 @@ LINKS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "squares": (lambda t: (t - 1).square(), "unitless"),
     "hinge": (lambda t: relu(1 - t), "unitless"),
 }
-"""What a difference of scores costs, and the unit of that cost."""
+"""The cost of a score difference, and the unit of that cost."""
 
 
 class Relativistic(Objective):
-    """A game over differences of scores; ``d_loss(a, b)`` is what it costs to tell that a is the more real one."""
+    """A game over differences of scores; ``d_loss(a, b)`` asks that a score higher than b."""
 
     g_uses_real = True
 

@@ -1,4 +1,4 @@
-"""What a loss may see of one player's turn: the numerics, the critic, and the two batches."""
+"""The parts of one player's turn that a loss sees: the numerics, the critic, and the two batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 @dataclass(frozen=True)
 class Precision:
-    """Where and in which dtypes the networks run.
+    """The device and the dtypes that the networks run in.
 
     Parameters, losses and optimizer state are float32 always; only the networks' inner arithmetic changes.
     """
@@ -32,7 +32,7 @@ class Precision:
         return torch.autocast(self.device.type, dtype=dtype if mixed else None, enabled=mixed)
 
     def scaler(self) -> torch.amp.GradScaler:
-        """Return a gradient scaler: only float16 underflows without one, else it is disabled (a no-op)."""
+        """Return a gradient scaler; it is enabled for float16 only, whose gradients underflow without one."""
         return torch.amp.GradScaler(self.device.type, enabled=self.forward == torch.float16)
 
 
@@ -64,7 +64,7 @@ class Critic:
         return scores.reshape(len(x), -1).squeeze(1)
 
     def score_both(self, real: Tensor, fake: Tensor) -> Scores:
-        """Score two batches of equal size."""
+        """Score two batches of equal size, in one forward pass of D if ``one_forward``."""
         if not self.one_forward:
             return Scores(self(real), self(fake))
         labels = None if self.labels is None else torch.cat([self.labels, self.labels])
@@ -81,11 +81,11 @@ class Critic:
 
 
 class WithTensors(nn.Module):
-    """A network called with other tensors than its own, by the names of ``state_dict``; its own stay as they are."""
+    """A network run with other parameters and buffers, by their ``state_dict`` names; its own stay as they are."""
 
     def __init__(self, net: nn.Module, tensors: dict[str, Tensor]) -> None:
         super().__init__()
-        self.call, self.tensors = partial(functional_call, net), tensors  # in a partial, so it is no submodule
+        self.call, self.tensors = partial(functional_call, net), tensors  # inside a partial the network is no submodule
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Score ``x`` as the network would with these tensors."""
@@ -111,12 +111,12 @@ class Turn:
     index: int  # turns this player took before; lazy regularizers count with it
     measure: bool = True  # whether readings of this turn are wanted
     scores: Scores | None = None  # on D's turn, once D has scored both batches
-    witness: Callable[[Tensor], Tensor] = unchanged  # what D's raw outputs (N, …) for other points amount to, (N,)
+    witness: Callable[[Tensor], Tensor] = unchanged  # D's raw outputs (N, …) at other points -> (N,)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a turn costs: named terms that are summed and minimised, and readings that are only logged."""
+    """The cost of a turn: named terms that are summed and minimised, and readings that are only logged."""
 
     terms: dict[str, Tensor]
     turn: Turn  # with D's scores of it

@@ -14,7 +14,7 @@ class Wasserstein(Objective):
 
     Args:
         unit_slope: True: a gradient penalty holds K at 1, so the estimate is in units of the data. False: K is unknown,
-            as under weight clipping, and only the estimate's course tells something.
+            as under weight clipping, so only the estimate's rise and fall mean something.
     """
 
     def __init__(self, unit_slope: bool = True) -> None:

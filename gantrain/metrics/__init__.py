@@ -1,4 +1,4 @@
-"""Numbers that say how good samples are: arrays in, numbers out."""
+"""Measures of how good samples are: arrays in, numbers out."""
 
 from gantrain.metrics.diversity import ms_ssim
 from gantrain.metrics.fidelity import density_coverage, inception_score, kid, precision_recall

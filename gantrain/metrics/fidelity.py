@@ -1,7 +1,7 @@
 """KID, Inception Score, precision and recall, density and coverage of feature vectors, in float64.
 
-torch-fidelity computes what it can compute. It is handed blocks, not whole sets, so that 50,000 samples take little
-memory; the random choices are those of its own command line, so that the numbers are too.
+All formulas but those of density and coverage are torch-fidelity's. It is given parts instead of whole sets, so that
+50,000 samples take little memory. Random choices are made as by its command line, so the numbers are the same.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ ELEMENTS = 2**19  # of vectors in float64 at a time
 def kid(fake: Tensor, real: Tensor, subsets: int, subset_size: int, seed: int) -> tuple[float, float]:
     """Return the mean and standard deviation over subsets of the squared MMD with the kernel (x·y/d + 1)³, unbiased.
 
-    Bińkowski et al. 2018, arXiv:1801.01401, Section 4. May be below 0 where the distributions are close.
+    Bińkowski et al. 2018, arXiv:1801.01401, Section 4. It may be below 0 if the distributions are close.
 
     Args:
         fake: features (n, d).
         real: features (m, d).
         subsets: pairs of random subsets.
-        subset_size: samples of each; at most half of the smaller set is taken, else the subsets would be all the same.
+        subset_size: samples of each; at most half of the smaller set, else all subsets would be about that set.
         seed: of the subsets.
     """
     from torch_fidelity.metric_kid import kid_features_to_metric
@@ -43,7 +43,7 @@ def inception_score(logits: Tensor, splits: int, seed: int) -> tuple[float, floa
 
     Args:
         logits: (n, classes) of the generated samples.
-        splits: parts that are scored by themselves.
+        splits: number of parts, each scored by itself.
         seed: of the order in which samples fall into parts.
     """
     from torch_fidelity.metric_isc import isc_features_to_metric
@@ -51,7 +51,7 @@ def inception_score(logits: Tensor, splits: int, seed: int) -> tuple[float, floa
     n = len(logits)
     order = np.random.RandomState(seed).permutation(n)
     scores = []
-    for k in range(splits):  # one part at a time: all of them would be the logits once more
+    for k in range(splits):  # one part at a time: all at once would copy all logits
         part = logits[order[k * n // splits : (k + 1) * n // splits]]
         scores.append(isc_features_to_metric(part, splits=1, shuffle=False)["inception_score_mean"])
     return float(np.mean(scores)), float(np.std(scores))
@@ -70,8 +70,9 @@ def precision_recall(fake: Tensor, real: Tensor, k: int) -> tuple[float, float]:
 
 
 def density_coverage(fake: Tensor, real: Tensor, k: int) -> tuple[float, float]:
-    """Return how many reals' balls hold a fake, over k, on average; and the share of reals whose ball holds one.
+    """Return density and coverage, from the k-nearest-neighbour balls of the reals.
 
+    Density is the mean number of balls that a fake lies in, over k; coverage is the share of balls that hold a fake.
     Naeem et al. 2020, arXiv:2002.09797, Equations 4 and 6. Density is 1 for equal distributions and may be more.
     Coverage is then 1 - 2⁻ᵏ for sets of the same size.
     """
@@ -90,5 +91,5 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def rows(vectors: Tensor) -> int:
-    """Return how many of these vectors (n, d) to take at a time: few long ones, but not so few that it takes longer."""
+    """Return how many of these vectors (n, d) to take at a time: fewer long ones, at least 250 to be quick."""
     return max(250, min(2000, ELEMENTS // vectors.shape[1]))

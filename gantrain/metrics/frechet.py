@@ -13,9 +13,9 @@ BLOCK = 2048  # rows in float64 at a time
 class Gaussian:
     """The normal distribution fitted to feature vectors: mean (d,), and a factor R (r, d) of the covariance RᵀR.
 
-    The factor, not the covariance: its products are never squared and rooted again, so the distance is right to 1e-10
-    also where there are fewer samples than dimensions and the covariance is singular (torch-fidelity's eigenvalues of
-    a product lose half the digits there, and give a set 6e-5 from itself).
+    It holds the factor instead of the covariance: nothing is squared and rooted again, so the distance is right to
+    1e-10 even if there are fewer samples than dimensions and the covariance is singular. (torch-fidelity's eigenvalues
+    of a product lose half the digits there: the distance of a set from itself comes out as 6e-5.)
     """
 
     mean: np.ndarray
@@ -32,7 +32,7 @@ class Gaussian:
 class Fitting:
     """Fits a normal distribution to feature vectors that come in batches and are not kept.
 
-    R of the QR decomposition of [1 X] is all there is to keep: its first row is √n (1, mean), the others are a factor
+    Only R of the QR decomposition of [1 X] is kept. Its first row is √n (1, mean), the others are a factor
     of the centred XᵀX, because the first column of Q is constant and all others are orthogonal to it.
     """
 
@@ -78,8 +78,8 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
 def frechet_infinity(features: np.ndarray, reference: Gaussian, seed: int, points: int = 10) -> tuple[float, float]:
     """Return the distance extrapolated to infinitely many generated samples, and the standard error of that fit.
 
-    The distance of n samples has a bias of about c / n, and c depends on the generator, so that at one n two generators
-    can be ranked wrongly. Distances of random subsets of n/10 to n are fitted by a line in 1/n, whose value at 0 is
+    The distance of n samples has a bias of about c / n, and c depends on the generator, so at one n two generators can
+    be ranked wrongly. Distances of random subsets of n/10 to n are fitted by a line in 1/n, whose value at 0 is
     returned. Chong & Forsyth 2020, arXiv:1911.07023, Algorithm 1 (with random instead of Sobol latents). The reference
     keeps its own size and bias.
 

@@ -21,12 +21,12 @@ class Nearest:
 
 
 def nearest(queries: Tensor, training: Iterable[Tensor], own: Tensor | None = None) -> Nearest:
-    """Find the nearest of the training samples, which come in blocks; so many at a time as memory bears.
+    """Return the nearest training sample of each query; few queries at a time, so that memory stays small.
 
     Args:
         queries: (n, d), floats or bytes.
         training: blocks (b, d) of the same kind, in their order.
-        own: (n,) index of each query among the training samples, if it is one; it is passed over.
+        own: (n,) index of each query among the training samples, if it is one; a query is not compared with itself.
     """
     distance = torch.full((len(queries),), torch.inf, dtype=torch.float64)
     index = torch.zeros(len(queries), dtype=torch.long)
@@ -49,7 +49,7 @@ def closest(queries: Tensor, block: Tensor, own: Tensor | None) -> tuple[Tensor,
         rows = ((own >= 0) & (own < len(block))).nonzero()[:, 0]
         here[rows, own[rows]] = torch.inf
     best, place = here.min(1)
-    # By matrix products equal vectors come out 1e-6 apart, which among duplicates would be the largest distance.
+    # cdist may use matrix products, which put equal vectors 1e-6 apart: among duplicates the largest distance.
     exact = (queries - block[place]).norm(dim=1)
     return torch.where(best.isinf(), best, exact), place
 
@@ -57,9 +57,9 @@ def closest(queries: Tensor, block: Tensor, own: Tensor | None) -> tuple[Tensor,
 def threshold(among_training: Nearest) -> float:
     """Return the distance below which a sample counts as a copy: 1% of training samples have another one so near.
 
-    Independent samples of the same distribution lie that near a training sample about once in a hundred; copies, also
-    slightly noisy ones, always. Where duplicates make that distance 0, it is a thousandth of what is usual
-    among the others.
+    About one in a hundred independent samples of the same distribution lies that near a training sample; a copy, even a
+    slightly noisy one, always does. Duplicates in the training set can make that distance 0, so it is at least a
+    thousandth of the median distance of the others.
     """
     distance = among_training.distance
     others = distance[distance > 0]
@@ -67,5 +67,5 @@ def threshold(among_training: Nearest) -> float:
 
 
 def memorised(found: Nearest, limit: float) -> float:
-    """Return the share of samples at most ``limit`` from a training sample, in [0, 1]; about 0.01 is innocent."""
+    """Return the share of samples at most ``limit`` from a training sample, in [0, 1]: about 0.01 without copies."""
     return float((found.distance <= limit).double().mean())

@@ -18,11 +18,11 @@ class Coverage:
 
 
 def coverage(samples: Tensor, centers: Tensor, std: float, weights: Tensor | None = None) -> Coverage:
-    """Count samples (N, d) by mode, (K, d) ``centers``: a sample is in the nearest if within 3 ``std`` of it.
+    """Count samples (N, d) by mode: a sample is in the nearest of ``centers`` (K, d) if within 3 ``std`` of it.
 
     The three standard deviations are the usual measure (Srivastava et al. 2017, VEEGAN, arXiv:1705.07761, Section 4.1),
-    where one sample makes a mode covered; the 1% asked here does not let stray points count. Of a mode with less than
-    10% of the true mixture (``weights`` (K,), None for equal ones) a tenth of its share is asked.
+    where one sample makes a mode covered. Here a mode needs 1% of the samples, so that stray points do not count; a
+    mode with less than 10% of the true mixture (``weights`` (K,), None for equal ones) needs a tenth of its share.
     """
     distance, nearest = torch.cdist(samples.double(), centers.double()).min(1)
     inside = distance < 3 * std

@@ -1,4 +1,4 @@
-"""How fast the same game is played: what is picked, recordings of turns, what a step costs, where its time goes.
+"""The speed of the game: which ways of going faster are picked, recordings of turns, the cost of a step, and profiles.
 
-None of it says what is played. Above training, below build and the commands.
+Nothing here changes which game is played. Above training, below build and the commands.
 """

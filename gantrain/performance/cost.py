@@ -1,4 +1,4 @@
-"""What a training costs: floating-point operations, and the most memory it held."""
+"""The cost of a training: floating-point operations, seconds a step, and peak memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from torch.utils.flop_counter import flop_registry
 from gantrain.training.trainer import Trainer
 
 WARM_UP, SECONDS = 3, 1.0
-"""Steps before a speed is estimated, and for how long."""
+"""Steps before a speed is estimated, and the seconds that the estimate takes."""
 
 
 class Flops(TorchDispatchMode):
     """Adds up floating-point operations by torch's own formulas.
 
-    torch's FlopCounterMode follows modules too, and in that fails where a penalty differentiates by D's input.
+    torch's FlopCounterMode also tracks modules, and its tracking fails where a penalty differentiates by D's input.
     """
 
     total = 0.0
@@ -36,13 +36,13 @@ class Flops(TorchDispatchMode):
 
 
 class Meter:
-    """Counts the operations of a run's first steps; plays them as they are.
+    """Counts the operations of a run's first steps, without changing them.
 
-    As many as it takes until every lazy term has had its turn, whichever of them is the first: so a run that was killed
-    meanwhile counts the same from where it goes on.
+    It counts one full period of the lazy terms. A period costs the same wherever it starts, so a run that was killed
+    meanwhile and resumed finds the same number. (That holds if each ``every`` divides the largest.)
 
     Args:
-        trainer: whose turns are carried out as they are written: a recording's operations cannot be seen.
+        trainer: plays its turns as written, because the operations of a recording cannot be seen.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -59,14 +59,14 @@ class Meter:
             del self.trainer.play
 
     def per_step(self) -> float | None:
-        """Return the operations of a step, None as long as it counts."""
+        """Return the operations of a step, None until the counting is done."""
         return self.counter.total / self.steps if self.steps == self.wanted else None
 
 
 def count_flops(trainer: Trainer) -> float:
     """Return the floating-point operations of a step's matrix products and convolutions (2 for a multiply-add).
 
-    Plays steps, so the trainer is another one afterwards.
+    It plays steps, so the trainer's state changes.
     """
     counter, steps = Flops(), period(trainer)  # type: ignore[no-untyped-call]
     with counter:
@@ -116,18 +116,18 @@ class Ledger:
 
 
 def period(trainer: Trainer) -> int:
-    """Return after how many steps every lazy term has had its turn."""
+    """Return the period of the lazy terms in steps: the largest ``every``, 1 if there is none."""
     return max((getattr(term, "every", 1) for term in trainer.loss.regularizers.values()), default=1)
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was given."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def estimated_seconds(trainer: Trainer) -> float:
-    """Return about how long a step takes. Plays steps, so the trainer is another one afterwards."""
+    """Return about how long a step takes. It plays steps, so the trainer's state changes."""
     for _ in range(WARM_UP):
         trainer.play()
     synchronize(trainer.precision.device)
@@ -150,7 +150,7 @@ def steps_in(seconds: float, trainer: Trainer) -> int:
 
 
 def forget_peak_memory(device: torch.device) -> None:
-    """Let the highest memory use be counted from now on, where the system can; it cannot give back what is in use."""
+    """Start to count peak memory anew, if the system can; memory that is still in use counts from the start."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
@@ -161,7 +161,7 @@ def forget_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Return the most memory in use at one time: allocated by torch on a GPU, else resident for the whole process."""
+    """Return the peak memory in bytes: on a GPU of torch's allocations, else of the resident process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     try:

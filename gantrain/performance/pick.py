@@ -1,4 +1,4 @@
-"""Which ways of going faster are safe for the chosen pieces, what was picked, and why."""
+"""Pick the ways of going faster that are safe for the chosen pieces, and say why."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gantrain.training.player import Player
 
 @dataclass(frozen=True)
 class Choice:
-    """One switch: what was picked, and why if there was something to say."""
+    """One switch: the value picked, and the reason if there is one."""
 
     value: bool | str
     reason: str = ""
@@ -62,7 +62,7 @@ class Performance:
         return self.compile.value == "none" and not self.cuda_graphs
 
     def facts(self) -> str:
-        """Return what was picked for the switches that rounding depends on, for a checkpoint's manifest."""
+        """Return the values of the switches that rounding depends on, for a checkpoint's manifest."""
         picked = {name: choice.value for name, choice in vars(self).items() if name != "keep_memory"}
         return " ".join(f"{name}={str(value).lower()}" for name, value in picked.items())
 
@@ -74,7 +74,7 @@ class Performance:
             net.to(memory_format=torch.channels_last)
 
     def compile_networks(self, g: nn.Module, d: nn.Module) -> None:
-        """Let torch.compile have the networks if they are to be compiled."""
+        """Compile G, or both networks, with torch.compile if that was picked."""
         if self.compile.value in ("networks", "generator"):
             g.compile()
         if self.compile.value == "networks":
@@ -83,7 +83,7 @@ class Performance:
     def carry_out(
         self, players: list[Player], ema: Ema, loss: Loss, augment: nn.Module, nonfinite: Tensor, rng: Rng
     ) -> Eager:
-        """Return what carries out the turns."""
+        """Return the object that carries out the turns: ``Replay`` if they are recorded, else ``Eager``."""
         recorders: list[Recorder] = []
         if self.compile.value == "step":
             recorders.append(compiled)
@@ -97,10 +97,10 @@ class Performance:
 
 
 def pick(cfg: DictConfig, g: Player, d: Player, loss: Loss, augment: nn.Module, precision: Precision) -> Performance:
-    """Return what the configuration asks for, and what is safe where it leaves the choice.
+    """Return the switches: as the configuration sets them, and by what is safe where it leaves the choice.
 
     Raises:
-        ConfigError: if it asks for something that these pieces cannot do.
+        ConfigError: if it sets a switch that these pieces do not allow.
     """
     wanted, players = cfg.performance, [g, d]
     on_gpu = precision.device.type == "cuda"
@@ -115,10 +115,10 @@ def pick(cfg: DictConfig, g: Player, d: Player, loss: Loss, augment: nn.Module, 
 
 
 def decided(name: str, wanted: bool | None, obstacle: str) -> Choice:
-    """Return a switch's position: on where nothing stands against it, unless the configuration says otherwise.
+    """Return a switch: as the configuration sets it; if it leaves the choice, on unless there is an obstacle.
 
     Raises:
-        ConfigError: if it is wanted but cannot be.
+        ConfigError: if it is set to true and there is an obstacle.
     """
     if wanted and obstacle:
         raise ConfigError(f"performance.{name}=true cannot be used: {obstacle}")
@@ -126,10 +126,10 @@ def decided(name: str, wanted: bool | None, obstacle: str) -> Choice:
 
 
 def pick_compile(wanted: str | None, d: nn.Module, loss: Loss, obstacle: str) -> Choice:
-    """Return what is compiled.
+    """Return which part is compiled: none, generator, networks or step.
 
     Raises:
-        ConfigError: if it is wanted but cannot be.
+        ConfigError: if it is set and there is an obstacle.
     """
     if wanted is None:
         return Choice("none", "it pays for small networks in long runs: compile=step")
@@ -168,7 +168,7 @@ def why_not_keep_memory(on_gpu: bool) -> str:
 
 
 def why_not_channels_last(players: Iterable[Player]) -> str:
-    """Return why memory order is of no use, "" if it is."""
+    """Return why the channels-last layout is of no use, "" if it is of use."""
     convolutions = (nn.modules.conv._ConvNd,)
     found = any(isinstance(module, convolutions) for player in players for module in player.net.modules())
     return "" if found else "no convolutions"
@@ -204,9 +204,10 @@ def why_not_replay(players: list[Player], loss: Loss, augment: nn.Module, precis
 
 
 def why_foreign(modules: Iterable[nn.Module], promise: str) -> str:
-    """Return which class of the user's own has not made a ``promise`` that gantrain's and torch's keep, "" if none."""
+    """Return which module has forward hooks, or a class of the user's own without ``promise = True``; "" if none."""
     for module in (part for whole in modules for part in whole.modules()):
-        kind = type(module).__mro__[1] if is_parametrized(module) else type(module)  # the first is made by torch
+        # Parametrizing a module puts a class of torch's before its own.
+        kind = type(module).__mro__[1] if is_parametrized(module) else type(module)
         if module._forward_hooks or module._forward_pre_hooks:
             return f"{kind.__name__} has forward hooks"
         if kind.__module__.split(".")[0] not in ("gantrain", "torch") and not getattr(kind, promise, False):

@@ -1,4 +1,4 @@
-"""Where a step's time goes, how much arithmetic it does, and what share of the machine's best rate that is."""
+"""Profile a step: the time of each part, its arithmetic, and the share of the machine's best rate that it reaches."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 class Stopwatch:
     """Charges time to the innermost part that runs, so that parts add up to the whole.
 
-    A GPU is waited for wherever a part begins or ends; the sum is then longer than a step that runs freely.
+    It waits for a GPU wherever a part begins or ends, so there the sum is longer than a step that runs freely.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -72,7 +72,7 @@ class Stopwatch:
 
 
 def seconds_per_step(trainer: Trainer) -> float:
-    """Return the time of a step as the run would play it, the turns' recordings included."""
+    """Return the time of a step as the run would play it, from recordings if it uses them."""
     device = trainer.precision.device
     for _ in range(WARM_UP + period(trainer)):  # every kind of turn is recorded before the clock starts
         trainer.play()
@@ -86,7 +86,7 @@ def seconds_per_step(trainer: Trainer) -> float:
 
 
 def watched(trainer: Trainer) -> Stopwatch:
-    """Put a stopwatch on every part of the trainer's turns; for good, so the trainer is of no other use afterwards."""
+    """Put a stopwatch on every part of the trainer's turns; it stays, so use the trainer for nothing else."""
     watch = Stopwatch(trainer.precision.device)
     watch.wrap(trainer.data, "next", "data")
     watch.wrap(trainer.g.net, "forward", "G forward")
@@ -124,7 +124,7 @@ def seconds_of_records(trainer: Trainer, folder: Path, limits: float) -> float:
 
 
 def best_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Return the FLOP/s of a large square matrix product here: what this machine can do at best."""
+    """Return the FLOP/s of a large square matrix product, the best rate of this device."""
     side = MATRIX_SIDE[device.type]
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best = 0.0
@@ -158,7 +158,7 @@ def profile(trainer: Trainer, folder: Path, limits: float) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:  # on the disk that the run would write to
         records = seconds_of_records(trainer, Path(scratch), limits)
-    trainer.perform = Eager()  # a recording has no parts
+    trainer.perform = Eager()  # a recording cannot be timed in parts
     flops = count_flops(trainer)
     precision = trainer.precision
     rate = best_rate(precision.device, precision.forward)

@@ -1,8 +1,8 @@
 """Turns played from recordings: compiled (``compile=step``), captured into a CUDA graph, or both.
 
-What a turn does on the device depends on tensors alone once its phase is fixed (``Regularizer.phase``), so it
-can be recorded once and replayed. Tracing happens below autograd, where a penalty's second differentiation is ordinary
-operations; torch.compile itself starts above it and refuses that.
+All turns of one phase (``Regularizer.phase``) do the same work on the device, on other tensors, so one of them can be
+recorded and replayed for all. Tracing happens below autograd, where a penalty's second differentiation is ordinary
+operations; torch.compile itself starts above autograd and refuses it.
 """
 
 from __future__ import annotations
@@ -26,36 +26,38 @@ from gantrain.training.player import Player
 
 Recorded = Callable[[Tensor, Tensor | None], Scalars]
 Recorder = Callable[[Recorded, Tensor, Tensor | None], Recorded]
-"""Makes a recording of a function of one batch; what else it reads and writes stays where it is."""
+"""Makes a recording of a function of one batch; all other tensors that it reads and writes stay in place."""
 
 TOLERANCE = {"weights": 0.5, "averages": 0.5}
 OTHERS = 0.1
-"""Largest distance of a recording from its turn, relative to what the turn changes. Adam's first steps move a weight
-whose gradient is rounding noise (a bias before batch norm) as far as any other, so the moments tell more than weights.
+"""Largest distance of a recording from its turn, relative to the turn's change: of weights and averages, of the rest.
+
+Adam's first steps move a weight whose gradient is rounding noise (a bias before batch norm) as far as any other, so the
+moments tell more than the weights.
 """
 
 
 class NotFinite(Exception):  # noqa: N818  (no error of the recording)
-    """Raised where a turn that is to be recorded does not end in finite numbers."""
+    """Raised if a turn that is to be recorded ends in numbers that are not finite."""
 
 
 @dataclass
 class Replay(Eager):
     """Carries out turns from recordings, made when they are first needed.
 
-    The first turn of each player is carried out as it is written: it makes the optimizer's state. A recording is played
-    once beside its turn, from the same state and random numbers, before it counts; if that ends elsewhere, or nothing
-    can be recorded, a warning says so and the turns are carried out as they are written.
+    The first turn of each player is carried out as written, because it makes the optimizer's state. Before a recording
+    counts, it is compared with its turn, both from the same state and random numbers. If they differ, or a turn cannot
+    be recorded, a warning says so, and from then on turns are carried out as written.
 
     Args:
         recorders: applied one after another.
-        modules: what the turns read and move.
+        modules: whose parameters and buffers the turns read and change.
         players: whose optimizers' state they move; fused Adam, see ``performance.why_not_replay``.
-        nonfinite: where a loss that is not finite is noted.
+        nonfinite: flag that a turn sets if its loss is not finite.
         rng: random numbers that the turns draw.
-        phase: index of a turn -> what tells apart turns whose computation differs.
-        always_measure: record readings on every turn. Compiled code may round otherwise with them than without, so only
-            then a run does not depend on how often it is logged.
+        phase: index of a turn -> its phase; turns of one phase do the same computation.
+        always_measure: compute readings on every turn. Compiled code may round differently with them than without, so
+            else a run would depend on how often it is logged.
     """
 
     recorders: Sequence[Recorder]
@@ -71,7 +73,7 @@ class Replay(Eager):
     replays = True
 
     def __post_init__(self) -> None:
-        # As tensors, so that a schedule can move them under a recording.
+        # Learning rates as tensors, so that a recording reads what a schedule has set.
         device = self.nonfinite.device
         self.rates = {
             id(player): [torch.zeros((), device=device) for _ in player.optimizer.param_groups]
@@ -88,7 +90,7 @@ class Replay(Eager):
         if key not in self.recordings:
             try:
                 self.recordings[key] = self.record(lambda r, c: move(r, c, measure), player, real, labels)
-            except NotFinite:  # the turn's own fault: the watch will say so
+            except NotFinite:  # the turn's own fault, which the watch reports
                 return move(real, labels, measure)
             except Exception as error:  # whatever a compiler or a driver raises
                 self.forget()
@@ -106,7 +108,7 @@ class Replay(Eager):
                 recorder.forget()
 
     def record(self, turn: Recorded, player: Player, real: Tensor, labels: Tensor | None) -> Recorded:
-        """Return a recording of ``turn`` that has been compared with it; the state is as before."""
+        """Return a recording of ``turn`` that has been compared with it; the state ends as it began."""
         state, drawn = self.state(), self.rng.state_dict()
         before = copies(state)
 
@@ -140,7 +142,7 @@ class Replay(Eager):
         return turn
 
     def state(self) -> dict[str, list[Tensor]]:
-        """Return every tensor that a turn reads or writes, apart from the batch, by what it is."""
+        """Return every tensor that a turn reads or writes, apart from the batch, by kind."""
         state: dict[str, list[Tensor]] = {"weights": [], "averages": [], "nonfinite": [self.nonfinite]}
         state |= {f"buffer {k}": [b] for k, b in enumerate(self.buffers())}
         for module in self.modules:
@@ -153,7 +155,7 @@ class Replay(Eager):
         return state
 
     def buffers(self) -> Iterator[Tensor]:
-        """Yield the modules' state that no optimizer moves."""
+        """Yield the modules' buffers: state that no optimizer moves."""
         for module in self.modules:
             yield from module.buffers()
 
@@ -164,7 +166,7 @@ class Replay(Eager):
 
     @contextmanager
     def tensor_rates(self, player: Player) -> Iterator[None]:
-        """Let the optimizer read its learning rates from tensors, as a recording has to."""
+        """Let the optimizer read its learning rates from tensors, as a recording must."""
         groups = player.optimizer.param_groups
         kept = [{name: group[name] for name in ("lr", "capturable")} for group in groups]
         for rate, group in zip(self.rates[id(player)], groups, strict=True):
@@ -184,7 +186,7 @@ def copies(state: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
 def distance(before: list[Tensor], expected: list[Tensor], found: list[Tensor]) -> float:
     """Return ‖found - expected‖ / ‖expected - before‖ over tensors of one kind.
 
-    A change below a thousandth of the values is taken for that much: what stands still moves by rounding alone.
+    The change counts as at least a thousandth of the values, because values that stand still change by rounding alone.
     """
 
     def norm(tensors: Iterable[Tensor]) -> float:
@@ -216,7 +218,7 @@ def adam(
 ) -> None:
     """Do what ``aten::_fused_adam_`` does, in operations that the compiler can fuse with their neighbours.
 
-    Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1, at the end of its Section 2.
+    Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1, with the bias corrections as factors.
     """
     assert not (amsgrad or maximize or weight_decay or grad_scale is not None or found_inf is not None)
     rate = lr / (1 - beta1 ** steps[0])  # one optimizer moves all its weights together: their counts are equal
@@ -247,7 +249,7 @@ def compiled(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorde
         aten._fused_adam_.tensor_lr: adam,
         aten._foreach_norm.Scalar: norms,
     }
-    # A batch without labels has one tensor: None would be traced as an input too, and the compiler takes none for it.
+    # Without labels only one tensor is traced: None would become an input too, and the compiler takes no None.
     batch = [real] if labels is None else [real, labels]
     turn = (lambda real: function(real, None)) if labels is None else function
     traced = make_fx(turn, decomposition_table=written_out)(*batch)
@@ -265,9 +267,9 @@ def compiled(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorde
 
 
 def lift(traced: GraphModule) -> list[Tensor]:
-    """Make every tensor that a traced graph holds one more of its inputs, and return these tensors in that order.
+    """Turn every tensor that a traced graph holds into an input, and return these tensors in the inputs' order.
 
-    Only inputs may be changed in place by a compiled graph.
+    A compiled graph may change only its inputs in place.
     """
     graph = traced.graph
     inputs: dict[int, Node] = {}
@@ -287,7 +289,7 @@ def lift(traced: GraphModule) -> list[Tensor]:
         graph.erase_node(node)
     traced.recompile()
     for name in {*traced._parameters, *traced._buffers}:
-        delattr(traced, name)  # the compiler would take what the module holds for inputs too, aliases of these
+        delattr(traced, name)  # else the compiler would take them for inputs too, aliases of these
     return state
 
 
@@ -298,7 +300,7 @@ class Captured:
         self.forget()
 
     def forget(self) -> None:
-        """Start anew: a pool whose graphs are all gone takes no new ones."""
+        """Drop all graphs and take a new pool: one whose graphs are all gone takes no new ones."""
         self.pool: Any = torch.cuda.graph_pool_handle()
         self.stream = torch.cuda.Stream()
         self.held: list[Recorded] = []  # a compiled function owns tensors that its graph reads
@@ -311,7 +313,7 @@ class Captured:
             for _ in range(3):
                 scalars = function(*batch)
         torch.cuda.current_stream().wait_stream(self.stream)
-        # Outside of the pool, where a graph that is captured later may put what it needs in between.
+        # Results lie outside of the pool: inside it, a graph that is captured later may reuse their memory.
         scalars = {name: torch.empty_like(value) for name, value in scalars.items()}
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):

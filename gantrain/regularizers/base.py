@@ -12,13 +12,13 @@ from gantrain.regularizers.convolution import TwiceDifferentiable
 
 
 class Regularizer(nn.Module):
-    """Three seams in the algorithm and one at build, all no-ops unless overridden."""
+    """A term or projection for any objective. Its methods do nothing unless overridden; ``check`` runs at build."""
 
     def phase(self, index: int) -> int:
-        """Return a number that is equal for turns that do the same with other tensors, given how many went before.
+        """Return the phase of the turn that ``index`` turns went before: equal phases mean the same computation.
 
-        A turn of one number may be recorded and played for others of that number (``compile=step``, CUDA graphs). Of a
-        class of your own that is believed only if it sets ``replayable = True``.
+        A recording of one turn is played for all turns of its phase (``compile=step``, CUDA graphs). With a class of
+        your own, turns are recorded only if it sets ``replayable = True``.
         """
         return 0
 
@@ -31,10 +31,10 @@ class Regularizer(nn.Module):
         return None
 
     def after_d_step(self, turn: Turn) -> None:
-        """Follow an update of D, for example by projecting its weights; called without gradients."""
+        """Act after D's step, for example project its weights; called without gradients."""
 
     def check(self, d: nn.Module) -> None:
-        """Raise ConfigError if this regularizer means nothing for such a D."""
+        """Raise ConfigError if this regularizer cannot be used with this D."""
 
 
 def require(owner: object, **numbers: float) -> None:
@@ -47,10 +47,10 @@ def require(owner: object, **numbers: float) -> None:
 class InputGradient(Regularizer):
     """weight · E cost(‖∇ₓ C(x)‖²), the norm taken per sample over all its dimensions.
 
-    A subclass says at which points and what a squared norm costs. C is the objective's witness function, for most
-    objectives the score. It runs in ``precision.penalty`` (float32 unless asked otherwise) because its gradient is
-    differentiated again. ``every`` > 1 applies the term on each ``every``-th turn, ``every`` times as strong: lazy
-    regularization, Karras et al. 2020, arXiv:1912.04958, Section 3.1.
+    A subclass chooses the points and the cost of a squared norm. C is the objective's witness function, for most
+    objectives the score. D runs in ``precision.penalty`` (float32 unless set otherwise), because its gradient is
+    differentiated again. With ``every`` > 1 the term is applied on each ``every``-th turn, ``every`` times as strong:
+    lazy regularization, Karras et al. 2020, arXiv:1912.04958, Section 3.1.
     """
 
     differentiates_twice = True
@@ -64,7 +64,7 @@ class InputGradient(Regularizer):
         self.weight, self.every = weight, every
 
     def phase(self, index: int) -> int:
-        """Tell turns with the term, 0, from turns without."""
+        """Return 0 for turns with the term, 1 for turns without."""
         return min(index % self.every, 1)
 
     def points(self, turn: Turn) -> Tensor:
@@ -82,14 +82,15 @@ class InputGradient(Regularizer):
         x, critic = self.points(turn).detach().requires_grad_(), turn.critic.exact
         with TwiceDifferentiable():
             score = turn.witness(critic(x)).sum()
-        with critic.precision.autocast(torch.float32):  # an outer autocast would seize the gradient's own operations
+        with critic.precision.autocast(torch.float32):  # else an outer autocast would cover the gradient too
             (gradient,) = torch.autograd.grad(score, x, create_graph=True)
         return self.weight * self.every * self.cost(gradient.flatten(1).square().sum(1)).mean()
 
     def check(self, d: nn.Module) -> None:
-        """Refuse what makes C(xᵢ) depend on other samples, where ∇C(xᵢ) is not one sample's gradient, and compilation.
+        """Raise ConfigError if D mixes the samples of a batch, or is compiled.
 
-        torch.compile does not differentiate twice.
+        If C(xᵢ) depends on other samples, ∇C(xᵢ) is not the gradient of one sample's score. torch.compile does not
+        differentiate twice.
         """
         for module in d.modules():
             if isinstance(module, _BatchNorm):

@@ -1,7 +1,7 @@
-"""Convolutions whose gradient by the input can be differentiated again at the price of ordinary convolutions.
+"""Convolutions whose gradient by the input can be differentiated again at the cost of ordinary convolutions.
 
-torch writes the weight's part of a convolution's second derivative as a convolution with kernels the size of the image.
-It is the weight gradient of an ordinary convolution, of which every backend has a fast one.
+For the weight's part of a convolution's second derivative, torch computes a convolution whose kernels are as large as
+the image. The same numbers are the weight gradient of an ordinary convolution, which every backend computes fast.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def gradients(gradient: Tensor, x: Tensor, weight: Tensor, shape: Shape, wanted:
 
 
 class Convolution(torch.autograd.Function):
-    """A convolution. Where a graph of its backward pass is wanted, that pass is by the input alone."""
+    """A convolution. If its backward pass is to be differentiated again, that pass gives the input's gradient only."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
@@ -71,7 +71,7 @@ class ConvolutionByInput(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, second: Tensor) -> Any:
-        """Return the gradients by the gradient and by the weight."""
+        """Return the gradients by the output's gradient and by the weight."""
         gradient, weight = ctx.saved_tensors
         by_gradient = by_weight = None
         if ctx.needs_input_grad[0]:
@@ -100,7 +100,7 @@ def convolution(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Do what torch.conv2d does, autocast included; torch's own where the padding is a word or there is no batch."""
+    """Do what torch.conv2d does, autocast included; call torch's own if the padding is a word or there is no batch."""
     if isinstance(padding, str) or input.ndim != 4:
         return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
     x, kind = input, input.device.type

@@ -36,7 +36,7 @@ class LeCam(Regularizer):
         self.register_buffer("turns", torch.zeros(()))
 
     def phase(self, index: int) -> int:
-        """Tell the first turn from all others."""
+        """Return 0 for the first turn, 1 for all others."""
         return min(index, 1)
 
     def for_d(self, turn: Turn) -> Tensor | None:
@@ -59,15 +59,15 @@ class LeCam(Regularizer):
 class Consistency(Regularizer):
     """weight · E(C(x) - C(T(x)))² on real samples, T a change that should not matter. Zhang et al. 2020, CR-GAN.
 
-    arXiv:1910.12027. T shifts an image by up to ``shift`` pixels each way (what enters repeats the border) and,
+    arXiv:1910.12027. T shifts an image by up to ``shift`` pixels each way (the border is repeated) and,
     if asked, mirrors half of the images; to other samples it adds normal noise of ``jitter`` standard deviations of the
     batch.
 
     Args:
         weight: λ.
-        shift: pixels.
-        flip: whether mirrored images mean the same.
-        jitter: for samples that are no images.
+        shift: largest shift, in pixels.
+        flip: mirror half of the images.
+        jitter: size of the noise, for samples that are no images.
     """
 
     def __init__(self, weight: float, shift: int, flip: bool, jitter: float) -> None:

@@ -28,7 +28,7 @@ class Clip(Regularizer):
             parameter.clamp_(-self.bound, self.bound)
 
     def check(self, d: nn.Module) -> None:
-        """Refuse normalization: its scales, 1 when training starts, would be clamped too, or it undoes the clamping."""
+        """Raise ConfigError for normalization in D: clamping would reach its scales, or spectral norm would undo it."""
         for module in d.modules():
             if isinstance(module, SCALED) and getattr(module, "weight", None) is not None:
                 raise ConfigError(

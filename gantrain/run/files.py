@@ -1,4 +1,4 @@
-"""Files that are complete or absent: what a power cut or a kill leaves behind can always be read."""
+"""Files that are complete or absent, so that every file left by a power cut or a kill can be read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_durably(path: Path, text: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it that are missing, so that a power cut leaves them there."""
+    """Make a folder and its missing parents durably: a power cut does not undo it."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
@@ -55,7 +55,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def size(folder: Path) -> int:
-    """Return the bytes of all files under a folder; what vanishes meanwhile counts nothing."""
+    """Return the bytes of all files under a folder; files that vanish meanwhile count as 0."""
     total = 0
     for root, _, names in os.walk(folder):
         for name in names:

@@ -18,7 +18,7 @@ MOST_IN_A_GRID = 400
 
 
 def grid(samples: Tensor, path: Path, columns: int | None = None) -> None:
-    """Draw images (n, C, H, W) in [-1, 1], of very many the first 400, or points (n, 1) or (n, 2) into a PNG."""
+    """Draw images (n, C, H, W) in [-1, 1], at most the first 400, or points (n, 1) or (n, 2), into a PNG."""
     if samples.ndim == 4:
         drawn = draw_images(samples[:MOST_IN_A_GRID], columns)
     else:
@@ -70,7 +70,7 @@ def walk(images: Tensor, path: Path, least_side: int = 128) -> None:
 
 
 def draw_images(images: Tensor, columns: int | None = None) -> Tensor:
-    """Return images (N, C, H, W) in [-1, 1] as one RGB grid (3, h, w) in [0, 1], small images enlarged to be seen.
+    """Return images (N, C, H, W) in [-1, 1] as one RGB grid (3, h, w) in [0, 1], small images enlarged.
 
     As wide as high, unless the number of columns is given.
     """

@@ -15,13 +15,13 @@ from gantrain.errors import StoppedError
 class StopSignal:
     """Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 set a flag that training reads between steps; a second Ctrl-C exits at once.
 
-    Until ``patient`` is set there is nothing to save, and the first signal ends the process at once, with the same
-    exit code. (An exception would not do: it may be raised, and caught, in the middle of somebody else's import.)
+    Until ``patient`` is set there is nothing to save, so the first signal ends the process at once, with the same exit
+    code. (An exception would not do: the code of another library might catch it, for example during an import.)
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
     received: ClassVar[str | None] = None
-    """The last one that this process got: later jobs of a sweep are not begun."""
+    """Name of the last signal that this process got; once there is one, later jobs of a sweep are not started."""
 
     def __init__(self, before: str = "training") -> None:
         self.name: str | None = None
@@ -45,7 +45,7 @@ class StopSignal:
 
     @classmethod
     def remember(cls, number: int, frame: FrameType | None) -> None:
-        """Do nothing about a signal but note it: a handler for processes that have nothing to stop now."""
+        """Note a signal and do nothing else: the handler of a process that has nothing to stop."""
         cls.received = signal.Signals(number).name
 
     @contextmanager

@@ -3,7 +3,7 @@
 A distribution is a list of probabilities, or one of
 
     Discrete(weights, points)   probabilities of symbols, which for Wasserstein lie at points
-    Samples(points)             only samples are known; the numbers are estimates, consistent but not exact
+    Samples(points)             if only samples are known; the results are consistent estimates, not exact
     Gaussian(mean, covariance)
 
     >>> from gantrain.theory.divergences import js
@@ -36,7 +36,7 @@ class Discrete:
     """
 
     log_weights: Array | None = None
-    """Set where a density is known: its logarithm outlasts the weights, which underflow far out in a tail."""
+    """The weights' logarithms if a density is known, kept because the weights themselves underflow in the tails."""
 
     def __init__(self, weights: ArrayLike, points: ArrayLike | None = None) -> None:
         self.weights = np.asarray(weights, dtype=np.float64)
@@ -88,11 +88,11 @@ Distribution = Discrete | Samples | Gaussian
 
 @dataclass(frozen=True)
 class Generator:
-    """What makes f-divergence D_f(p‖q) = Σ q f(p/q), with its values where p or q is 0."""
+    """The function f of a divergence D_f(p‖q) = Σ q f(p/q), with its limits where p or q is 0."""
 
     f: Callable[[Array], Array]
-    at_zero: float  # f(0): what a symbol costs that only q has
-    slope: float  # lim f(u)/u: what one costs that only p has
+    at_zero: float  # f(0): the term of a symbol with p = 0, over q
+    slope: float  # lim f(u)/u: the term of a symbol with q = 0, over p
     in_nats: bool = False
 
 
@@ -118,8 +118,8 @@ F_DIVERGENCES: dict[str, Generator] = {
 def f_divergence(p: Any, q: Any, name: str) -> float:
     """Return D_f(p‖q), in nats where a logarithm is involved. Nowozin et al. 2016, arXiv:1606.00709, Table 1.
 
-    Discrete: exact, ∞ where the divergence is. Gaussian: kl and reverse_kl in closed form, the rest by integration in
-    one or two dimensions. Samples: the density ratio at each sample from its nearest neighbours.
+    Discrete: exact, ∞ if it is infinite. Gaussian: kl and reverse_kl in closed form, the rest by integration in one or
+    two dimensions. Samples: the density ratio at each sample from its nearest neighbours.
 
     Raises:
         ValueError: for an unknown name, distributions of different kinds or dimensions, or Gaussians of more than two
@@ -207,7 +207,7 @@ def pair(p: Any, q: Any) -> tuple[Any, Any]:
 
 
 def has_points(x: Distribution) -> bool:
-    """Tell whether a distribution lies in a space."""
+    """Return whether the positions of a distribution are known."""
     return isinstance(x, Gaussian) or x.points is not None
 
 
@@ -223,7 +223,7 @@ def of_weights(p: Array, q: Array, generator: Generator) -> float:
     if len(p) != len(q):
         raise ValueError(f"both need the same symbols, got {len(p)} and {len(q)}")
     both = (p > 0) & (q > 0)
-    with np.errstate(over="ignore"):  # what is too large for a number is infinite
+    with np.errstate(over="ignore"):  # a value too large for a number is infinite
         total = float((q[both] * generator.f(p[both] / q[both])).sum())
     only_p, only_q = float(p[q == 0].sum()), float(q[p == 0].sum())
     if only_q > 0:
@@ -234,7 +234,7 @@ def of_weights(p: Array, q: Array, generator: Generator) -> float:
 
 
 def of_samples(x: Array, y: Array, name: str) -> float:
-    """Return D_f from samples x ~ p (N, d), y ~ q (M, d), by the density ratio that nearest neighbours tell.
+    """Return D_f from samples x ~ p (N, d), y ~ q (M, d), by density ratios estimated from nearest neighbours.
 
     KL with one neighbour, whose bias cancels; the others with √N neighbours, whose noise is small.
     """

@@ -18,7 +18,7 @@ NO_PROBABILITY = "this objective's critic\ntells no probability"
 
 def picture(study: Study) -> Tensor:
     """Return the whole study as one picture (3, h, w) in [0, 1]."""
-    # It reports that it makes a list of fonts, once on each machine, to whoever listens.
+    # Once on each machine, matplotlib logs that it builds its list of fonts.
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

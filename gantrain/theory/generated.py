@@ -1,4 +1,4 @@
-"""Known distributions that play the generated samples, so that the optimal discriminator can be computed."""
+"""Known distributions in place of the generator's samples, so that the optimal discriminator can be computed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from gantrain.errors import ConfigError
 
 
 class OneGaussian(Mixture):
-    """A single Gaussian: what a generator at the start looks like.
+    """A single Gaussian, like a generator at the start of its training.
 
     Args:
-        data: the real distribution, which tells how many dimensions.
+        data: the real distribution, which gives the number of dimensions.
         std: standard deviation; None for that of the data.
         shift: distance from the data's mean, along the first axis.
     """
@@ -28,7 +28,7 @@ class OneGaussian(Mixture):
 
 
 class FewerModes(Mixture):
-    """The data with only its first ``modes`` components: a generator that lost the others."""
+    """The data with only its first ``modes`` components: like a generator that dropped the others."""
 
     def __init__(self, data: Mixture, modes: int) -> None:
         if not 1 <= modes <= len(data.centers):
@@ -37,7 +37,7 @@ class FewerModes(Mixture):
 
 
 class Shifted(Mixture):
-    """The data, ``shift`` further along the first axis."""
+    """The data, shifted by ``shift`` along the first axis."""
 
     def __init__(self, data: Mixture, shift: float) -> None:
         super().__init__(data.centers + shift * np.eye(data.centers.shape[1])[0], data.std, list(data.weights))

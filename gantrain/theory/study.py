@@ -1,4 +1,4 @@
-"""Study: D alone, trained between two known densities, and what theory says of it."""
+"""Study: D alone, trained between two known densities, beside what theory predicts."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SIDE = {1: 4001, 2: 401}
 
 @dataclass
 class Curves:
-    """What a picture of D is drawn from, at points (N, d) of a regular grid."""
+    """The data of a picture of D, at points (N, d) of a regular grid."""
 
     points: Array
     critic: Array  # (N,), the witness function: for most objectives the score
     gradient: Array  # (N, d), of the critic by the point
-    learned: Array | None  # (N,), D as a probability, where the objective's optimum tells one
+    learned: Array | None  # (N,), D as a probability; None if the objective's optimum tells none
     optimal: Array  # (N,), D*(x) = p/(p+q)
     real: Array  # (N,), p
     generated: Array  # (N,), q
@@ -42,7 +42,7 @@ class Curves:
 class Study:
     """D's turns of a training, with a known distribution in place of the generator's samples.
 
-    ``total_steps`` counts updates of D; every ``log_every`` of them the objective's estimate stands beside the truth.
+    ``total_steps`` counts updates of D. Every ``log_every`` of them, the objective's estimate is logged with the truth.
     """
 
     real: Mixture
@@ -86,7 +86,7 @@ class Study:
                     raise StoppedError(f"stopped at step {self.step:,}; run the same command again to start over")
 
     def sources(self) -> tuple[Batches, Batches]:
-        """Return streams of both distributions; seeded apart, or equal distributions would give equal samples."""
+        """Return streams of both distributions. With one seed, equal distributions would give equal samples."""
         device = self.precision.device
         return (
             self.real.stream(self.batch_size, self.seed, device),
@@ -115,7 +115,7 @@ class Study:
         return {name: sum(values[name] for values in late) / len(late) for name in late[0]}
 
     def truth_of(self, estimate: str) -> float | None:
-        """Return the true value of what an estimate bounds or estimates, None if it has none."""
+        """Return the true value that belongs to an estimate, None if there is none."""
         return self.truths.get(estimate.replace("_lower_bound", ""))
 
     def curves(self, side: int) -> Curves:
@@ -162,8 +162,8 @@ def box(real: Mixture, generated: Mixture, side: int) -> Array:
 def truths(real: Mixture, generated: Mixture, samples: int = 1000) -> dict[str, float]:
     """Return every distance that an objective may estimate, by the names of their estimates.
 
-    By integration on a fine grid; the Wasserstein distance in the plane from ``samples`` of each, which is a little
-    high, as any finite sample is.
+    They are integrated on a fine grid, but the Wasserstein distance in the plane is that of ``samples`` of each, which
+    is a little too high, as for any finite samples.
     """
     points = box(real, generated, SIDE[real.shape[0]])
     p, q = (divergences.from_log_density(m.log_density(points), points) for m in (real, generated))

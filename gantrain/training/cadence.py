@@ -1,4 +1,4 @@
-"""After how many steps something happens."""
+"""How often a run logs, draws, saves and evaluates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cadence:
-    """Steps between two of a kind; the last step of a run always counts. 0: at the last step only."""
+    """Steps between log lines, grids, checkpoints, evaluations; 0: none. The last step always has each of them."""
 
     log: int
     samples: int
@@ -15,5 +15,5 @@ class Cadence:
     evaluation: int = 0
 
     def due(self, every: int, step: int, total_steps: int) -> bool:
-        """Tell whether something that happens ``every`` steps happens after ``step``."""
+        """Return whether something that happens every ``every`` steps is due after ``step``."""
         return step == total_steps or (every > 0 and step % every == 0)

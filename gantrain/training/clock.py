@@ -1,4 +1,4 @@
-"""How long a run has trained, over all the processes that carried it on."""
+"""The time that a run has trained, summed over all processes that continued it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Counts the seconds of the game, and apart from them those of evaluation, pictures and saving.
+    """Counts the seconds of training, and separately those of evaluation, pictures and saving.
 
     Attributes:
         training: seconds spent on batches and turns.
@@ -24,7 +24,7 @@ class Clock:
         self._lap = (0.0, 0)
 
     def start(self, step: int, planned: int) -> int:
-        """Begin to count training, at ``step`` of ``planned`` ones. Returns the latter, or ``step`` if time is up."""
+        """Start counting at ``step``. Return the last step: ``planned``, or ``step`` if it is not 0 and time is up."""
         self._since, self._lap = time.monotonic(), (self.training, step)
         return step if step > 0 and self.is_up() else planned
 
@@ -39,9 +39,10 @@ class Clock:
         return self.limit < math.inf and self.seconds() >= self.limit
 
     def last_step(self, step: int, planned: int) -> int:
-        """Return with which step the run is to end, as far as that is known after ``step``.
+        """Return the step that the run ends with, as far as that is known after ``step``.
 
-        Without a limit that is the ``planned`` one; else the next one once the time is spent, and not before.
+        Without a limit it is ``planned``. With one it is the next step once the time is spent; until then ``planned``,
+        but at least ``step + 2``, so that the next step is not taken for the last.
         """
         if self.limit == math.inf:
             return planned
@@ -49,7 +50,7 @@ class Clock:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Count the block as something else than training."""
+        """Count the seconds of the block as ``other``, not as training."""
         self.seconds()
         try:
             yield
@@ -58,6 +59,6 @@ class Clock:
             self.other, self._since = self.other + now - self._since, now
 
     def steps_per_s(self, step: int) -> float:
-        """Return the speed of training since this was last asked, at ``step`` now."""
+        """Return the speed of training since the last call; the run is at ``step`` now."""
         (then, step_then), self._lap = self._lap, (self.seconds(), step)
         return (step - step_then) / max(self.training - then, 1e-9)

@@ -1,4 +1,4 @@
-"""How turns are carried out unless something faster was picked: as they are written."""
+"""Carrying out turns as they are written: the default, unless something faster was picked."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 from gantrain.training.player import Player
 
 Scalars = dict[str, Tensor]
-"""What a turn logs, by name, still on the device."""
+"""The values that a turn logs, by name, still on the device."""
 Move = Callable[[Tensor, Tensor | None, bool], Scalars]
-"""What a player's turn does on the device: (real, labels, measure) -> scalars to log."""
+"""A player's turn on the device: (real, labels, measure) -> scalars to log."""
 
 
 class Eager:
@@ -25,4 +25,4 @@ class Eager:
         return move(real, labels, measure)
 
     def forget(self) -> None:
-        """Drop what refers to tensors that have been replaced."""
+        """Drop recordings, because their tensors have been replaced; here there are none."""

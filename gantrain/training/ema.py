@@ -28,16 +28,16 @@ class Ema:
         self.net = copy.deepcopy(net).requires_grad_(False).eval()
         self._mine: list[Tensor] = list(self.net.parameters())
         self._theirs: list[Tensor] = list(net.parameters())
-        # Where buffers are kept, not the buffers: a module may put a new tensor in its place.
+        # The dictionaries that hold the buffers, not the buffers: a module may replace a buffer by a new tensor.
         modules = zip(self.net.modules(), net.modules(), strict=True)
         self._buffers = [(mine._buffers, theirs._buffers) for mine, theirs in modules if theirs._buffers]
         self.halflife_images, self.rampup = halflife_images, rampup
         self.images = 0
-        self.share = 1.0  # of the original in the next average
-        self.live_share: Tensor | None = None  # the same on the device, for recordings, which read it anew each time
+        self.share = 1.0  # weight of the original in the next average
+        self.live_share: Tensor | None = None  # the same on the device: recordings read it there
 
     def advance(self, images: int) -> None:
-        """Count a batch of ``images``: how far the next ``follow`` goes depends on it."""
+        """Count a batch of ``images``, and set how far the next ``follow`` goes."""
         self.images += images
         halflife = self.halflife_images
         if self.rampup is not None:

@@ -1,4 +1,4 @@
-"""Losses that are not finite: found before anything is saved, at once where looking costs nothing."""
+"""Find losses that are not finite: at once where looking costs nothing, else before anything is saved."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Watch:
 
     Args:
         device: where the losses are.
-        late: look only when asked to; else at once, before the optimizer follows the loss. A GPU would have to be
-            waited for, and a recorded turn cannot stop midway.
+        late: False: look at every loss at once, before the optimizer's step. True: look only in ``refuse``, because
+            looking at once would make a GPU wait, and a recorded turn cannot stop midway.
     """
 
     def __init__(self, device: torch.device, late: bool) -> None:
@@ -28,12 +28,12 @@ class Watch:
         """Note whether the loss of a turn of ``player`` is not finite.
 
         Raises:
-            DivergedError: at once, if this watch does not wait; it names the term among ``values`` that is not finite.
+            DivergedError: if the loss is not finite and ``late`` is False; it names the first such term of ``values``.
         """
         if self.late:
             self.nonfinite |= player.is_nonfinite(loss)
             return
-        # The plain question first: where it is answered on the CPU it costs a tenth of the full one.
+        # The plain check first: on the CPU it takes a tenth of the full one's time.
         if math.isfinite(loss.item()) and not player.scaler.is_enabled():
             return
         if player.is_nonfinite(loss):
@@ -41,12 +41,12 @@ class Watch:
             raise diverged(step, terms | {tag: value.item() for tag, value in values.items()})
 
     def refuse(self, step: int, values: dict[str, Tensor]) -> None:
-        """Raise DivergedError if a loss has not been finite since ``forget``."""
+        """Raise DivergedError if any loss since the last ``forget`` was not finite."""
         if self.nonfinite:
             raise diverged(step, {tag: v.item() for tag, v in values.items() if "gradient_norm" not in tag})
 
     def forget(self) -> None:
-        """Start anew, from a state that is sound."""
+        """Clear the flag: the state is sound again."""
         self.nonfinite.zero_()
 
 

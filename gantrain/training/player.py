@@ -37,7 +37,7 @@ class Player:
         optimizer: over ``net``'s parameters.
         scaler: each player has its own, so that an overflow in D does not shrink G's gradients.
         clip_norm: scale gradients down to this total norm, or None.
-        schedule: of the learning rate, moved once per step of the game; None: it stays.
+        schedule: of the learning rate, moved once per step of the game; None: constant.
     """
 
     def __init__(
@@ -50,15 +50,16 @@ class Player:
     ) -> None:
         self.net, self.optimizer, self.scaler, self.clip_norm = net, optimizer, scaler, clip_norm
         self.schedule = schedule
-        self.weights = list(net.parameters())  # walking through the modules on every turn would take as long as Adam
+        self.weights = list(net.parameters())  # kept: collecting them every turn would take as long as Adam
         self.turns = 0
-        self.skipped = torch.zeros((), device=next(net.parameters()).device)  # turns that float16 had to leave out
+        self.skipped = torch.zeros((), device=next(net.parameters()).device)  # turns that overflowed in float16
 
     def is_nonfinite(self, loss: Tensor) -> Tensor:
-        """Tell, as a boolean scalar on the device, whether ``loss`` is not finite and no skipped turn can mend that.
+        """Return, as a boolean scalar on the device, whether ``loss`` is not finite for good.
 
-        In float16 an overflow of loss or gradients shrinks the scaler's scale; once that has come down to 1 and there
-        still is one, it was not the scale.
+        In float16 an overflow of the loss or of a gradient only skips the step and shrinks the scaler's scale, and a
+        smaller scale may mend it. At scale 1 nothing can: there a loss that is not finite counts, and so does any scale
+        below 1.
         """
         nonfinite = ~loss.detach().isfinite()
         return (nonfinite & (self._scale <= 1)) | (self._scale < 1) if self.scaler.is_enabled() else nonfinite
@@ -93,10 +94,10 @@ class Player:
         return norm
 
     def end_step(self) -> None:
-        """Move the learning rate on, after every step of the game.
+        """Advance the learning rate's schedule, after every step of the game.
 
         Raises:
-            ConfigError: if the schedule is over before the run.
+            ConfigError: if the schedule ends before the run.
         """
         try:
             if self.schedule is not None:
@@ -132,8 +133,8 @@ class Player:
         self.skipped.copy_(state["skipped"])
 
     def _restore_layout(self) -> None:
-        # Fused optimizers walk a weight and its moments through memory side by side, so moments that come back
-        # contiguous must take the weight's (channels-last) layout again.
+        # Fused optimizers need a weight and its moments in the same memory layout. Loaded moments are contiguous, so
+        # they must take the weight's (channels-last) layout again.
         for parameter, moments in self.optimizer.state.items():
             for name, value in moments.items():
                 if not isinstance(value, Tensor | int | float):

@@ -4,7 +4,7 @@
 
 Every loop plays the same game on data that lie on the GPU (the peers' loop reads JPEGs). Rounds take turns; the table
 has medians and quartiles of the times of a cycle, ratios, images a second, peak memory, and the share of the rate that
-a large matrix product reaches. ``--smoke`` plays everything once, small, also on a CPU, where nothing can be captured.
+a large matrix product reaches. ``--smoke`` plays everything once, small, even on a CPU, which cannot capture graphs.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def plain_graph_loop(overrides: list[str]) -> Loop:
 
 
 def package_loop(overrides: list[str]) -> Loop:
-    """Return the Trainer's steps; the first ones, which record, are not timed."""
+    """Return a loop of the Trainer's steps; the first steps, which record, are not timed."""
     trainer = make(overrides)
     for _ in range(3):
         trainer.play()
@@ -128,7 +128,7 @@ def measured(loops: dict[str, Loop], rounds: int, steps: dict[str, int]) -> dict
 
 
 def main() -> None:
-    """Measure and tell."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", metavar="FILE", help="also write the figures as one JSON line; - for standard output")

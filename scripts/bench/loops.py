@@ -31,7 +31,7 @@ def make(overrides: list[str]) -> Trainer:
 
 
 def trainer_loop(overrides: list[str]) -> Loop:
-    """Return the package's own steps."""
+    """Return a loop of the Trainer's own steps."""
     trainer = make(overrides)
 
     def loop(steps: int) -> None:
@@ -64,7 +64,7 @@ def gradient_penalty(d: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def set_gradients(weights: list[Tensor], wanted: bool) -> None:
-    """Let gradients of these be computed, or not."""
+    """Switch the computation of these weights' gradients on or off."""
     for weight in weights:
         weight.requires_grad_(wanted)
 
@@ -165,7 +165,7 @@ def peer_loop(images: Path, loss: str, device: str = "cpu") -> Loop:
 
 
 def write_jpegs(folder: Path, count: int = 2000) -> Path:
-    """Write smooth random pictures of CIFAR's size, for those who have no folder of their own at hand."""
+    """Write smooth random pictures of CIFAR's size, for use without a folder of images."""
     rng = np.random.default_rng(0)
     (folder / "class").mkdir(parents=True)
     for k in range(count):

@@ -1,10 +1,10 @@
-"""Measure what half precision costs a gradient penalty: the error of D's gradient against float32.
+"""Measure the error that half precision makes in a gradient penalty, against float32.
 
     python scripts/bench/penalty_precision.py            on the CPU; --device cuda on a GPU
 
 Each penalty alone, for the MLP on the ring and the DCGAN on 32×32 images, at initial weights: its gradient by D's
-parameters with the penalty in float32 (the default, inside autocast or not) and in the half format
-(precision.penalty=bfloat16), relative to the norm of the exact one; median of ten batches.
+parameters with the penalty in float32 (the default, inside autocast or not) and in the half-precision dtype
+(as with precision.penalty=bfloat16), relative to the norm of the exact one; median of ten batches.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Does going faster cost quality? Fast and plain trainings, and how far their samples are from the data.
+"""Does going faster cost quality? Compare fast and plain trainings by the distance of their samples from the data.
 
     python scripts/bench/same_quality.py [--seeds 4] [--json FILE|-]
 
 DCGAN on the digits, full runs, in two ways: performance=plain precision=fp32, and performance=auto precision=bf16. The
 measure is the Fréchet distance (the formula of FID) between Gaussians fitted to the 64 pixels of 1,797 real digits and
-of 10,000 samples of the averaged generator, in float64: no network is asked, nothing has to be downloaded. Two halves
-of the real digits are as far apart as the last line says.
+of 10,000 samples of the averaged generator, in float64; it needs no network and no download. For
+comparison, the last line is the distance between two halves of the real digits.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def trained(job: tuple[str, int]) -> float:
 
 
 def main() -> None:
-    """Train and tell."""
+    """Train and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--json", metavar="FILE", help="also write the figures as one JSON line; - for standard output")

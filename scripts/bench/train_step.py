@@ -5,7 +5,7 @@
 Loops of one network take turns, in one process or, where allocator and memory are compared, in fresh processes. The
 figures are medians of the rounds' ratios with their quartiles: neighbours on the machine move single times by tens of
 percent, ratios far less. ``--quick`` takes less than five minutes on two cores. Without it every way of going faster is
-also measured alone, and docs/performance.md gets the tables. ``--guard`` measures two ratios and fails if one is bad.
+also measured alone, and docs/performance.md gets the tables. ``--guard`` fails if one of two ratios is too high.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ALONE = {
     "shortcuts commuted": "architecture.generator.commute=false architecture.discriminator.commute=false",
     "fused Adam": "optimizer.g.fused=false optimizer.d.fused=false",
 }
-"""Each way of going faster, and what switches it off."""
+"""Each way of going faster, and the overrides that switch it off."""
 
 
 def worker(kind: str, overrides: list[str], images: Path, cycles: int) -> None:
@@ -64,19 +64,19 @@ def worker(kind: str, overrides: list[str], images: Path, cycles: int) -> None:
         overrides = [*overrides, f"data.root={images}"]
         loss = next(o.split("=")[1] for o in overrides if o.startswith("loss="))
         loop = trainer_loop(overrides) if kind == "trainer" else bare_loop(overrides, loss)
-    loop(1)  # the first cycle takes its memory, the optimizers' too
+    loop(1)  # the first cycle allocates the memory, the optimizers' too
     times = [seconds(loop, 1) for _ in range(cycles)]
     print(json.dumps({"seconds": times, "peak_gib": peak_memory()}))
 
 
 def peak_memory() -> float:
-    """Return the most GiB this process has held; getrusage would count what its parent held before it started."""
+    """Return the most GiB this process has held; getrusage would count its parent's memory from before it started."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
 
 
 def in_process(name: str, images: Path, cycles: int, extra: str = "") -> dict[str, Any]:
-    """Run a worker in a fresh process and return what it found."""
+    """Run a worker in a fresh process and return its measurements."""
     kind, overrides = PROCESSES[name]
     overrides = [*overrides, *extra.split()]
     command = [sys.executable, __file__, "--worker", kind, *overrides, "--images", str(images), "--cycles", str(cycles)]
@@ -110,7 +110,7 @@ def side_by_side(a: Loop, b: Loop, rounds: int, steps: int) -> tuple[Figures, fl
 
 
 def trainer_over_bare(images: Path, quick: bool) -> dict[str, Figures]:
-    """Return what the Trainer costs over the bare loop, for each network."""
+    """Return the ratio of the Trainer's time to the bare loop's, for each network."""
     found = {}
     for name, overrides in SMALL.items():
         found[name], mine, bare = side_by_side(
@@ -156,7 +156,7 @@ def against_peers(names: list[str], images: Path, rounds: int, deadline: float) 
 
 
 def each_alone(images: Path, rounds: int) -> dict[str, Figures]:
-    """Return what each way of going faster gives in bf16 SNGAN-32: the time without it over the time with all."""
+    """Return the gain of each way of going faster, in bf16 SNGAN-32: the time without it over the time with all."""
     ratios: dict[str, list[float]] = {name: [] for name in ALONE}
     for _ in range(rounds):
         with_all = statistics.median(in_process("sngan bf16", images, 4)["seconds"])
@@ -211,12 +211,12 @@ def started(arguments: list[str], rounds: int) -> Figures:
 
 
 def told(ratio: Figures) -> str:
-    """Say a median and its quartiles."""
+    """Return a median and its quartiles in words."""
     return f"{ratio['median']:.3f} ({ratio['low']:.3f}-{ratio['high']:.3f})"
 
 
 def log(text: str) -> None:
-    """Tell how it goes; standard output is for the result."""
+    """Print progress on standard error; standard output is for the result."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -284,7 +284,7 @@ def write_document(found: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Measure and tell."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the headline figures only, in at most five minutes")
     parser.add_argument("--guard", action="store_true", help="fail if a step costs far more than a bare loop's")

@@ -1,4 +1,4 @@
-"""What the forked children do, and the faults that are planted in them."""
+"""The functions that forked children run, and the faults that are planted in them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def save_forever(folder: str) -> None:
 
 
 def before_call(owner: type, name: str, action: Callable[..., None]) -> None:
-    """Let ``action(self, count)`` run before the count-th call of a method."""
+    """Run ``action(self, count)`` before every call of a method; ``count`` numbers the calls from 1."""
     method, count = getattr(owner, name), 0
 
     def counted(self: object, *arguments: object, **options: object) -> object:
@@ -127,7 +127,7 @@ def slow_after_rollback(mark: str) -> None:
 
 
 def threads(count: int) -> None:
-    """Use more than the one thread of the other children."""
+    """Use several threads, not one as the other children do."""
     torch.set_num_threads(count)
 
 
@@ -185,7 +185,7 @@ def saves_fail(first: int, last: int) -> None:
 
 
 def out_of_gpu_memory(turn: int) -> None:
-    """Raise what torch raises when a GPU's memory is full."""
+    """Raise torch's error for a full GPU memory."""
 
     def full(trainer: object, count: int) -> None:
         if count == turn:
@@ -225,7 +225,7 @@ def slow(phase: str, mark: str) -> None:
 
 
 def clock_jumps_back() -> None:
-    """Let the wall clock say that it is a day earlier from the second look on."""
+    """From its second reading on, let the wall clock show a time one day earlier."""
     now, looks = time.time, 0
 
     def earlier() -> float:

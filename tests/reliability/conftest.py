@@ -22,7 +22,7 @@ from tests.conftest import REPOSITORY
 
 
 class Child:
-    """A forked process, as subprocess.Popen would have it."""
+    """A forked process, with the interface of subprocess.Popen."""
 
     def __init__(self, zygote: Zygote, pid: int, out: Path) -> None:
         self.zygote, self.pid, self.out, self.code = zygote, pid, out, None
@@ -59,7 +59,7 @@ class Child:
 
 
 class Zygote:
-    """The other end of zygote.py."""
+    """The client of zygote.py: asks it for forked children."""
 
     def __init__(self) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -124,7 +124,7 @@ def same_state(a: Path, b: Path) -> bool:
 
 
 def records(run: Path) -> list[dict]:
-    """The lines of metrics.jsonl, without what the clock says."""
+    """The lines of metrics.jsonl, without the values that depend on the clock."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in line.items() if not name.startswith("speed/")} for line in lines]
 
@@ -134,7 +134,7 @@ def status(run: Path) -> dict:
 
 
 def error_of(child: Child) -> str:
-    """The one line with which the command ended; there must be just one, and no traceback."""
+    """The one error line of the command; there must be exactly one, and no traceback."""
     text = child.text()
     lines = [line for line in text.splitlines() if "gantrain: error:" in line]
     assert len(lines) == 1 and "Traceback" not in text, text
@@ -154,5 +154,5 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """State what was measured, for docs/reliability.md."""
+    """State a measurement, for docs/reliability.md."""
     return lambda text: record_property("figure", text)

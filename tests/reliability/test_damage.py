@@ -102,7 +102,7 @@ def header(content: dict, size: int | None = None) -> bytes:
 
 
 def hostile_files(marker: Path) -> dict[str, dict[str, bytes]]:
-    """What a stranger may put in place of the two state files, by what it tries."""
+    """Contents that a stranger may put in place of the two state files, by the attack that each one tries."""
     code = f"open({str(marker)!r}, 'w').close()"
     tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
     torch.save({"x": Bomb(code)}, marker.with_name("bomb.pt"))
@@ -139,7 +139,7 @@ def hostile_files(marker: Path) -> dict[str, dict[str, bytes]]:
 
 
 def sign(folder: Path, **changes: object) -> None:
-    """Make the manifest fit its files again, as a stranger would."""
+    """Make the manifest fit its changed files, as an attacker would."""
     files = {name: format.describe(folder / name) for name in FILES[:2] if (folder / name).is_file()}
     manifest = json.loads((folder / "manifest.json").read_text())
     if isinstance(manifest.get("files"), dict):
@@ -375,7 +375,7 @@ def mutated_json(value: object, rng: random.Random) -> object:
 
 
 def fuzz(folder: Path, times: int, seed: int) -> tuple[int, int, int]:
-    """Mutate a checkpoint's and a run's readers' input; return how many were refused, were harmless, or went wrong."""
+    """Mutate the files of a checkpoint and a run; return how many were refused, were harmless, or went wrong."""
     rng, trainer = random.Random(seed), tiny()
     trainer.d_turn(*trainer.data.next())
     trainer.g_turn(*trainer.data.next())

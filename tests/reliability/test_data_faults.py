@@ -1,4 +1,4 @@
-"""Images that are broken, odd, missing, or do not come."""
+"""Images that are broken, odd, missing, or not read in time."""
 
 from __future__ import annotations
 

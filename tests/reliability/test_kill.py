@@ -55,7 +55,7 @@ def whole(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 
 def command_of(game: str) -> tuple[str, ...]:
-    """The game's own settings win over the small ones."""
+    """The small settings, overridden by the game's own."""
     return (*SMALL, *GAMES[game])
 
 
@@ -64,7 +64,7 @@ def faults_of(game: str) -> tuple[tuple, ...]:
 
 
 def kill_until_finished(begin: Callable[[], Child], seconds: float, rng: random.Random) -> int:
-    """Kill a run again and again at random moments until one try comes to its end; returns the number of kills."""
+    """Start and kill a run at random moments until one start reaches the end; return the number of kills."""
     kills = 0
     while True:
         child = begin()

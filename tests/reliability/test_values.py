@@ -1,4 +1,4 @@
-"""Values that are not finite: never followed, never saved; stop, or go back and on elsewhere."""
+"""Values that are not finite: no step follows them, none is saved; the run stops, or rolls back and goes on."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PENALTY = ("data=ring", "loss=wgan_gp", "ratio=1to1", *SMALL, "run.dir=run")
 
 
 def all_finite(run: Path) -> bool:
-    """Whether every checkpoint is, and there is one."""
+    """Whether there is a checkpoint, and all of them are finite."""
     states = [read(folder)[1] for folder in (run / "checkpoints").glob("step-*")]
     return bool(states) and all(tree.first_nonfinite(tree.flatten(state)[1]) is None for state in states)
 
 
 def stopped_with(child: Child, run: Path, name: str, step: int) -> None:
-    """The run ended as diverged, naming what and when, and what it left is good."""
+    """The run ended as diverged, its error names the value and the step, and its checkpoints are finite."""
     assert child.wait() == 4, child.text()
     assert f"{name} is nan at step {step}." in error_of(child)
     assert status(run)["state"] == "diverged" and status(run)["exit_code"] == 4 and status(run)["step"] == step - 1

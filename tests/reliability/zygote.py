@@ -19,7 +19,7 @@ from tests.reliability import children
 
 
 def warm_up() -> None:
-    """Run the whole command once, so that everything it imports lazily is there."""
+    """Run the whole command once, so that all its lazy imports are done."""
     with tempfile.TemporaryDirectory() as folder:
         before = Path.cwd()
         os.chdir(folder)
