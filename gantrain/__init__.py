@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gantrain.version import VERSION
+
 if TYPE_CHECKING:
     from gantrain.export import Generator, load
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["Generator", "__version__", "load"]
 
 

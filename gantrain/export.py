@@ -15,12 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-import gantrain
 from gantrain.build import build_generator, pick_device
 from gantrain.errors import CheckpointError, ConfigError, first_line
 from gantrain.run import files
 from gantrain.sampling import generated, latents
 from gantrain.trained import Trained, as_text
+from gantrain.version import VERSION
 
 FORMAT = 1
 WEIGHTS, CONFIG = "generator.safetensors", "config.json"
@@ -71,7 +71,7 @@ def export(trained: Trained, which: str, folder: Path, facts: dict[str, Any]) ->
     save_file({name: tensor.clone().contiguous() for name, tensor in trained.weights(which).items()}, folder / WEIGHTS)
     config = {
         "format": FORMAT,
-        "gantrain": gantrain.__version__,
+        "gantrain": VERSION,
         "architecture": OmegaConf.to_container(trained.cfg.architecture.generator, resolve=True),
         "shape": list(shape),
         "classes": classes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,19 +12,20 @@ from tests.conftest import REPOSITORY, option_names
 
 PACKAGE = REPOSITORY / "gantrain"
 FILES = sorted(PACKAGE.rglob("*.py"))
+PLUGINS = sorted((REPOSITORY / "hydra_plugins").rglob("*.py"))
 
-# A module imports only from floors below its own. errors and the version stand under all of them.
+# A folder, or a file at the top, imports only from floors below its own; imports inside functions count as well.
 FLOORS = [
-    {"architectures", "augment", "better", "data", "ema", "metrics", "numerics", "optimizers"}
-    | {"allocator", "clock", "convolution", "cadence", "memory", "progress", "sampling", "storage", "tree"},
-    {"turn", "checkpoint", "run"},
-    {"player", "losses", "records", "regularizers"},
-    {"replay", "report", "watch", "evaluation", "pictures"},
-    {"trainer", "theory"},
-    {"cost", "performance"},
-    {"build", "profiling", "schema"},
-    {"budget", "trained"},
-    {"exported"},
+    {"errors", "version"},
+    {"architectures", "augment", "budget", "losses", "metrics", "optimizers", "sampling", "terminal"},
+    {"schema"},
+    {"data", "regularizers", "run"},
+    {"checkpoint", "evaluation", "report", "testing"},
+    {"training", "sweep"},
+    {"performance", "theory"},
+    {"build"},
+    {"trained"},
+    {"export"},
     {"cli"},
     {"__main__"},
 ]
@@ -34,25 +36,48 @@ def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> set[str]:
-    """The parts of gantrain that a file imports."""
-    found = set()
+def module_of(path: Path) -> str:
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for path in (*FILES, *PLUGINS)}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules of gantrain and of its plugins that a file imports, wherever it does."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module] if node.module != "gantrain" else [f"gantrain.{a.name}" for a in node.names]
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else node.module for name in inside if node.module in MODULES)
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        found |= {name.split(".")[1] for name in names if name.startswith("gantrain.")}
-    return found - {"errors"}
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
 
 
-@pytest.mark.parametrize("path", [f for f in FILES if part_of(f) not in ("__init__", "errors")], ids=str)
+@pytest.mark.parametrize("path", [f for f in FILES if f != PACKAGE / "__init__.py"], ids=str)
 def test_a_module_imports_only_from_floors_below(path: Path) -> None:
     part = part_of(path)
-    for other in imports(path) - {part}:
-        assert FLOOR_OF[other] < FLOOR_OF[part] or other == "progress", f"{part} imports {other}"
+    for module in imports(path):
+        other = module.split(".")[1] if module.startswith("gantrain.") else part
+        if other != part:
+            assert FLOOR_OF[other] < FLOOR_OF[part], f"{part} imports {other}"
+
+
+def test_no_two_modules_import_each_other_by_any_way_round() -> None:
+    graph = {module_of(path): {m for m in imports(path) if m != module_of(path)} for path in (*FILES, *PLUGINS)}
+    left = dict(graph)
+    while free := [module for module, needs in left.items() if not needs & left.keys()]:
+        for module in free:
+            del left[module]
+    assert not left, f"a circle, or above one: {sorted(left)}"
+
+
+def test_a_newcomer_finds_a_dozen_files_at_the_top_and_each_larger_folder_says_what_it_is_for() -> None:
+    files = [path for path in PACKAGE.iterdir() if path.is_file()]
+    assert len(files) <= 12, sorted(path.name for path in files)
+    for folder in (path for path in PACKAGE.iterdir() if len(list(path.glob("*.py"))) > 4):
+        text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+        assert "\n\n" in text and ("above" in text.lower() or "below" in text.lower()), folder.name
 
 
 def lines_with(text: str) -> set[str]:
@@ -60,10 +85,11 @@ def lines_with(text: str) -> set[str]:
 
 
 def test_only_the_player_steps_only_penalties_and_unrolling_differentiate_twice_only_build_instantiates() -> None:
-    assert lines_with("scaler.step(") == {"player.py"}
-    assert lines_with(".backward()") == {"player.py", "evaluation/classifier.py"}  # the latter's network plays no game
-    assert lines_with("create_graph=True") == {"regularizers/base.py", "losses/lookahead.py"}
-    assert lines_with("instantiate(") == {"build.py"}
+    plays_no_game = "evaluation/classifier.py"
+    assert lines_with("scaler.step(") == {"training/player.py"}
+    assert lines_with(".backward()") - {"testing.py"} == {"training/player.py", plays_no_game}
+    assert lines_with("create_graph=True") - {"testing.py"} == {"regularizers/base.py", "losses/lookahead.py"}
+    assert lines_with("instantiate(") == {"build/building.py"}
     assert lines_with("torch.load(") == lines_with("weights_only=True") == {"evaluation/inception.py"}
 
 
@@ -83,7 +109,7 @@ def test_no_code_branches_on_the_name_of_a_choice() -> None:
 
 
 def test_the_trainer_stays_on_one_screen_and_functions_stay_small() -> None:
-    assert len((PACKAGE / "trainer.py").read_text().splitlines()) < 250
+    assert len((PACKAGE / "training" / "trainer.py").read_text().splitlines()) < 250
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):

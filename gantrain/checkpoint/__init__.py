@@ -1,4 +1,7 @@
-"""Checkpoints: directories of plain data that are complete and verified, or do not count."""
+"""Checkpoints: directories of plain data that are complete and verified, or do not count.
+
+Above run, whose files it writes; below training, which hands it the state to save.
+"""
 
 from gantrain.checkpoint.environment import changes, environment
 from gantrain.checkpoint.format import read

@@ -17,10 +17,10 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-import gantrain
 from gantrain.checkpoint import tree
 from gantrain.errors import CheckpointError, DamagedError, DivergedError, UnreadableError, first_line
 from gantrain.run import files
+from gantrain.version import VERSION
 
 FORMAT = 1
 TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
@@ -47,7 +47,7 @@ def write(folder: Path, step: int, state: dict[str, Any], extra: dict[str, Any])
         raise OSError(first_line(error)) from error
     (folder / STATE).write_text(json.dumps(twin))
     stated = {name: describe(folder / name) for name in (TENSORS, STATE)}
-    versions = {"gantrain": gantrain.__version__, "python": platform.python_version()}
+    versions = {"gantrain": VERSION, "python": platform.python_version()}
     manifest = {"format": FORMAT, "step": step, "files": stated} | versions | extra
     (folder / MANIFEST).write_text(json.dumps(manifest | {"sha256": own_digest(manifest)}, indent=1))
     for name in (TENSORS, STATE, MANIFEST):
@@ -107,7 +107,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise DamagedError(f"{folder} is damaged: its manifest has changed")
         if manifest["format"] != FORMAT:
             raise CheckpointError(
-                f"{folder} has format {manifest['format']}, this gantrain {gantrain.__version__} reads format {FORMAT}"
+                f"{folder} has format {manifest['format']}, this gantrain {VERSION} reads format {FORMAT}"
             )
         if not isinstance(manifest["step"], int) or files.step_of(folder) not in (manifest["step"], -1):
             raise DamagedError(f"{folder} is damaged: its manifest is of step {manifest['step']}")

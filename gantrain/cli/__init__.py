@@ -1,4 +1,8 @@
-"""Commands: parse, build, run. torch is imported inside the job, so that --help and --cfg answer at once."""
+"""Commands: parse, build, run. torch is imported inside the job, so that --help and --cfg answer at once.
+
+`train.py`, `eval.py`, `export.py`, `report.py`, `sample.py`, `status.py` and `theory.py` are a command each; the other
+files are shared by commands. Above everything: nothing else imports this package.
+"""
 
 import warnings
 

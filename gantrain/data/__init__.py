@@ -1,4 +1,7 @@
-"""Data sets. Each has a sample ``shape`` and a number of ``classes``, and gives endless, resumable batches."""
+"""Data sets. Each has a sample ``shape`` and a number of ``classes``, and gives endless, resumable batches.
+
+Below evaluation and training, which see a data set through `Data` and `Batches` alone.
+"""
 
 from gantrain.data.benchmarks import CIFAR10, MNIST
 from gantrain.data.digits import Digits

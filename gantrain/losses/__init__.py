@@ -1,4 +1,7 @@
-"""Objectives, and the Loss that joins one with regularizers. The formulas are in each class's docstring."""
+"""Objectives, and the Loss that joins one with regularizers. The formulas are in each class's docstring.
+
+`turn.py` says what a loss may see of a turn. Below regularizers, which see the same, and below everything that trains.
+"""
 
 from gantrain.losses.classic import Hinge, LeastSquares, Minimax, NonSaturating
 from gantrain.losses.divergence import (

@@ -1,4 +1,7 @@
-"""Measures of how good samples are: arrays in, numbers out."""
+"""Measures of how good samples are: arrays in, numbers out.
+
+Below evaluation, which decides what is compared with what; no metric knows a run or a network of gantrain's.
+"""
 
 from gantrain.metrics.diversity import ms_ssim
 from gantrain.metrics.fidelity import density_coverage, inception_score, kid, precision_recall

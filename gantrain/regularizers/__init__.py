@@ -1,4 +1,7 @@
-"""Terms and projections that can be added to any objective."""
+"""Terms and projections that can be added to any objective.
+
+Above losses, whose turns they see; below training, which sees them through `Loss` alone.
+"""
 
 from gantrain.regularizers.base import InputGradient, Regularizer
 from gantrain.regularizers.gradient import R1, R2, Dragan, GradientPenalty, LipschitzPenalty
