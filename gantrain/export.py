@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gantrain.build import build_generator, pick_device
 from gantrain.errors import CheckpointError, ConfigError, first_line
 from gantrain.run import files
-from gantrain.sampling import generated, latents
+from gantrain.sampling import latents, samples_of
 from gantrain.trained import Trained, as_text
 from gantrain.version import VERSION
 
@@ -50,7 +50,7 @@ class Generator(nn.Module):
         ``truncation`` bounds each |z_i|: less variety, better samples.
         """
         z = latents(n, self.latent_dim, seed, truncation)
-        return torch.cat([batch.cpu() for batch in generated(self.net, z)])
+        return torch.cat([batch.cpu() for batch in samples_of(self.net, z)])
 
 
 def export(trained: Trained, which: str, folder: Path, facts: dict[str, Any]) -> None:

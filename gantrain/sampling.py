@@ -45,7 +45,7 @@ def between(a: Tensor, b: Tensor, steps: int) -> Tensor:
 
 
 @torch.no_grad()
-def generated(
+def samples_of(
     net: nn.Module, z: Tensor, labels: Tensor | None = None, device: torch.device | None = None
 ) -> Generator[Tensor]:
     """Yield a generator's samples of latents z (n, d), in batches (b, *shape) float32 on its device.

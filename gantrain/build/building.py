@@ -226,7 +226,7 @@ def build_generator(cfg: DictConfig, shape: tuple[int, ...], classes: int, devic
 
 
 def pick_precision(cfg: DictConfig) -> Precision:
-    """Return the device and number formats that a configuration asks for."""
+    """Return the device and dtypes that a configuration asks for."""
     # Gradients of sure scores fall below 1e-38, where a CPU computes many times slower; a GPU flushes them anyway.
     torch.set_flush_denormal(True)
     device = pick_device(cfg.device)

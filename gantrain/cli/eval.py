@@ -80,7 +80,7 @@ def measured(
     path: Path, cfg: DictConfig, given: dict[str, Any], device: torch.device, ready: dict[str, Quality]
 ) -> dict[str, Any]:
     """Return a run's values with all they depend on, and add them to its ``evaluations.jsonl``."""
-    from gantrain.sampling import generated, latents
+    from gantrain.sampling import latents, samples_of
     from gantrain.trained import Trained
 
     trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules))
@@ -89,7 +89,7 @@ def measured(
     found = quality.protocol
     net = trained.generator(found.generator, device)
     z = latents(found.n_fake, trained.latent_dim, found.seed, found.truncation)
-    result = quality.measure(generated(net, z, device=device))
+    result = quality.measure(samples_of(net, z, device=device))
     row: dict[str, Any] = {"run": str(path), "step": trained.step, **result.values}
     row |= {"n_fake": found.n_fake, "n_real": found.n_real, "features": found.features, "protocol": found.hash}
     row |= {"data": quality.data.fingerprint(), "described": str(found), "better": quality.gives}

@@ -104,7 +104,7 @@ def restore(trainer: Trainer, found: Found, environment: dict[str, Any]) -> list
 
 
 def is_finished(cfg: DictConfig, run: RunDirectory) -> bool:
-    """Tell whether this run has already spent its budget."""
+    """Tell whether this run has already come to the end that its budget sets."""
     status = run.status()
     if cfg.resume != "auto":
         return False

@@ -47,14 +47,14 @@ def sample(cfg: DictConfig) -> None:
     import torch  # takes seconds: not before it is needed
 
     from gantrain.build import pick_device
-    from gantrain.sampling import generated
+    from gantrain.sampling import samples_of
     from gantrain.trained import Trained
 
     trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules))
     device = pick_device(cfg.device)
     net = trained.generator(cfg.generator, device)
     z, labels = chosen(cfg, trained, net, device)
-    samples = torch.cat([batch.cpu() for batch in generated(net, z, labels, device)])
+    samples = torch.cat([batch.cpu() for batch in samples_of(net, z, labels, device)])
     with runs.made_whole(cfg.out, path / "generated" / name_of(cfg, trained.step)) as (folder, place):
         write(cfg, trained, folder, samples, z, labels)
         if cfg.interpolate:
@@ -102,7 +102,7 @@ def picked(cfg: DictConfig, trained: Trained, net: nn.Module, labels: Tensor, de
 
     from gantrain.evaluation import Classifier, as_bytes
     from gantrain.evaluation.cache import Cache
-    from gantrain.sampling import generated
+    from gantrain.sampling import samples_of
     from gantrain.terminal import say
 
     classifier = Classifier(trained.data(), None, Cache(cfg.cache), device)
@@ -110,7 +110,7 @@ def picked(cfg: DictConfig, trained: Trained, net: nn.Module, labels: Tensor, de
     found: dict[int, list[Tensor]] = {int(label): [] for label in labels.unique()}
     wanted = {label: int((labels == label).sum()) for label in found}
     for z in draws(cfg, trained.latent_dim):
-        read = torch.cat([classifier(as_bytes(batch))[1].argmax(-1) for batch in generated(net, z, device=device)])
+        read = torch.cat([classifier(as_bytes(batch))[1].argmax(-1) for batch in samples_of(net, z, device=device)])
         for label, list_ in found.items():
             list_ += list(z[read == label][: wanted[label] - len(list_)])
         if all(len(list_) == wanted[label] for label, list_ in found.items()):
@@ -165,7 +165,7 @@ def interpolate(
     import torch
 
     from gantrain.run import pictures
-    from gantrain.sampling import between, generated
+    from gantrain.sampling import between, samples_of
 
     if len(z) < 2:
         raise ConfigError("interpolate=true needs n=2 or more")
@@ -173,7 +173,7 @@ def interpolate(
     def through(pairs: list[tuple[int, int]], steps: int, last: bool) -> Tensor:
         way = torch.cat([between(z[a], z[b], steps + (not last))[: steps if not last else None] for a, b in pairs])
         own = None if labels is None else torch.cat([labels[a].expand(steps) for a, _ in pairs])
-        return torch.cat([batch.cpu() for batch in generated(net, way, own, device)])
+        return torch.cat([batch.cpu() for batch in samples_of(net, way, own, device)])
 
     stops = min(STOPS, len(z))
     frames = through([(k, (k + 1) % stops) for k in range(stops)], cfg.frames, last=False)

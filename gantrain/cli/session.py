@@ -236,7 +236,7 @@ def length_is_known(cfg: DictConfig, run: RunDirectory) -> bool:
 def settle_length(cfg: DictConfig, run: RunDirectory, data: Data) -> None:
     """Set ``total_steps`` to the steps that the budget buys, measuring the cost of one if need be.
 
-    Of seconds it is an estimate, by which evaluations and pictures are spread; the run ends when the time is spent.
+    Of seconds it is an estimate, by which evaluations and pictures are spread; the run ends when the time is up.
 
     Raises:
         ConfigError: if the budget buys no step, or a schedule needs to know the last step beforehand.

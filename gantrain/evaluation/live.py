@@ -16,7 +16,7 @@ from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.result import Interrupted
 from gantrain.run import files, read
 from gantrain.run.directory import RunDirectory
-from gantrain.sampling import generated, latents
+from gantrain.sampling import latents, samples_of
 
 if TYPE_CHECKING:
     from gantrain.run.records import Records
@@ -75,7 +75,7 @@ class Live:
             PrunedError: if the judge gives the run up.
         """
         began = time.monotonic()
-        samples = generated(nets[self.protocol.generator], self.z)
+        samples = samples_of(nets[self.protocol.generator], self.z)
         try:
             result = self.quality.measure(samples, stop)
         except Interrupted:

@@ -22,7 +22,7 @@ from gantrain.training.eager import Eager
 from gantrain.training.trainer import Trainer
 
 WARM_UP, LEAST, SECONDS = 3, 3, 10.0
-"""Steps before measuring, steps measured at least, and seconds to spend on each measurement."""
+"""Steps before measuring, steps measured at least, and seconds that each measurement takes."""
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 
 
@@ -166,13 +166,13 @@ def profile(trainer: Trainer, folder: Path, limits: float) -> str:
     steps = max(LEAST, int(SECONDS / free))
     for _ in range(steps):
         trainer.play()
-    seconds = {name: spent / steps for name, spent in watch.seconds.items()} | {"records": records}
+    seconds = {name: taken / steps for name, taken in watch.seconds.items()} | {"records": records}
     calls = {name: f"{count / steps:g}" for name, count in watch.calls.items()}
     write_trace(trainer, folder / "trace.json")
     total = sum(seconds.values())
     rows = [("part of a step", "ms", "share", "calls")]
-    for name, spent in sorted(seconds.items(), key=lambda item: -item[1]):
-        rows.append((name, f"{1e3 * spent:,.3f}", f"{spent / total:.1%}", calls.get(name, "")))
+    for name, taken in sorted(seconds.items(), key=lambda item: -item[1]):
+        rows.append((name, f"{1e3 * taken:,.3f}", f"{taken / total:.1%}", calls.get(name, "")))
     images = trainer.d_steps * trainer.batch_size / free
     rows += [
         ("all parts", f"{1e3 * total:,.3f}", "", ""),

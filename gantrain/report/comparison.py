@@ -50,7 +50,7 @@ class Variant:
 
     @cached_property
     def finished(self) -> tuple[Run, ...]:
-        """Runs that spent their budget and were measured."""
+        """Runs that came to their end and were measured."""
         return tuple(run for run in self.counted if run.state == DONE and run.values["final"])
 
     @property
@@ -88,7 +88,7 @@ class Variant:
         return (fmean(values), stdev(values) if len(values) > 1 else None) if values else None
 
     def curve(self, metric: str, unit: str) -> list[tuple[float, float, float, float]]:
-        """Return (budget spent, mean, lowest, highest) of the finished runs.
+        """Return (cost so far, mean, lowest, highest) of the finished runs.
 
         At the steps where all were measured; if there are none such, as with a budget of seconds, in between them.
         """

@@ -144,7 +144,7 @@ def curves(table: Table) -> str:
 
 
 def learning_curve(table: Table, shown: Sequence[Variant], metric: str) -> str:
-    """Return a metric over what was spent, as a figure; "" if it was measured nowhere."""
+    """Return a metric over the cost so far, as a figure; "" if it was measured nowhere."""
     lines = [charts.Series(variant.name, variant.curve(metric, table.unit)) for variant in shown]
     drawn = charts.chart(lines, KINDS[table.unit], arrow(table.better, metric))
     caption = "Mean over the seeds; the band reaches from the lowest to the highest seed."

@@ -40,7 +40,7 @@ def picture(study: Study) -> Tensor:
 
 
 def on_a_line(axes: Any, curves: Curves) -> None:
-    """Draw p, q, D and D* over one axis, the critic and its slope over another."""
+    """Draw p, q, D and D* over one axis, the critic and its derivative over another."""
     x = curves.points[:, 0]
     left, right = axes[0], axes[1]
     top = max(curves.real.max(), curves.generated.max())
@@ -54,7 +54,7 @@ def on_a_line(axes: Any, curves: Curves) -> None:
         left.set_title(f"learned D and optimal D*: {difference(curves):.3f} apart on average")
     left.legend(fontsize=8, loc="upper left")
     right.plot(x, curves.critic, color=LEARNED, label="critic")
-    right.plot(x, curves.gradient[:, 0], color="#7a9b3f", linewidth=1, label="its slope")
+    right.plot(x, curves.gradient[:, 0], color="#7a9b3f", linewidth=1, label="its derivative")
     right.set_title("critic")
     right.legend(fontsize=8)
 

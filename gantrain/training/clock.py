@@ -12,8 +12,8 @@ class Clock:
     """Counts the seconds of training, and separately those of evaluation, pictures and saving.
 
     Attributes:
-        training: seconds spent on batches and turns.
-        other: seconds spent on everything else between the first step and the last.
+        training: seconds of batches and turns.
+        other: seconds of everything else between the first step and the last.
         limit: seconds of training after which the run is to end; infinite without a budget of seconds.
     """
 
@@ -35,13 +35,13 @@ class Clock:
         return self.training
 
     def is_up(self) -> bool:
-        """Tell whether the time for training has been spent."""
+        """Tell whether the time for training is up."""
         return self.limit < math.inf and self.seconds() >= self.limit
 
     def last_step(self, step: int, planned: int) -> int:
         """Return the step that the run ends with, as far as that is known after ``step``.
 
-        Without a limit it is ``planned``. With one it is the next step once the time is spent; until then ``planned``,
+        Without a limit it is ``planned``. With one it is the next step once the time is up; until then ``planned``,
         but at least ``step + 2``, so that the next step is not taken for the last.
         """
         if self.limit == math.inf:

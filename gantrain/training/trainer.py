@@ -17,7 +17,7 @@ from gantrain.errors import CheckpointError, StoppedError, first_line, is_memory
 from gantrain.losses import Loss
 from gantrain.losses.turn import Critic, Precision, Turn
 from gantrain.run.records import Records
-from gantrain.sampling import generated
+from gantrain.sampling import samples_of
 from gantrain.terminal import bar
 from gantrain.training.cadence import Cadence
 from gantrain.training.clock import Clock
@@ -200,7 +200,7 @@ class Trainer:
 
     def sample(self, net: nn.Module) -> Tensor:
         """Return ``net``'s samples of the grid latents, in evaluation mode (running batch-norm statistics)."""
-        return torch.cat(list(generated(net, self.grid_latents)))
+        return torch.cat(list(samples_of(net, self.grid_latents)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything the rest of the run depends on."""

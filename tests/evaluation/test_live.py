@@ -23,7 +23,7 @@ from gantrain.errors import CheckpointError, ConfigError, StoppedError
 from gantrain.evaluation import Live
 from gantrain.run.directory import RunDirectory
 from gantrain.run.records import Records
-from gantrain.sampling import between, generated, latents, truncated
+from gantrain.sampling import between, latents, samples_of, truncated
 from gantrain.trained import Trained
 from tests.conftest import REPOSITORY, Outcome, built, command, config
 
@@ -296,7 +296,7 @@ def test_sample_writes_grid_files_arrays_progress_and_a_walk(gantrain_sample: Co
     for k in range(9):
         assert (np.asarray(Image.open(folder / "files" / f"{k:05d}.png")) == arrays["images"][k, :, :, 0]).all()
     net = Trained.open(run).generator("ema", torch.device("cpu"))
-    expected = torch.cat(list(generated(net, torch.from_numpy(arrays["latents"]))))
+    expected = torch.cat(list(samples_of(net, torch.from_numpy(arrays["latents"]))))
     assert ((expected + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy().tolist() == arrays["images"].tolist()
     with Image.open(folder / "walk.gif") as walk:
         assert walk.n_frames == 8 * 3 and walk.size == (128, 128)
@@ -383,7 +383,7 @@ def test_an_exported_generator_loads_in_two_lines_and_draws_the_same(gantrain_ex
     samples = generator.sample(5, seed=3)
     assert samples.shape == (5, 1, 8, 8) and not generator.training and samples.abs().max() <= 1
     net = Trained.open(run).generator("ema", torch.device("cpu"))
-    assert torch.equal(samples, torch.cat(list(generated(net, latents(5, generator.latent_dim, 3)))))
+    assert torch.equal(samples, torch.cat(list(samples_of(net, latents(5, generator.latent_dim, 3)))))
     assert torch.equal(generator(latents(2, generator.latent_dim, 3)), net(latents(2, generator.latent_dim, 3), None))
     told = json.loads((run / "export/config.json").read_text())
     assert told["step"] == 30 and told["shape"] == [1, 8, 8] and told["value_range"] == [-1, 1]
