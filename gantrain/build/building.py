@@ -192,7 +192,7 @@ def build_metrics(cfg: DictConfig) -> list[str | Metric]:
     Raises:
         ConfigError: for a target that is not trusted, or arguments that it refuses.
     """
-    check_targets(cfg)
+    check_targets(OmegaConf.masked_copy(cfg, ["evaluation", "trusted_modules"]))
     return [entry if isinstance(entry, str) else make(entry, "evaluation.metrics") for entry in cfg.evaluation.metrics]
 
 
@@ -200,17 +200,15 @@ def directions(cfg: DictConfig) -> dict[str, str]:
     """Return the direction of each value that a run of this configuration can measure, without reading its data.
 
     Raises:
-        ConfigError: as ``build_metrics`` does.
+        ConfigError: as ``build_metrics`` does, and for two metrics that give the same value.
     """
     from gantrain.evaluation import images, points
-    from gantrain.evaluation.metric import joined
+    from gantrain.evaluation.metric import asked_for, joined
 
     better: dict[str, str] = {}
-    for table in (images.METRICS, points.METRICS):
-        own = [
-            table[m] if isinstance(m, str) else m for m in build_metrics(cfg) if not isinstance(m, str) or m in table
-        ]
-        better |= joined(own)
+    metrics = build_metrics(cfg)
+    for table, of in ((images.METRICS, "images"), (points.METRICS, "points")):
+        better |= joined(asked_for([m for m in metrics if not isinstance(m, str) or m in table], table, of))
     return better
 
 

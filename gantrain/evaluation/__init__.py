@@ -10,8 +10,13 @@ from gantrain.evaluation.live import Live
 from gantrain.evaluation.metric import Metric
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.prepare import prepare
+from gantrain.run.directions import AS_REAL, BESIDE, HIGHEST, LOWEST
 
 __all__ = [
+    "AS_REAL",
+    "BESIDE",
+    "HIGHEST",
+    "LOWEST",
     "Classifier",
     "History",
     "ImageQuality",
