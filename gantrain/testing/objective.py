@@ -203,7 +203,7 @@ def prove_readings_move_nothing(subject: Subject, objective: Objective, real: Te
         if not same(first, second):
             raise ProofError(
                 f"{what} gives two values for the same scores: let it depend on scores, buffers and the seeded "
-                "random numbers of torch alone"
+                "global generators of torch, numpy or Python alone"
             )
 
 
@@ -305,7 +305,7 @@ def prove_finite(subject: Subject) -> None:
         cases = ((signs, signs.flip(0)), (signs, signs), (signs.abs(), -signs.abs()), (-signs.abs(), signs.abs()))
         for given_real, given_fake in cases:
             objective = subject.copy(torch.float32)
-            real, fake = given_real.clone().requires_grad_(), given_fake.clone().requires_grad_()
+            real, fake = (within(subject.scores(given), size).requires_grad_() for given in (given_real, given_fake))
             losses = {
                 "d_loss": subject.d_loss(objective, real, fake),
                 "g_loss": subject.g_loss(objective, fake, real),
@@ -314,6 +314,11 @@ def prove_finite(subject: Subject) -> None:
                 slopes = torch.autograd.grad(loss, (real, fake), allow_unused=True)
                 prove_finite_values(f"{subject.name}.{method}", [loss], size)
                 prove_finite_values(f"the gradient of {subject.name}.{method}", slopes, size)
+
+
+def within(scores: Tensor, size: float) -> Tensor:
+    """Return a copy of ``scores``, shrunk to ``size`` if they are larger, as the squares of an energy are."""
+    return scores * min(1.0, size / scores.abs().max().item())
 
 
 def prove_finite_values(what: str, values: Iterable[Tensor | None], size: float) -> None:

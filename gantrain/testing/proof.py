@@ -28,17 +28,17 @@ class ProofError(AssertionError):
 
 @contextmanager
 def seeded(seed: int = 0) -> Iterator[None]:
-    """Seed the generators that a checkpoint keeps (Python, numpy, torch), and restore them afterwards."""
-    python, numbers = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numbers)
+    """Seed the generators that a checkpoint keeps (Python, numpy, torch's on the CPU), and restore them afterwards."""
+    python, numbers, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs too, which are not restored
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numbers)
+        torch.set_rng_state(torch_state)
 
 
 def run_proofs(proofs: Mapping[str, Callable[[T], None]], subject: T, skip: Collection[str]) -> None:

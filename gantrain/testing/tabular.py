@@ -72,8 +72,8 @@ def moves(objective: Objective, real: Tensor, fake: Tensor) -> bool:
 def annealed(table: Tensor, d_loss: Callable[[], Tensor]) -> None:
     """Minimise by Adam, whose rate falls by nine orders of magnitude: kinks, as hinge has, stop other methods."""
     optimizer = torch.optim.Adam([table], lr=0.5, betas=(0.5, 0.9))
-    for step in range(800):
-        optimizer.param_groups[0]["lr"] = 0.5 * 10 ** (-9 * max(0, step - 250) / 550)
+    for step in range(650):
+        optimizer.param_groups[0]["lr"] = 0.5 * 10 ** (-9 * max(0, step - 200) / 450)
         (table.grad,) = torch.autograd.grad(d_loss(), table)
         optimizer.step()
 
