@@ -114,7 +114,7 @@ def test_rollback_goes_back_and_on_elsewhere(start: Start, tmp_path: Path, figur
     after = [line for line in records(tmp_path / "run") if line["step"] > 30]
     assert after != [line for line in records(tmp_path / "without") if line["step"] > 30]  # another course
 
-    repeatable = (("nan_before_a_rollback", 36), ("slow_after_rollback", "mark"))
+    repeatable = (("nan_before_a_rollback", 36), ("hold_after_rollback", "mark"))
     assert start(*rollback, "run.dir=straight", faults=repeatable[:1]).wait() == 0
     child = start(*rollback, "run.dir=killed", faults=repeatable)
     child.until((tmp_path / "mark").exists)
