@@ -209,9 +209,9 @@ def test_commuted_shortcuts_are_the_same_function(norm: str) -> None:
 
 def test_sngan_resnet_pools_by_sum_or_mean_and_refuses_the_rest() -> None:
     make = partial(sngan_resnet.Discriminator, (3, 16, 16), 0, 4, 8, "none", True)
-    by_sum, by_mean = make(pool="sum").eval(), make(pool="mean").eval()
+    by_sum, by_mean = make(pool="sum").eval().double(), make(pool="mean").eval().double()
     by_mean.load_state_dict(by_sum.state_dict())
-    x, bias = torch.randn(2, 3, 16, 16), by_sum.score.bias
+    x, bias = torch.randn(2, 3, 16, 16, dtype=torch.float64), by_sum.score.bias
     torch.testing.assert_close(by_sum(x) - bias, (by_mean(x) - bias) * 64)  # of an 8×8 map
     for wrong, message in (({"pool": "max"}, "sum, mean"), ({"pool": "sum", "outputs": 0}, "outputs")):
         with pytest.raises(ConfigError, match=message):

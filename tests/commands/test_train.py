@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from gantrain.checkpoint import Checkpoints
-from tests.conftest import Outcome, run_files
+from tests.conftest import GUARD, Outcome, run_files
 
 Command = Callable[..., Outcome]
 TINY = ("total_steps=3", "batch_size=16", "device=cpu")
@@ -132,7 +132,7 @@ def test_help_and_configuration_are_printed_without_torch_and_without_files(
 ) -> None:
     program = [sys.executable, "-c", "import sys; from gantrain.cli.train import main\ntry: main()\n"
                "finally: print('TORCH' if 'torch' in sys.modules else 'LIGHT')"]  # fmt: skip
-    done = subprocess.run([*program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=GUARD)
     assert done.returncode == 0, done.stderr
     for text in [*expected, "LIGHT"]:
         assert text in done.stdout
@@ -143,7 +143,12 @@ def test_shell_completion_offers_groups_and_keys(tmp_path: Path) -> None:
     def completions(line: str) -> str:
         environment = os.environ | {"COMP_LINE": line, "COMP_POINT": str(len(line))}
         done = subprocess.run(
-            [*PROGRAM, "-sc", "query=bash"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+            [*PROGRAM, "-sc", "query=bash"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=GUARD,
         )
         return done.stdout
 

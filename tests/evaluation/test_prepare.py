@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation import Classifier, History, ImageQuality, PointQuality, Protocol, classifier, images
 from gantrain.evaluation.cache import Cache
 from gantrain.evaluation.inception import FILE, Inception
-from tests.conftest import CONFIGS, config
+from tests.conftest import CONFIGS, GUARD, config, until
 
 CPU = torch.device("cpu")
 
@@ -503,9 +503,10 @@ def twice(folder: Path, log: Path) -> None:
     def make() -> tuple[dict[str, Tensor], dict[str, str]]:
         with log.open("a") as file:
             file.write("made\n")
-        time.sleep(0.5)
+        until(lambda: len(list(log.parent.glob("here-*"))) == 2)  # the other has come too, while this one makes it
         return {"x": torch.ones(2)}, {}
 
+    (log.parent / f"here-{os.getpid()}").touch()
     assert Cache(str(folder)).fetch("thing", {"a": 1}, make)[0]["x"].tolist() == [1, 1]
 
 
@@ -515,7 +516,7 @@ def test_a_second_process_waits_for_the_first_instead_of_making_its_own(tmp_path
     for process in both:
         process.start()
     for process in both:
-        process.join(60)
+        process.join(GUARD)
     assert [process.exitcode for process in both] == [0, 0]
     assert (tmp_path / "log").read_text() == "made\n"
 

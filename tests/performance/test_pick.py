@@ -143,7 +143,7 @@ class Promising(Own):
 def test_classes_of_ones_own_are_trusted_only_with_what_they_promise() -> None:
     def with_d(name: str, *overrides: str) -> Trainer:
         cfg = config("data=ring", "batch_size=16", "device=cpu", "trusted_modules=[tests]", *overrides)
-        cfg.architecture.discriminator = {"_target_": f"tests.test_performance.{name}"}
+        cfg.architecture.discriminator = {"_target_": f"{__name__}.{name}"}
         return build(cfg).trainer
 
     assert not with_d("Own").one_forward
@@ -165,7 +165,8 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 FAULTS = """
-import resource, torch
+import ctypes, resource, torch
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: pages of 4 KiB, whatever size this machine prefers
 from gantrain.performance import allocator
 {keep}
 def faults():

@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from gantrain.run.directory import RunDirectory
 from gantrain.sweep import search
-from tests.conftest import CONFIGS, Outcome, config, option_names
+from tests.conftest import CONFIGS, GUARD, Outcome, config, option_names
 
 Command = Callable[..., Outcome]
 QUICK = ("data=ring", "batch_size=16", "device=cpu", "samples.every=0", "log.every=100", "evaluation=points",
@@ -194,7 +194,7 @@ def test_an_extra_that_is_not_installed_is_named(absent: str, argument: str, ext
     code = (
         f"{hide}; sys.argv = ['gantrain', '-m', 'data=ring', {argument!r}]; from gantrain.cli.train import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=GUARD)
     assert done.returncode == 2 and f"gantrain[{extra}]" in done.stderr and "Traceback" not in done.stderr
 
 

@@ -24,7 +24,7 @@ from gantrain.schema import TheoryConfig, validated
 from gantrain.theory import FewerModes, OneGaussian, Shifted
 from gantrain.theory.draw import picture
 from gantrain.theory.study import Study, truths
-from tests.conftest import Outcome, command, option_names, run_files
+from tests.conftest import GUARD, Outcome, command, option_names, run_files
 
 
 def study(*overrides: str) -> Study:
@@ -218,5 +218,5 @@ def test_a_truth_is_finite_where_densities_underflow(tmp_path: Path) -> None:
 
 def test_help_answers_without_torch() -> None:
     program = "import sys; from gantrain.cli.theory import main\ntry: main()\nfinally: print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=GUARD)
     assert "generated: fewer_modes, one_gaussian, shifted" in done.stdout and done.stdout.strip().endswith("False")
