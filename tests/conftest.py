@@ -118,7 +118,7 @@ def only(chosen: Collection[Any], cases: Iterable[Any], mark: pytest.MarkDecorat
     ]
 
 
-def losses() -> list[Any]:
+def loss_names() -> list[Any]:
     """Every loss for parametrize: one of each family in make test, the others in make test-all."""
     return only(FAMILIES, option_names("loss"), pytest.mark.every_loss)
 

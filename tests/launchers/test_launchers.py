@@ -93,6 +93,7 @@ def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(how: signal.Signal
 # ---- Ray --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_sweep_on_a_ray_cluster_that_it_starts(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     check(tmp_path, sweep(tmp_path, "hydra/launcher=ray"), 1)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import only
 from tests.reliability.conftest import Start, error_of, same_state, status
 from tests.reliability.test_kill import folder_of
 
@@ -27,7 +28,7 @@ def test_an_image_that_vanishes_stops_the_run_which_then_goes_on_bit_for_bit(
     disk = (*folder_of(images), "data.in_memory=false", "total_steps=30")
     assert start(*disk, "run.dir=whole").wait() == 0
     equal = 0
-    for k in range(3):
+    for k in range(2):
         child = start(*disk, f"run.dir={k}", faults=(("hold", "training", f"mark{k}", f"go{k}", 12),))
         child.until((tmp_path / f"mark{k}").exists)
         victims = sorted(images.rglob("*.png"))[k::6]
@@ -41,8 +42,8 @@ def test_an_image_that_vanishes_stops_the_run_which_then_goes_on_bit_for_bit(
             path.with_suffix(".away").rename(path)
         assert start(*disk, f"run.dir={k}").wait() == 0
         equal += same_state(tmp_path / "whole", tmp_path / str(k))
-    figure(f"{equal}/3: exit 3 naming the file; put back, the run ended bit-identical")
-    assert equal == 3
+    figure(f"{equal}/2: exit 3 naming the file; put back, the run ended bit-identical")
+    assert equal == 2
 
 
 @pytest.mark.row("F13", "an image file becomes a pipe that never answers, data.timeout=1")
@@ -68,7 +69,7 @@ BROKEN = {
 @pytest.mark.row(
     "F17", "cut-off, empty and text files, a broken signature, a decompression bomb among 60 (skip: 500) images"
 )
-@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("kind", only(["cut off", "a decompression bomb"], BROKEN))
 def test_a_broken_image_is_named_or_skipped(
     start: Start, tmp_path: Path, images: Path, kind: str, figure: Figure
 ) -> None:

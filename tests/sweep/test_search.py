@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from gantrain.run.directory import RunDirectory
 from gantrain.sweep import search
-from tests.conftest import CONFIGS, GUARD, Outcome, config, option_names
+from tests.conftest import CONFIGS, GUARD, Outcome, config, loss_names, option_names
 
 Command = Callable[..., Outcome]
 QUICK = ("data=ring", "batch_size=16", "device=cpu", "samples.every=0", "log.every=100", "evaluation=points",
@@ -34,7 +34,7 @@ def params(study: optuna.Study) -> list[dict]:
     return [trial.params for trial in study.trials]
 
 
-@pytest.mark.parametrize("loss", option_names("loss"))
+@pytest.mark.parametrize("loss", loss_names())
 def test_every_loss_has_a_space_of_settings_that_it_has(loss: str) -> None:
     from hydra import compose, initialize_config_module
 
