@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import struct
 import sys
 import tempfile
 import time
@@ -129,6 +130,18 @@ def until(condition: Callable[[], object], facts: Callable[[], object] = lambda:
     while not condition():
         assert time.monotonic() < end, facts()
         time.sleep(0.005)
+
+
+def write_mnist(root: Path, **splits: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Write images (n, 1, 28, 28) uint8 and labels (n,) of train and test as the idx files that LeCun's site serves."""
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for split, (images, labels) in splits.items():
+        name, n = {"train": "train", "test": "t10k"}[split], len(images)
+        content = images.numpy().astype(np.uint8).tobytes()
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, n, 28, 28) + content)
+        content = labels.numpy().astype(np.uint8).tobytes()
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, n) + content)
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import pickle
-import struct
 import tarfile
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from torchvision import datasets
 
 from gantrain.data import CIFAR10, MNIST, Data, Digits, Grid, ImageFolder, Images, Ring
 from gantrain.errors import ConfigError, DataError
-from tests.conftest import SHARED_IMAGES
+from tests.conftest import SHARED_IMAGES, write_mnist
 
 CPU = torch.device("cpu")
 FOLDER = {"size": 8, "fit": "crop", "channels": None, "flip": False, "on_bad": "error", "timeout": 60.0,
@@ -111,21 +110,18 @@ def test_the_ring_has_its_radius_and_the_grid_its_spacing() -> None:
     assert np.unique(Grid(5, 1.5, 0.05).centers) == pytest.approx([-3, -1.5, 0, 1.5, 3])
 
 
-def write_mnist(raw: Path, n: int = 3) -> np.ndarray:
-    """The idx files that LeCun's site serves, unpacked."""
-    raw.mkdir(parents=True)
-    images = np.random.default_rng(0).integers(0, 256, (n, 28, 28), dtype=np.uint8)
-    for name in ("train", "t10k"):
-        (raw / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, n, 28, 28) + images.tobytes())
-        (raw / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, n) + bytes(range(n)))
+def little_mnist(root: Path, n: int = 3) -> torch.Tensor:
+    """Images of noise, labelled 0, 1, 2, …, as both splits of MNIST."""
+    images = torch.randint(256, (n, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    write_mnist(root, train=(images, torch.arange(n)), test=(images, torch.arange(n)))
     return images
 
 
 def test_mnist_reads_idx_files_and_pads_to_the_size(tmp_path: Path) -> None:
-    images = write_mnist(tmp_path / "MNIST" / "raw")
+    images = little_mnist(tmp_path)
     data = MNIST(str(tmp_path), "train", size=32, download=False, flip=False)
     assert data.shape == (1, 32, 32) and data.classes == 10 and data.labels.tolist() == [0, 1, 2]
-    assert np.array_equal(data.pixels[:, 0, 2:-2, 2:-2].numpy(), images)
+    assert torch.equal(data.pixels[:, :, 2:-2, 2:-2], images)
     assert data.pixels.sum() == images.sum()
     assert MNIST(str(tmp_path), "test", size=28, download=False, flip=False).shape == (1, 28, 28)
 
@@ -134,7 +130,7 @@ def test_mnist_takes_the_archives_where_the_message_says_to_put_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = tmp_path / "MNIST" / "raw"
-    write_mnist(raw)
+    little_mnist(tmp_path)
     resources = []
     for name, _ in datasets.MNIST.resources:
         plain = raw / name.removesuffix(".gz")
@@ -216,7 +212,7 @@ def test_an_unreachable_download_says_which_file_to_put_where(
 
 def test_a_web_page_saved_under_the_name_of_an_mnist_file_is_refused(tmp_path: Path) -> None:
     raw = tmp_path / "MNIST" / "raw"
-    write_mnist(raw)
+    little_mnist(tmp_path)
     (raw / "train-images-idx3-ubyte").write_bytes(b"<html>404 not found</html>" * 10)
     with pytest.raises(DataError, match="MNIST is not in"):
         MNIST(str(tmp_path), "train", size=32, download=False, flip=False)

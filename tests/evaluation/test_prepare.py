@@ -19,15 +19,16 @@ import torch
 from hydra.errors import HydraException
 from PIL import Image
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from gantrain.better import BETTER
-from gantrain.build import build_quality
+from gantrain.build import build_data, build_quality
 from gantrain.data import Data, Digits, Images, Ring, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation import Classifier, History, ImageQuality, PointQuality, Protocol, classifier, images
 from gantrain.evaluation.cache import Cache
 from gantrain.evaluation.inception import FILE, Inception
-from tests.conftest import CONFIGS, GUARD, config, only, until
+from tests.conftest import CONFIGS, GUARD, config, only, until, write_mnist
 
 CPU = torch.device("cpu")
 
@@ -151,13 +152,15 @@ def test_truncation_fewer_samples_and_raw_weights_are_other_protocols(quality: I
     assert len({quality.protocol.hash, *others}) == 7
 
 
-def test_the_classifier_is_right_trained_once_and_the_same_for_all(
-    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_classifier_is_right_trained_once_and_the_same_for_all(digits: Digits, tmp_path: Path) -> None:
+    steps: list[object] = []
+    hook = register_optimizer_step_pre_hook(lambda optimizer, *_: steps.append(optimizer))
     first = Classifier(digits, None, Cache(str(tmp_path)), CPU)
-    assert first.accuracy > 0.95
-    monkeypatch.setattr(Classifier, "_train", lambda self: pytest.fail("trained again"))
+    assert first.accuracy > 0.95 and steps
+    steps.clear()
     again = Classifier(digits, None, Cache(str(tmp_path)), CPU)
+    hook.remove()
+    assert not steps
     assert again.digest == first.digest and again.accuracy == first.accuracy
     assert torch.equal(again(digits.pixels[:9])[0], first(digits.pixels[:9])[0])
     (kept,) = tmp_path.glob("classifier-*.safetensors")
@@ -404,19 +407,18 @@ def test_pixel_metrics_of_a_folder_need_no_labels(digits: Digits) -> None:
 
 
 def test_another_split_is_compared_with_and_copies_are_looked_for_in_the_training_set(
-    digits: Digits, monkeypatch: pytest.MonkeyPatch
+    digits: Digits, tmp_path: Path
 ) -> None:
-    from gantrain.build import building
-
-    test = Images(digits.pixels[:500], digits.labels[:500], 10)
-    training = Images(digits.pixels[500:], digits.labels[500:], 10)
-    monkeypatch.setattr(building, "make", lambda node, key: test)
-    cfg = config("data=mnist", "evaluation=pixels", "evaluation.split=test")
+    padded = nn.functional.pad(digits.pixels, (10, 10, 10, 10))  # digits of 8×8 in the files of MNIST
+    write_mnist(tmp_path, train=(padded[500:], digits.labels[500:]), test=(padded[:500], digits.labels[:500]))
+    where = ("data=mnist", f"data.root={tmp_path}", "data.download=false", "data.size=28")
+    cfg = config(*where, "evaluation=pixels", "evaluation.split=test")
+    training = build_data(cfg)
     quality = build_quality(cfg, training, CPU)
     assert quality is not None and quality.protocol.split == "test" and quality.protocol.n_real == 500
-    found = values(quality, training.pixels[:400])
-    assert found["memorised_pixels"] == 1 and found["sliced_wasserstein"] > 0.005
-    assert values(quality, test.pixels)["sliced_wasserstein"] < 1e-6
+    found = values(quality, padded[500:900])
+    assert found["memorised_pixels"] == 1 and found["sliced_wasserstein"] > 0.0005
+    assert values(quality, padded[:500])["sliced_wasserstein"] < 1e-6
 
 
 def test_an_evaluation_stops_when_asked(digits: Digits, quality: ImageQuality) -> None:
@@ -481,6 +483,8 @@ def test_copies_are_looked_for_among_all_training_images_also_in_feature_space(d
 
 
 def test_large_images_are_looked_at_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # From outside only the process's peak of memory shows it, and that depends on the allocator and on earlier tests;
+    # tests/learns/test_memory.py measures it with 50,000 samples.
     from gantrain.metrics import memorisation
 
     reference = sys.modules["gantrain.evaluation.reference"]

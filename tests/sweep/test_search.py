@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,7 +110,7 @@ def test_a_search_that_was_killed_goes_on_as_it_would_have(gantrain: Command, tm
     elsewhere.set_user_attr("owner", "another-machine:1:1")
     settings = {"sampler": "tpe", "seed": 0}
     trial = search.ask(study, settings, study.trials[0].distributions)
-    trial.set_user_attr("owner", f"{search.socket.gethostname()}:{2**22 + 1}:12345")
+    trial.set_user_attr("owner", f"{socket.gethostname()}:{2**22 + 1}:12345")
     outcome = gantrain(*arguments, "hydra.sweeper.n_trials=4", "run.root=killed")
     assert outcome.exit_code == 0 and "1 under way or lost elsewhere" in outcome.out
     mended = [t for t in study_in(tmp_path / "killed").trials if t.state.name in ("COMPLETE", "PRUNED")]

@@ -127,8 +127,7 @@ def test_gradient_clipping_scales_to_the_norm_and_reports_the_one_before() -> No
 def test_a_float16_overflow_skips_the_step_of_that_player_alone() -> None:
     trainer = built(*RING, "precision=fp16").trainer
     assert trainer.d.scaler.is_enabled() and trainer.d.scaler is not trainer.g.scaler
-    trainer.d.scaler._lazy_init_scale_growth_tracker(torch.device("cpu"))
-    trainer.d.scaler._scale.fill_(2.0**60)
+    trainer.d.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
     before, scale_of_g = weights(trainer.d.net), trainer.g.scaler.get_scale()
     trainer.d_turn(*trainer.data.next())
     assert same(before, trainer.d.net)
