@@ -8,7 +8,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep report test test-slow lint format smoke bench clean
+.PHONY: help setup train sweep report test test-all test-slow lint format smoke bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +26,11 @@ sweep: $(VENV)/.sweep  ## which loss? four losses, three seeds each, on the digi
 report: $(VENV)/.run  ## compare all runs in outputs/ (ARGS="DIR… out=FILE.html" for others)
 	@$(BIN)/gantrain-report $(if $(ARGS),$(ARGS),outputs)
 
-test: $(VENV)/.test  ## run the tests (ARGS="-k word" for some)
+test: $(VENV)/.test  ## run the tests, in five minutes on two cores (ARGS=tests/losses or "-k word" for some)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+test-all: $(VENV)/.test  ## run them for every loss and every case too
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow' $(ARGS)
 
 test-slow: $(VENV)/.test  ## run the longer proofs: trainings that must reach a target
 	@$(BIN)/python -m pytest -m slow $(ARGS)

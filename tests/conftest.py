@@ -5,20 +5,29 @@ from __future__ import annotations
 import copy
 import json
 import os
+import random
 import shutil
+import struct
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch: its networks are tiny here, and threads would wait for each other
+os.environ["OMP_NUM_THREADS"] = (
+    "1"  # before numpy and torch: its networks are tiny here, and threads would wait for each other
+)
+
+import numpy as np
+import torch
 
 from gantrain.build import Built, build
 from gantrain.schema import validated
@@ -26,6 +35,13 @@ from gantrain.schema import validated
 REPOSITORY = Path(__file__).parent.parent
 CONFIGS = REPOSITORY / "configs"
 SHARED_IMAGES = REPOSITORY.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"
+
+GUARD = 300
+"""Seconds after which a test that waits is taken for hung. No test measures by it, so it is long for any machine."""
+
+FAMILIES = ("vanilla", "wgan_gp", "r3gan", "cramer", "began", "fisher", "unrolled")
+"""A loss of each family: f-divergences, Wasserstein distance, relativistic, integral probability metrics over feature
+vectors, energies, an objective with a multiplier of its own, and a G that looks ahead."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,13 +66,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         FOUND.append(report)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if row := config.getoption("--row"):
         items[:] = [item for item in items if any(mark.args[0] == row for mark in item.iter_markers("row"))]
     for item in items:
-        if "reliability" in item.path.parts:  # they time processes of their own: one after another
-            item.add_marker(pytest.mark.xdist_group("reliability"))
         item.user_properties += [("row", mark.args) for mark in item.iter_markers("row")]
 
 
@@ -68,6 +81,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 FOUND: list[pytest.TestReport] = []
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Begin each test with the same random numbers, whichever tests this process ran before."""
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
 
 
 @cache
@@ -88,6 +107,41 @@ def built(*overrides: str) -> Built:
 
 def option_names(group: str) -> list[str]:
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def only(chosen: Collection[Any], cases: Iterable[Any], mark: pytest.MarkDecorator = pytest.mark.thorough) -> list[Any]:
+    """All ``cases`` for parametrize: the chosen ones in make test, the others, which get the mark, in make test-all."""
+    every = list(cases)
+    assert set(chosen) <= set(every)
+    values = [case if isinstance(case, tuple) else (case,) for case in every]
+    return [
+        pytest.param(*value, marks=() if case in chosen else mark) for case, value in zip(every, values, strict=True)
+    ]
+
+
+def loss_names() -> list[Any]:
+    """Every loss for parametrize: one of each family in make test, the others in make test-all."""
+    return only(FAMILIES, option_names("loss"), pytest.mark.every_loss)
+
+
+def until(condition: Callable[[], object], facts: Callable[[], object] = lambda: "") -> None:
+    """Wait for an event, however long it takes on this machine; fail with ``facts()`` if the program hangs."""
+    end = time.monotonic() + GUARD
+    while not condition():
+        assert time.monotonic() < end, facts()
+        time.sleep(0.005)
+
+
+def write_mnist(root: Path, **splits: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Write images (n, 1, 28, 28) uint8 and labels (n,) of train and test as the idx files that LeCun's site serves."""
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for split, (images, labels) in splits.items():
+        name, n = {"train": "train", "test": "t10k"}[split], len(images)
+        content = images.numpy().astype(np.uint8).tobytes()
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, n, 28, 28) + content)
+        content = labels.numpy().astype(np.uint8).tobytes()
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, n) + content)
 
 
 @dataclass

@@ -165,15 +165,20 @@ def test_a_budget_of_operations_buys_whole_steps(gantrain: Command, tmp_path: Pa
 
 
 def test_a_budget_of_seconds_ends_by_the_clock_with_everything_of_a_last_step(
-    gantrain: Command, tmp_path: Path
+    gantrain: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    looks = itertools.count()
+    monkeypatch.setattr("gantrain.training.clock.time.monotonic", lambda: next(looks) / 50)  # a look takes 20 ms
     measured = ("evaluation=points", "evaluation.n_fake=200", "evaluation.n_real=200", "evaluation.metrics=[modes]",
                 "evaluation.best=modes")  # fmt: skip
     arguments = (*RING, "budget=seconds", "budget.amount=1.5", *measured)
     outcome = gantrain(*arguments)
     assert outcome.exit_code == 0, outcome.err
     status = status_of(tmp_path)
-    assert 1.5 <= status["cost"]["training_seconds"] < 2.5 and status["step"] == status["total_steps"] > 5
+    step = status["step"]
+    assert step == status["total_steps"] and 5 < step <= 75  # a step takes a look at least
+    # The clock is looked at before each step: the last ends after the time was up, by no more than that one step took.
+    assert 1.5 <= status["cost"]["training_seconds"] < 1.5 + 20 * 0.02
     (run,) = (path.parent for path in tmp_path.rglob("status.json"))
     assert (run / "checkpoints" / f"step-{status['step']:09d}").is_dir()
     assert json.loads((run / "evaluation.json").read_text())["final"]["step"] == status["step"]

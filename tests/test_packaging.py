@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CONFIGS, REPOSITORY
+from tests.conftest import CONFIGS, GUARD, REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(out),
         str(source),
     ]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, check=True, capture_output=True, timeout=GUARD)
     (built,) = out.glob("gantrain-*.whl")
     return built
 
@@ -63,7 +63,7 @@ def test_the_installed_wheel_trains_from_an_empty_folder(wheel: Path, tmp_path: 
     )
     arguments = ["total_steps=2", "batch_size=16", "device=cpu", "loss=wgan_gp", "data=ring"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=empty, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *arguments], cwd=empty, capture_output=True, text=True, timeout=GUARD
     )
     assert done.returncode == 0, done.stderr
     assert list(empty.glob("outputs/ring/mlp/wgan_gp/seed0-*/checkpoints/step-000000002/manifest.json"))

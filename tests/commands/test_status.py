@@ -12,7 +12,7 @@ import pytest
 
 from gantrain.cli.status import main
 from gantrain.run.directory import RunDirectory
-from tests.conftest import Outcome, command
+from tests.conftest import Outcome, command, until
 
 Command = Callable[..., Outcome]
 
@@ -56,11 +56,9 @@ def test_a_running_run_tells_its_time_left_and_a_killed_one_where_it_goes_on(sta
         lock = (run.path / "run.lock").open("a+")
         fcntl.lockf(lock, fcntl.LOCK_EX)
         (run.path / "locked").touch()
-        while (run.path / "locked").exists():
-            pass
+        until(lambda: not (run.path / "locked").exists())
         os._exit(0)
-    while not (run.path / "locked").exists():
-        pass
+    until((run.path / "locked").exists)
     running = status("run")
     assert running.exit_code == 0 and "running" in running.out and "0:01:00 left" in running.out
     facts = json.loads(status("run", "--json").out)

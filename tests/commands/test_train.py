@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from gantrain.checkpoint import Checkpoints
-from tests.conftest import Outcome, run_files
+from gantrain.run.directory import RunDirectory
+from tests.conftest import GUARD, Outcome, run_files
 
 Command = Callable[..., Outcome]
 TINY = ("total_steps=3", "batch_size=16", "device=cpu")
@@ -57,37 +58,36 @@ def test_a_run_prints_its_choices_and_leaves_everything_where_it_says(gantrain: 
     assert list((run / "tb").glob("events*")) and (run / "checkpoints" / "step-000000003").is_dir()
 
 
-def test_run_directories_are_named_by_the_choices(gantrain: Command, tmp_path: Path) -> None:
-    def directory(*overrides: str) -> str:
-        before = set(tmp_path.rglob("status.json"))
-        assert gantrain(*TINY, "total_steps=1", *overrides).exit_code == 0
-        (new,) = set(tmp_path.rglob("status.json")) - before
-        return str(new.parent.relative_to(tmp_path))
+@pytest.fixture
+def directory(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return where a run with these overrides would lie: the command finds it finished, and says so."""
 
-    assert directory("seed=3").startswith("outputs/digits/dcgan/vanilla/seed3-")
-    first = directory("loss=lsgan", "data=ring", "architecture=mlp")
+    def found(*overrides: str) -> str:
+        steps = 3 if "total_steps=3" in overrides else 5000
+        monkeypatch.setattr(RunDirectory, "status", lambda run: {"state": "finished", "step": steps})
+        outcome = gantrain(*overrides)
+        assert outcome.exit_code == 0, outcome.err
+        (line,) = [line for line in outcome.out.splitlines() if "is finished" in line]
+        return next(word for word in line.split() if "/" in word)
+
+    return found
+
+
+def test_run_directories_are_named_by_the_choices(directory: Callable[..., str]) -> None:
+    assert directory("seed=3", *TINY).startswith("outputs/digits/dcgan/vanilla/seed3-")
+    choices = ("loss=lsgan", "data=ring", "architecture=mlp")
+    first = directory(*choices, *TINY)
     assert first.startswith("outputs/ring/mlp/lsgan/seed0-")
-    again = gantrain(
-        "loss=lsgan", *TINY, "data=ring", "total_steps=1", "log.every=7", "architecture=mlp", "resume=auto"
-    )
-    assert (
-        "is finished" in again.out and first in again.out
-    )  # neither order nor how it is carried out makes another run
-    assert directory("loss=lsgan", "data=ring", "architecture=mlp", "optimizer.g.lr=1e-3") != first
-    assert directory("hydra.run.dir=chosen/by_hydra") == "chosen/by_hydra"
-    assert directory("run.dir=chosen/by_us") == "chosen/by_us"
-    assert directory("hydra.sweep.dir=elsewhere", "-m").startswith("elsewhere/digits/dcgan/vanilla/seed0-")
+    # Neither the order of the settings nor how the run is carried out makes another run.
+    assert directory(*TINY, *choices[::-1], "log.every=7", "resume=auto") == first
+    assert directory(*choices, *TINY, "optimizer.g.lr=1e-3") != first
+    assert directory(*TINY, "hydra.run.dir=chosen/by_hydra") == "chosen/by_hydra"
+    assert directory(*TINY, "run.dir=chosen/by_us") == "chosen/by_us"
+    assert directory(*TINY, "hydra.sweep.dir=elsewhere", "-m").startswith("elsewhere/digits/dcgan/vanilla/seed0-")
 
 
-def test_without_overrides_the_directory_has_no_hash(gantrain: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    import gantrain.cli.train as cli
-
-    seen = []
-    monkeypatch.setattr(
-        cli.RunDirectory, "status", lambda run: seen.append(run.path) or {"state": "finished", "step": 5000}
-    )
-    assert gantrain("seed=2", "device=cpu").exit_code == 0
-    assert seen == [Path("outputs/digits/dcgan/vanilla/seed2")]
+def test_without_overrides_the_directory_has_no_hash(directory: Callable[..., str]) -> None:
+    assert directory("seed=2", "device=cpu") == "outputs/digits/dcgan/vanilla/seed2"
 
 
 def test_a_sweep_runs_every_combination_into_its_own_directory(gantrain: Command, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_help_and_configuration_are_printed_without_torch_and_without_files(
 ) -> None:
     program = [sys.executable, "-c", "import sys; from gantrain.cli.train import main\ntry: main()\n"
                "finally: print('TORCH' if 'torch' in sys.modules else 'LIGHT')"]  # fmt: skip
-    done = subprocess.run([*program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=GUARD)
     assert done.returncode == 0, done.stderr
     for text in [*expected, "LIGHT"]:
         assert text in done.stdout
@@ -143,7 +143,12 @@ def test_shell_completion_offers_groups_and_keys(tmp_path: Path) -> None:
     def completions(line: str) -> str:
         environment = os.environ | {"COMP_LINE": line, "COMP_POINT": str(len(line))}
         done = subprocess.run(
-            [*PROGRAM, "-sc", "query=bash"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+            [*PROGRAM, "-sc", "query=bash"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=GUARD,
         )
         return done.stdout
 

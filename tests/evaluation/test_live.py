@@ -25,7 +25,7 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.records import Records
 from gantrain.sampling import between, latents, samples_of, truncated
 from gantrain.trained import Trained
-from tests.conftest import REPOSITORY, Outcome, built, command, config
+from tests.conftest import REPOSITORY, Outcome, built, command, config, only
 
 Command = Callable[..., Outcome]
 SMALL = ("batch_size=16", "device=cpu", "architecture.generator.width=8", "architecture.discriminator.width=8")
@@ -56,9 +56,15 @@ def gantrain_export(
 
 @pytest.fixture(scope="module")
 def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short run on digits with evaluation, made once."""
+    """A short run on digits with evaluation, made once.
+
+    With plain performance, so that a generator that is built anew from its checkpoint computes what it computed while
+    it trained. Otherwise its weights were in channels-last order then: the convolutions add up in another order, a
+    pixel comes out 1e-7 higher or lower, and where that crosses the boundary between two grey levels (each of the
+    200 × 64 pixels has a chance of 1e-7 × 127.5 × 2) the metrics see another image. Whether it happens depends on CPU.
+    """
     folder = tmp_path_factory.mktemp("trained")
-    play(folder / "run", "evaluation=classifier", *QUICK, "evaluation.every=10")
+    play(folder / "run", "evaluation=classifier", *QUICK, "evaluation.every=10", "performance=plain")
     return folder / "run"
 
 
@@ -137,7 +143,7 @@ def test_measuring_changes_no_bit_of_the_training(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*(s["ema"]["net"].values() for s in (with_it, without)), strict=True))
 
 
-@pytest.mark.parametrize("interrupted_at", [10, 30])
+@pytest.mark.parametrize("interrupted_at", only([30], [10, 30]))
 def test_a_run_stopped_inside_an_evaluation_goes_on_to_the_same_records(tmp_path: Path, interrupted_at: int) -> None:
     settings = ("evaluation=classifier", *QUICK, "evaluation.every=10")
     whole = play(tmp_path / "whole", *settings)
@@ -198,9 +204,9 @@ def test_eval_prints_one_json_object_with_the_run_s_own_final_numbers(gantrain_e
     assert outcome.exit_code == 0, outcome.err
     found = json.loads(outcome.out)
     own = evaluations(run)[-1]
-    for name, value in own.items():
+    for name, value in own.items():  # the same operations on the same bytes
         if name != "step":
-            assert found[name.split("/")[1]] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+            assert found[name.split("/")[1]] == pytest.approx(value, rel=1e-9, abs=1e-12), name
     assert found["step"] == own["step"] == 30 and found["n_fake"] == 200 and found["features"] == "classifier"
     assert f"eval_classifier_{found['protocol']}/fid" in own
     assert json.loads((run / "evaluations.jsonl").read_text())["fid"] == found["fid"]

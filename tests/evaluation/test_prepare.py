@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ import torch
 from hydra.errors import HydraException
 from PIL import Image
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from gantrain.build import build_quality, directions
+from gantrain.build import build_data, build_quality, directions
 from gantrain.data import Data, Digits, Images, Ring, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation import Classifier, History, ImageQuality, PointQuality, classifier, images
@@ -28,7 +29,7 @@ from gantrain.evaluation.cache import Cache
 from gantrain.evaluation.inception import FILE, Inception
 from gantrain.run.directions import HIGHEST, LOWEST, ranked
 from gantrain.run.protocol import Protocol
-from tests.conftest import CONFIGS, config
+from tests.conftest import CONFIGS, GUARD, config, only, until, write_mnist
 
 BETTER = {"fid": LOWEST, "is": HIGHEST}
 
@@ -91,7 +92,7 @@ LEVELS = {
 }
 
 
-@pytest.mark.parametrize("fault", LEVELS)
+@pytest.mark.parametrize("fault", only(["modes"], LEVELS))
 def test_more_noise_blur_or_missing_modes_make_every_distance_larger(
     digits: Digits, quality: ImageQuality, fault: str
 ) -> None:
@@ -154,13 +155,15 @@ def test_truncation_fewer_samples_and_raw_weights_are_other_protocols(quality: I
     assert len({quality.protocol.hash, *others}) == 7
 
 
-def test_the_classifier_is_right_trained_once_and_the_same_for_all(
-    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_classifier_is_right_trained_once_and_the_same_for_all(digits: Digits, tmp_path: Path) -> None:
+    steps: list[object] = []
+    hook = register_optimizer_step_pre_hook(lambda optimizer, *_: steps.append(optimizer))
     first = Classifier(digits, None, Cache(str(tmp_path)), CPU)
-    assert first.accuracy > 0.95
-    monkeypatch.setattr(Classifier, "_train", lambda self: pytest.fail("trained again"))
+    assert first.accuracy > 0.95 and steps
+    steps.clear()
     again = Classifier(digits, None, Cache(str(tmp_path)), CPU)
+    hook.remove()
+    assert not steps
     assert again.digest == first.digest and again.accuracy == first.accuracy
     assert torch.equal(again(digits.pixels[:9])[0], first(digits.pixels[:9])[0])
     (kept,) = tmp_path.glob("classifier-*.safetensors")
@@ -284,6 +287,7 @@ def random_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.thorough  # in short: tests/metrics compares each with torch-fidelity on given features
 def test_inception_metrics_agree_with_the_command_line_of_torch_fidelity_on_the_same_folders(
     random_inception: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -406,19 +410,18 @@ def test_pixel_metrics_of_a_folder_need_no_labels(digits: Digits) -> None:
 
 
 def test_another_split_is_compared_with_and_copies_are_looked_for_in_the_training_set(
-    digits: Digits, monkeypatch: pytest.MonkeyPatch
+    digits: Digits, tmp_path: Path
 ) -> None:
-    from gantrain.build import building
-
-    test = Images(digits.pixels[:500], digits.labels[:500], 10)
-    training = Images(digits.pixels[500:], digits.labels[500:], 10)
-    monkeypatch.setattr(building, "make", lambda node, key: test)
-    cfg = config("data=mnist", "evaluation=pixels", "evaluation.split=test")
+    padded = nn.functional.pad(digits.pixels, (10, 10, 10, 10))  # digits of 8×8 in the files of MNIST
+    write_mnist(tmp_path, train=(padded[500:], digits.labels[500:]), test=(padded[:500], digits.labels[:500]))
+    where = ("data=mnist", f"data.root={tmp_path}", "data.download=false", "data.size=28")
+    cfg = config(*where, "evaluation=pixels", "evaluation.split=test")
+    training = build_data(cfg)
     quality = build_quality(cfg, training, CPU)
     assert quality is not None and quality.protocol.split == "test" and quality.protocol.n_real == 500
-    found = values(quality, training.pixels[:400])
-    assert found["memorised_pixels"] == 1 and found["sliced_wasserstein"] > 0.005
-    assert values(quality, test.pixels)["sliced_wasserstein"] < 1e-6
+    found = values(quality, padded[500:900])
+    assert found["memorised_pixels"] == 1 and found["sliced_wasserstein"] > 0.0005
+    assert values(quality, padded[:500])["sliced_wasserstein"] < 1e-6
 
 
 def test_an_evaluation_stops_when_asked(digits: Digits, quality: ImageQuality) -> None:
@@ -483,6 +486,8 @@ def test_copies_are_looked_for_among_all_training_images_also_in_feature_space(d
 
 
 def test_large_images_are_looked_at_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # From outside only the process's peak of memory shows it, and that depends on the allocator and on earlier tests;
+    # tests/learns/test_memory.py measures it with 50,000 samples.
     from gantrain.metrics import memorisation
 
     reference = sys.modules["gantrain.evaluation.reference"]
@@ -506,9 +511,10 @@ def twice(folder: Path, log: Path) -> None:
     def make() -> tuple[dict[str, Tensor], dict[str, str]]:
         with log.open("a") as file:
             file.write("made\n")
-        time.sleep(0.5)
+        until(lambda: len(list(log.parent.glob("here-*"))) == 2)  # the other has come too, while this one makes it
         return {"x": torch.ones(2)}, {}
 
+    (log.parent / f"here-{os.getpid()}").touch()
     assert Cache(str(folder)).fetch("thing", {"a": 1}, make)[0]["x"].tolist() == [1, 1]
 
 
@@ -518,7 +524,7 @@ def test_a_second_process_waits_for_the_first_instead_of_making_its_own(tmp_path
     for process in both:
         process.start()
     for process in both:
-        process.join(60)
+        process.join(GUARD)
     assert [process.exitcode for process in both] == [0, 0]
     assert (tmp_path / "log").read_text() == "made\n"
 

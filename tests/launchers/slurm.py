@@ -6,8 +6,10 @@ import os
 import shutil
 import socket
 import subprocess
-import time
+from collections.abc import Callable
 from pathlib import Path
+
+from tests.conftest import GUARD, until
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue")
 CONF = """
@@ -91,14 +93,17 @@ class Cluster:
         return subprocess.Popen(command, env=self.environment, stdout=out, stderr=out, start_new_session=True)
 
     def ask(self, *command: str) -> str:
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=GUARD).stdout
 
-    def wait_for(self, condition, seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            logs = {path.name: path.read_text()[-800:] for path in self.folder.glob("*.out")}
-            assert time.monotonic() < end and all(d.poll() is None for d in self.daemons), logs
-            time.sleep(0.1)
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        def logs() -> dict[str, str]:
+            return {path.name: path.read_text()[-800:] for path in self.folder.glob("*.out")}
+
+        def come() -> object:
+            assert all(daemon.poll() is None for daemon in self.daemons), logs()
+            return condition()
+
+        until(come, logs)
 
     def close(self) -> None:
         self.ask("scancel", "--signal=KILL", "-u", "root")

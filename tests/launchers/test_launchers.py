@@ -8,12 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import GUARD, until
 from tests.launchers import slurm
 
 GANTRAIN = [sys.executable, "-m", "gantrain"]
@@ -29,7 +29,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def sweep(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [*GANTRAIN, *JOBS, *arguments]
-    return subprocess.run(command, cwd=folder, env=env or environment(), capture_output=True, text=True, timeout=240)
+    return subprocess.run(command, cwd=folder, env=env or environment(), capture_output=True, text=True, timeout=GUARD)
 
 
 def runs(folder: Path) -> dict[str, dict]:
@@ -75,7 +75,7 @@ def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(how: signal.Signal
         )
     until(lambda: len(list(tmp_path.glob("outputs/**/metrics.jsonl"))) == 2 or process.poll() is not None)
     process.send_signal(how)
-    assert process.wait(60) == (75 if how == signal.SIGTERM else -signal.SIGKILL), (tmp_path / "out").read_text()[
+    assert process.wait(GUARD) == (75 if how == signal.SIGTERM else -signal.SIGKILL), (tmp_path / "out").read_text()[
         -3000:
     ]
     until(lambda: {status["state"] for status in runs(tmp_path).values()} == {"stopped"})
@@ -86,20 +86,14 @@ def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(how: signal.Signal
         )
     until(lambda: (tmp_path / "out").read_text().count("resumed       from step") == 2)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 75
+    assert process.wait(GUARD) == 75
     assert all(status["step"] > at[loss] for loss, status in runs(tmp_path).items())
-
-
-def until(condition, seconds: float = 90, facts=lambda: "") -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, facts()
-        time.sleep(0.05)
 
 
 # ---- Ray --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_sweep_on_a_ray_cluster_that_it_starts(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     check(tmp_path, sweep(tmp_path, "hydra/launcher=ray"), 1)
@@ -113,10 +107,10 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     begin = [ray, "start", "--head", "--node-ip-address=127.0.0.1", "--num-cpus=2", f"--port={port}"]
     begin += ["--include-dashboard=false", "--disable-usage-stats"]
     subprocess.run(
-        begin, cwd=tmp_path_factory.mktemp("ray"), env=environment(), check=True, capture_output=True, timeout=90
+        begin, cwd=tmp_path_factory.mktemp("ray"), env=environment(), check=True, capture_output=True, timeout=GUARD
     )
     yield f"127.0.0.1:{port}"
-    subprocess.run([ray, "stop"], env=environment(), capture_output=True, timeout=90)
+    subprocess.run([ray, "stop"], env=environment(), capture_output=True, timeout=GUARD)
 
 
 @pytest.mark.xdist_group("ray")
@@ -156,8 +150,8 @@ def interrupted(cluster: slurm.Cluster, folder: Path, interrupt) -> tuple[dict, 
     interrupt(cluster.ask("squeue", "-h", "-o", "%i").split()[0])
     until(lambda: [s["state"] for s in runs(folder).values()] == ["stopped"] or process.poll() is not None)
     # Slurm holds what it requeues for two minutes, unless told otherwise.
-    until(lambda: released(cluster, process), 150, lambda: cluster.ask("scontrol", "show", "job"))
-    assert process.wait(120) == 0, (folder / "out").read_text()[-3000:]
+    until(lambda: released(cluster, process), lambda: cluster.ask("scontrol", "show", "job"))
+    assert process.wait(GUARD) == 0, (folder / "out").read_text()[-3000:]
     log = "".join(path.read_text() for path in sorted(folder.glob("outputs/.submitit/**/*_log.out")))
     return runs(folder)["vanilla"], (folder / "out").read_text() + log
 

@@ -38,6 +38,7 @@ from gantrain.losses import (
     Wasserstein,
 )
 from gantrain.losses.numerics import tame_exp
+from tests.conftest import only
 
 # Distributions on a few symbols, as counts out of their sum, so that plain means over samples are exact expectations.
 PAIRS = {
@@ -127,6 +128,7 @@ CLOSED_FORMS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }
 INFINITE_APART = {"fgan_kl", "fgan_reverse_kl", "fgan_pearson", "fgan_neyman"}
 CASES = [(n, pair) for n in CLOSED_FORMS for pair in PAIRS if pair != "no overlap" or n not in INFINITE_APART]
+TELLING = ("asymmetric", "no overlap")  # where p and q differ most, and are told apart most easily
 
 
 def symbols(counts: list[int]) -> Tensor:
@@ -143,7 +145,7 @@ def minimised(
 ) -> tuple[float, Tensor]:
     """Minimise the D loss over a tabular critic, one free score per symbol, in float64. Returns loss and scores."""
     critic = torch.full((size,), 0.1, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.Adam([critic], lr=0.5, betas=(0.5, 0.9))
+    optimizer = torch.optim.Adam([critic], lr=0.5, betas=(0.5, 0.9), fused=True)
     for step in range(2000):
         optimizer.param_groups[0]["lr"] = 0.5 * 10 ** (-9 * max(0, step - 500) / 1500)
         optimizer.zero_grad()
@@ -161,7 +163,7 @@ def best(name: str, pair: str) -> tuple[float, Tensor]:
     return minimised(ALL[name], symbols(p), symbols(q), len(p), score)
 
 
-@pytest.mark.parametrize(("name", "pair"), CASES)
+@pytest.mark.parametrize(("name", "pair"), only([case for case in CASES if case[1] in TELLING], CASES))
 def test_d_loss_reaches_its_closed_form_with_a_tabular_critic(name: str, pair: str) -> None:
     p, q = normalised(pair)
     loss, scores = best(name, pair)
@@ -217,7 +219,7 @@ def test_fisher_reaches_the_fisher_distance_with_second_moment_one(pair: str) ->
     assert readings["omega"].item() == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("pair", only(["asymmetric", "equal"], PAIRS))
 @pytest.mark.parametrize(("name", "at_equality"), [("rsgan", math.log(2)), ("rasgan", math.log(2)), ("rahinge", 1.0)])
 def test_relativistic_d_loss_is_what_a_guess_costs_exactly_when_p_is_q(
     name: str, at_equality: float, pair: str

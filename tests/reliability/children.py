@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
+from gantrain.build import building
 from gantrain.checkpoint import Checkpoints, Retention
 from gantrain.cli.train import main
 from gantrain.evaluation import PointQuality
@@ -32,22 +34,81 @@ def train(arguments: list[str], *faults: list[object]) -> None:
     sys.argv = ["gantrain", *arguments]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    main()
+    try:
+        main()
+    finally:
+        sys.setprofile(None)
+        for act in AT_THE_END:
+            act()
 
 
-def announce() -> None:
-    """Print ``ready`` as soon as signals are listened to."""
+AT_THE_END: list[Callable[[], object]] = []  # what faults leave to be done when the command has ended
+
+# What changes files, as Python's audit events name it, and what opens them.
+FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
+
+
+def at_moments(act: Callable[[int], None]) -> None:
+    """Call ``act(n)`` at the n-th moment of the run: before each opening and change of a file, and before D's turns.
+
+    A kill at a moment of the clock strikes mostly where nothing is at stake, and elsewhere on every machine.
+    """
+    moments = itertools.count(1)
+    sys.addaudithook(lambda event, _: act(next(moments)) if event in FILE_EVENTS else None)
+    before_call(Trainer, "d_turn", lambda trainer, turn: act(next(moments)))
+
+
+def count_moments(file: str) -> None:
+    """Write to a file how many moments ``at_moments`` has found."""
+    last = [0]
+
+    def note(moment: int) -> None:
+        last[0] = moment
+
+    at_moments(note)
+    AT_THE_END.append(lambda: Path(file).write_text(str(last[0])))
+
+
+def kill_at(moment: int) -> None:
+    """Kill this process at a moment of ``at_moments``."""
+    at_moments(lambda n: os.kill(os.getpid(), signal.SIGKILL) if n == moment else None)
+
+
+def at_calls(act: Callable[[int], None]) -> None:
+    """Call ``act(n)`` before the n-th call of any function, counted from where signals are listened to."""
     from gantrain.run.signals import StopSignal
 
-    listening = StopSignal.listening
+    listening, calls = StopSignal.listening, itertools.count(1)
 
     @contextmanager
-    def announced(self: StopSignal) -> Iterator[None]:
+    def counted(self: StopSignal) -> Iterator[None]:
         with listening(self):
-            os.write(1, b"ready\n")
+            sys.setprofile(lambda frame, event, _: act(next(calls)) if event.endswith("call") else None)
             yield
 
-    StopSignal.listening = announced
+    StopSignal.listening = counted
+
+
+def count_calls(file: str) -> None:
+    """Write to a file how many calls ``at_calls`` has found."""
+    last = [0]
+
+    def note(call: int) -> None:
+        last[0] = call
+
+    at_calls(note)
+    AT_THE_END.append(lambda: Path(file).write_text(str(last[0])))
+
+
+def signal_at(call: int, number: int) -> None:
+    """Send this process a signal at a call of ``at_calls``."""
+
+    def send(n: int) -> None:
+        if n == call:
+            sys.setprofile(None)
+            os.kill(os.getpid(), number)
+
+    at_calls(send)
 
 
 def save_forever(folder: str) -> None:
@@ -62,15 +123,15 @@ def save_forever(folder: str) -> None:
         os.write(1, f"{step}\n".encode())
 
 
-def before_call(owner: type, name: str, action: Callable[..., None]) -> None:
-    """Run ``action(self, count)`` before every call of a method; ``count`` numbers the calls from 1."""
+def before_call(owner: object, name: str, action: Callable[..., None]) -> None:
+    """Let ``action(self, count)`` run before the count-th call of a method, or of a module's function."""
     method, count = getattr(owner, name), 0
 
-    def counted(self: object, *arguments: object, **options: object) -> object:
+    def counted(*arguments: object, **options: object) -> object:
         nonlocal count
         count += 1
-        action(self, count)
-        return method(self, *arguments, **options)
+        action(arguments[0], count)
+        return method(*arguments, **options)
 
     setattr(owner, name, counted)
 
@@ -115,15 +176,9 @@ def nan_before_a_rollback(step: int) -> None:
     before_call(Trainer, "d_turn", poison)
 
 
-def slow_after_rollback(mark: str) -> None:
-    """Touch ``mark`` and wait at the first step after a rollback."""
-
-    def wait(trainer: Trainer, count: int) -> None:
-        if trainer.rollbacks:
-            Path(mark).touch()
-            time.sleep(60)
-
-    before_call(Trainer, "d_turn", wait)
+def hold_after_rollback(mark: str) -> None:
+    """Touch ``mark`` and wait to be killed at the first step after a rollback."""
+    before_call(Trainer, "d_turn", lambda trainer, count: wait_here(mark) if trainer.rollbacks else None)
 
 
 def threads(count: int) -> None:
@@ -194,34 +249,37 @@ def out_of_gpu_memory(turn: int) -> None:
     before_call(Trainer, "g_turn", full)
 
 
-def slow(phase: str, mark: str) -> None:
-    """Touch ``mark`` and take a second in a phase of the run."""
+def wait_here(mark: str, release: str = "") -> None:
+    """Touch ``mark``, and wait until ``release`` exists; for ever if there is none. Signals are handled meanwhile."""
+    Path(mark).touch()
+    while not (release and Path(release).exists()):
+        time.sleep(0.005)
 
-    def wait(self: object, count: int) -> None:
-        Path(mark).touch()
-        end = time.monotonic() + 1
-        while time.monotonic() < end:  # a signal handler runs between two bytecodes, also while sleeping
-            time.sleep(0.01)
 
-    if phase == "start-up":
-        from gantrain.build import building
+PHASES = {
+    "start-up": (building, "build_d_and_loss"),
+    "training": (Trainer, "g_turn"),
+    "sampling": (Trainer, "sample"),
+    "saving": (Checkpoints, "_commit"),  # no public method lies between a save's first byte and its last
+    "logging": (Records, "scalars"),
+    "evaluation": (PointQuality, "measure"),
+}
 
-        of_build = building.build_d_and_loss
 
-        def slow_build(*arguments: object) -> object:
-            wait(None, 0)
-            return of_build(*arguments)
+def hold(phase: str, mark: str, release: str = "", count: int = 1, seed: int | None = None) -> None:
+    """Let a phase of the run, the ``count``-th time it comes, touch ``mark`` and wait for ``release``.
 
-        building.build_d_and_loss = slow_build
-    else:
-        owner, name = {
-            "training": (Trainer, "g_turn"),
-            "sampling": (Trainer, "sample"),
-            "saving": (Checkpoints, "_commit"),
-            "logging": (Records, "scalars"),
-            "evaluation": (PointQuality, "measure"),
-        }[phase]
-        before_call(owner, name, wait)
+    In a sweep, ``seed`` names the job that is held; the count is then that of its own step.
+    """
+    held: list[int] = []
+
+    def wait(self: object, calls: int) -> None:
+        mine = calls == count if seed is None else torch.initial_seed() == seed and self.step == count - 1
+        if mine and not held:
+            held.append(calls)
+            wait_here(mark, release)
+
+    before_call(*PHASES[phase], wait)
 
 
 def clock_jumps_back() -> None:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 from PIL import Image
 
 from gantrain.run import files
-from tests.conftest import REPOSITORY
+from tests.conftest import GUARD, REPOSITORY, until
 
 
 class Child:
@@ -32,12 +31,10 @@ class Child:
             self.code = self.zygote.ask(wait=self.pid)["code"]
         return self.code
 
-    def wait(self, timeout: float = 120) -> int:
-        end = time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            assert time.monotonic() < end, f"still running after {timeout} s: {self.text()[-2000:]}"
-            time.sleep(0.003)
-        return code
+    def wait(self) -> int:
+        until(lambda: self.poll() is not None, lambda: f"still running: {self.text()[-2000:]}")
+        assert self.code is not None
+        return self.code
 
     def kill(self) -> int:
         self.send(signal.SIGKILL)
@@ -50,12 +47,15 @@ class Child:
     def text(self) -> str:
         return self.out.read_text() if self.out.exists() else ""
 
-    def until(self, condition: Callable[[], object], timeout: float = 60) -> None:
-        end = time.monotonic() + timeout
-        while not condition():
-            assert self.poll() is None, f"it ended with {self.code}: {self.text()[-2000:]}"
-            assert time.monotonic() < end, self.text()[-2000:]
-            time.sleep(0.003)
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait for what the child, still alive, is to bring about."""
+
+        def come() -> object:
+            met = condition()
+            assert met or self.poll() is None, f"it ended with {self.code}: {self.text()[-2000:]}"
+            return met
+
+        until(come, lambda: self.text()[-2000:])
 
 
 class Zygote:
@@ -93,7 +93,7 @@ def zygote() -> Iterator[Zygote]:
     zygote = Zygote()
     yield zygote
     zygote.process.stdin.close()
-    zygote.process.wait(timeout=30)
+    zygote.process.wait(timeout=GUARD)
 
 
 Start = Callable[..., Child]

@@ -7,13 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, until
 from tests.reliability.conftest import same_state
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -32,9 +31,8 @@ def test_a_run_on_a_gpu_goes_on_bit_for_bit(tmp_path: Path, loss: str, precision
     choices = (f"loss={loss}", f"precision={precision}")
     assert command(tmp_path, *choices, "run.dir=whole").wait() == 0
     child = command(tmp_path, *choices, "run.dir=parts")
-    while not list(tmp_path.glob("parts/checkpoints/step-*")) and child.poll() is None:
-        time.sleep(0.05)
-    child.send_signal(signal.SIGKILL)
+    until(lambda: list(tmp_path.glob("parts/checkpoints/step-*")) or child.poll() is not None)
+    child.send_signal(signal.SIGKILL)  # at the first of eight checkpoints
     child.wait()
     assert command(tmp_path, *choices, "run.dir=parts").wait() == 0
     assert same_state(tmp_path / "whole", tmp_path / "parts")

@@ -276,10 +276,13 @@ def test_what_does_not_fit_is_refused_with_the_differences(start: Start, tmp_pat
 
 
 @pytest.mark.row("F35", "random file times, and a clock that jumps back a day")
-def test_the_newest_is_by_step_whatever_the_clock_says(start: Start, tmp_path: Path, figure: Figure) -> None:
+@pytest.mark.parametrize("times", [2, pytest.param(5, marks=pytest.mark.thorough)])
+def test_the_newest_is_by_step_whatever_the_clock_says(
+    start: Start, tmp_path: Path, times: int, figure: Figure
+) -> None:
     assert start(*RING, "run.dir=whole").wait() == 0
     equal = 0
-    for k in range(5):
+    for k in range(times):
         half = start(*RING, f"run.dir={k}", "total_steps=60", faults=(("clock_jumps_back",),))
         assert half.wait() == 0, half.text()
         for path in (tmp_path / str(k)).rglob("*"):
@@ -287,8 +290,8 @@ def test_the_newest_is_by_step_whatever_the_clock_says(start: Start, tmp_path: P
         child = start(*RING, f"run.dir={k}", faults=(("clock_jumps_back",),))
         assert child.wait() == 0 and "resumed       from step 60" in child.text()
         equal += same_state(tmp_path / "whole", tmp_path / str(k))
-    figure(f"{equal}/5 went on from the last step and ended bit-identical")
-    assert equal == 5
+    figure(f"{equal}/{times} went on from the last step and ended bit-identical")
+    assert equal == times
 
 
 @pytest.mark.row("F37", "metrics.jsonl cut anywhere in its last line, 20 times at random")

@@ -18,7 +18,7 @@ from gantrain.checkpoint import Checkpoints, Retention
 from gantrain.errors import CheckpointError, DiskError
 from gantrain.run.directory import RunDirectory
 from gantrain.run.records import Records
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, until
 from tests.reliability.conftest import Start, error_of, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL
 
@@ -191,10 +191,9 @@ def test_after_a_power_cut_every_acknowledged_checkpoint_is_there(
     )
     after, copy = tmp_path / "after", tmp_path / "copy"
     after.mkdir()
-    while not (tmp_path / "acknowledged").read_text():
-        time.sleep(0.1)
+    until((tmp_path / "acknowledged").read_text)
     for cut in range(40):
-        time.sleep(0.05 + 0.01 * (cut % 7))
+        time.sleep(0.05 + 0.01 * (cut % 7))  # somewhere in the saves that follow; where, does not matter
         writer.send_signal(signal.SIGSTOP)
         acknowledged = int((tmp_path / "acknowledged").read_text().split()[-1])
         shutil.copyfile(image, copy)

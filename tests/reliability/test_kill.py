@@ -19,7 +19,7 @@ from PIL import Image
 
 from gantrain.checkpoint import Checkpoints
 from gantrain.run.directory import RunDirectory
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, only, until
 from tests.reliability.conftest import Child, Start, Zygote, error_of, records, same_state, status
 
 Figure = Callable[[str], None]
@@ -38,17 +38,17 @@ GAMES = {
 
 
 @pytest.fixture(scope="module")
-def whole(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, float]]:
-    """The uninterrupted run of a game, and the seconds it took."""
-    done: dict[str, tuple[Path, float]] = {}
+def whole(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, int]]:
+    """The uninterrupted run of a game, and how many moments it has to be killed at."""
+    done: dict[str, tuple[Path, int]] = {}
 
-    def run(game: str) -> tuple[Path, float]:
+    def run(game: str) -> tuple[Path, int]:
         if game not in done:
             folder = tmp_path_factory.mktemp(game)
-            begin = time.monotonic()
-            child = zygote.call("train", [*command_of(game), "run.dir=run"], *faults_of(game), folder=folder)
+            faults = (*faults_of(game), ("count_moments", "moments"))
+            child = zygote.call("train", [*command_of(game), "run.dir=run"], *faults, folder=folder)
             assert child.wait() == 0, child.text()
-            done[game] = folder / "run", time.monotonic() - begin
+            done[game] = folder / "run", int((folder / "moments").read_text())
         return done[game]
 
     return run
@@ -63,59 +63,62 @@ def faults_of(game: str) -> tuple[tuple, ...]:
     return (("threads", 2),) if game == "threads" else ()
 
 
-def kill_until_finished(begin: Callable[[], Child], seconds: float, rng: random.Random) -> int:
-    """Start and kill a run at random moments until one start reaches the end; return the number of kills."""
+def kill_and_finish(begin: Callable[..., Child], moments: int, times: int, rng: random.Random) -> int:
+    """Kill a run up to ``times`` times at random moments, then let it end; returns the number of kills.
+
+    The first kill is certain: its moment lies within the whole run. Later ones may lie beyond what is left of it.
+    """
     kills = 0
-    while True:
-        child = begin()
-        end = time.monotonic() + rng.uniform(0.01, seconds)
-        while time.monotonic() < end and child.poll() is None:
-            time.sleep(0.002)
-        if child.poll() is not None:
-            assert child.code == 0, child.text()
-            return kills
-        child.kill()
-        kills += 1
+    for k in range(times):
+        child = begin(("kill_at", rng.randint(1, int(0.9 * moments) if k == 0 else moments)))
+        code = child.wait()
+        assert code in (0, -signal.SIGKILL), child.text()
+        kills += code != 0
+    assert kills
+    last = begin()
+    assert last.wait() == 0, last.text()
+    return kills
 
 
 def kill_runs(
-    runs: int, patience: float, start: Start, whole: Callable[[str], tuple[Path, float]], folder: Path
+    runs: range, times: int, start: Start, whole: Callable[[str], tuple[Path, int]], folder: Path
 ) -> tuple[int, int]:
-    """Play the games in turn, two at a time, each killed until finished; return the kills, and how many runs are equal.
-
-    A run is killed after up to ``patience`` times the seconds that the whole run takes.
-    """
+    """Play the games in turn, two at a time, each killed and finished; return the kills and how many are equal."""
     references = {game: whole(game) for game in GAMES}
 
     def one(k: int) -> tuple[int, bool]:
         game = list(GAMES)[k % len(GAMES)]
-        reference, seconds = references[game]
-        command = (*command_of(game), f"run.dir={k}")
-        kills = kill_until_finished(
-            lambda: start(*command, faults=faults_of(game)), patience * seconds, random.Random(k)
-        )
+        reference, moments = references[game]
+
+        def begin(*faults: tuple) -> Child:
+            return start(*command_of(game), f"run.dir={k}", faults=(*faults_of(game), *faults))
+
+        kills = kill_and_finish(begin, moments, times, random.Random(k))
         return kills, same_state(reference, folder / str(k))
 
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(one, range(runs)))
+        results = list(pool.map(one, runs))
     return sum(kills for kills, _ in results), sum(equal for _, equal in results)
 
 
-@pytest.mark.row("F1", "SIGKILL at random moments of start and training, the same command again until it finishes")
+@pytest.mark.row("F1", "SIGKILL at random openings of files and turns of D, the same command again until it finishes")
+@pytest.mark.parametrize(
+    ("runs", "times"), [(range(6), 1), pytest.param(range(6, 18), 2, marks=pytest.mark.thorough)], ids=str
+)
 def test_killed_at_any_moment_the_run_ends_bit_for_bit_the_same(
-    start: Start, whole: Callable[[str], tuple[Path, float]], tmp_path: Path, figure: Figure
+    start: Start, whole: Callable[[str], tuple[Path, int]], tmp_path: Path, runs: range, times: int, figure: Figure
 ) -> None:
-    kills, equal = kill_runs(15, 1.2, start, whole, tmp_path)
-    figure(f"{equal}/15 runs of {len(GAMES)} games bit-identical after {kills} kills, metrics.jsonl too")
-    assert equal == 15 and kills >= 15
+    kills, equal = kill_runs(runs, times, start, whole, tmp_path)
+    figure(f"{equal}/{len(runs)} runs of {len(GAMES)} games bit-identical after {kills} kills, metrics.jsonl too")
+    assert equal == len(runs)
 
 
 @pytest.mark.slow
-@pytest.mark.row("F1", "the same, 50 runs, and 10 through the installed command")
+@pytest.mark.row("F1", "the same, 50 runs, and 10 through the installed command, killed after random log lines")
 def test_killed_hundreds_of_times_the_runs_end_bit_for_bit_the_same(
-    start: Start, whole: Callable[[str], tuple[Path, float]], tmp_path: Path, figure: Figure
+    start: Start, whole: Callable[[str], tuple[Path, int]], tmp_path: Path, figure: Figure
 ) -> None:
-    kills, equal = kill_runs(50, 0.7, start, whole, tmp_path)
+    kills, equal = kill_runs(range(50), 6, start, whole, tmp_path)
     rng, real_kills, real_equal = random.Random(8), 0, 0
     for k, game in enumerate([game for game in GAMES if game != "threads"] * 2):
         reference, _ = whole(game)
@@ -128,17 +131,19 @@ def test_killed_hundreds_of_times_the_runs_end_bit_for_bit_the_same(
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            try:
-                process.wait(rng.uniform(2, 12))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                real_kills += 1
-            process.wait()
+            metrics, lines = tmp_path / f"real{k}" / "metrics.jsonl", rng.randint(0, 20)
+            until(lambda m=metrics, n=lines, p=process: p.poll() is not None or (m.exists() and lines_in(m) >= n))
+            process.kill()
+            real_kills += process.wait() == -signal.SIGKILL
         last = start(*command)
         assert last.wait() == 0, last.text()
         real_equal += same_state(reference, tmp_path / f"real{k}")
     figure(f"{equal}/50 bit-identical after {kills} kills; {real_equal}/10 through the command, {real_kills} kills")
-    assert equal == 50 and real_equal == 10 and kills >= 250 and real_kills >= 10
+    assert equal == 50 and real_equal == 10
+
+
+def lines_in(file: Path) -> int:
+    return file.read_text().count("\n")
 
 
 def kill_saves(zygote: Zygote, folder: Path, times: int, rng: random.Random) -> tuple[int, int, int]:
@@ -147,7 +152,7 @@ def kill_saves(zygote: Zygote, folder: Path, times: int, rng: random.Random) -> 
     for _ in range(times):
         child = zygote.call("save_forever", str(folder / "checkpoints"), folder=folder)
         child.until(child.text)
-        time.sleep(rng.uniform(0.002, 0.15))
+        time.sleep(rng.uniform(0.002, 0.15))  # somewhere in the saves that follow; where, does not matter
         child.kill()
         acknowledged = max(map(int, child.text().split()))
         checkpoints = Checkpoints(folder / "checkpoints")
@@ -160,9 +165,12 @@ def kill_saves(zygote: Zygote, folder: Path, times: int, rng: random.Random) -> 
 
 
 @pytest.mark.row("F2", "an endless saver of 8 MB, SIGKILL 2-150 ms after an acknowledged save")
-def test_killed_within_a_save_nothing_acknowledged_is_lost(zygote: Zygote, tmp_path: Path, figure: Figure) -> None:
-    unusable, lost, debris = kill_saves(zygote, tmp_path, 60, random.Random(1))
-    figure(f"60 kills: {unusable} unusable, {lost} lost, debris left {debris} times")
+@pytest.mark.parametrize("times", [15, pytest.param(45, marks=pytest.mark.thorough)])
+def test_killed_within_a_save_nothing_acknowledged_is_lost(
+    zygote: Zygote, tmp_path: Path, times: int, figure: Figure
+) -> None:
+    unusable, lost, debris = kill_saves(zygote, tmp_path, times, random.Random(times))
+    figure(f"{times} kills: {unusable} unusable, {lost} lost, debris left {debris} times")
     assert (unusable, lost, debris) == (0, 0, 0)
 
 
@@ -209,37 +217,34 @@ def test_files_are_forced_to_disk_before_the_checkpoint_counts(
     figure("6 fsyncs and the rename, in exactly the order that the design asks for")
 
 
-@pytest.mark.row("F26", "two processes start at once in one directory, 20 times")
-def test_of_two_processes_in_one_directory_exactly_one_trains(start: Start, tmp_path: Path, figure: Figure) -> None:
-    slowest, won = 0.0, 0
-    for k in range(20):
-        begin = time.monotonic()
-        pair = [start(*GAMES["ring"], *SMALL, "total_steps=100000", f"run.dir={k}") for _ in range(2)]
-        while all(child.poll() is None for child in pair):
-            assert time.monotonic() < begin + 30
-            time.sleep(0.003)
-        slowest = max(slowest, time.monotonic() - begin)
+@pytest.mark.row("F26", "two processes start at once in one directory, again and again")
+@pytest.mark.parametrize("times", [3, pytest.param(17, marks=pytest.mark.thorough)])
+def test_of_two_processes_in_one_directory_exactly_one_trains(
+    start: Start, tmp_path: Path, times: int, figure: Figure
+) -> None:
+    won = 0
+    for k in range(times):
+        pair = [start(*GAMES["ring"], *SMALL, "total_steps=1000000", f"run.dir={k}") for _ in range(2)]
+        until(lambda pair=pair: any(child.poll() is not None for child in pair))
         loser, winner = sorted(pair, key=lambda child: child.poll() is None)
         assert loser.code == 6 and f"in use by process {winner.pid} on {os.uname().nodename}" in error_of(loser)
         winner.until(lambda k=k: (tmp_path / str(k) / "metrics.jsonl").exists())
         won += winner.poll() is None
         winner.kill()
-    figure(f"{won}/20: one trains, the other exits 6 naming process and host, after at most {slowest:.1f} s")
-    assert won == 20 and slowest < 5
+    figure(f"{won}/{times}: one trains, the other exits 6 naming process and host")
+    assert won == times
 
 
 @pytest.mark.row("F27", "SIGKILL of a run that reads images with threads, then its lock is taken")
 def test_the_lock_of_a_killed_run_is_free_at_once(start: Start, tmp_path: Path, images: Path, figure: Figure) -> None:
-    child = start(*folder_of(images), "data.in_memory=false", "total_steps=100000", "run.dir=run")
+    child = start(*folder_of(images), "data.in_memory=false", "total_steps=1000000", "run.dir=run")
     child.until((tmp_path / "run" / "metrics.jsonl").exists)
     run = RunDirectory(tmp_path / "run")
     assert run.is_in_use()
     child.kill()
-    begin = time.monotonic()
-    with run.open():
-        waited = time.monotonic() - begin
-    figure(f"free after {waited:.2f} s")
-    assert waited < 1
+    with run.open():  # refuses, without waiting, while the lock is held
+        pass
+    figure("free at once")
 
 
 def folder_of(images: Path) -> tuple[str, ...]:
@@ -255,23 +260,26 @@ def test_the_same_seed_gives_the_same_run_in_every_process(start: Start, tmp_pat
 
 
 @pytest.mark.row("F32", "a run in memory, stopped; goes on reading from disk with threads, and the other way round")
-@pytest.mark.parametrize("first", ["true", "false"])
+@pytest.mark.parametrize("first", only(["true"], ["true", "false"]))
 def test_how_images_are_read_may_change_at_a_resume(
     start: Start, tmp_path: Path, images: Path, first: str, figure: Figure
 ) -> None:
     second = {"true": "false", "false": "true"}[first]
     assert start(*folder_of(images), f"data.in_memory={first}", "run.dir=whole").wait() == 0
-    half = start(*folder_of(images), f"data.in_memory={first}", "run.dir=parts", faults=(("slow", "training", "mark"),))
+    held = (("hold", "training", "mark", "go", 47),)
+    half = start(*folder_of(images), f"data.in_memory={first}", "run.dir=parts", faults=held)
     half.until((tmp_path / "mark").exists)
     half.send(signal.SIGTERM)
-    assert half.wait() == 75
+    half.until(lambda: "SIGTERM: stopping" in half.text())
+    (tmp_path / "go").touch()
+    assert half.wait() == 75 and status(tmp_path / "parts")["step"] == 47
     assert start(*folder_of(images), f"data.in_memory={second}", "run.dir=parts").wait() == 0
     assert same_state(tmp_path / "whole", tmp_path / "parts")
     figure(f"in_memory {first} → {second}: bit-identical")
 
 
 @pytest.mark.row("F33", "two threads instead of one, an image replaced, another torch or device in the manifest")
-@pytest.mark.parametrize("key", ["threads", "data", "torch", "device"])
+@pytest.mark.parametrize("key", only(["threads", "data"], ["threads", "data", "torch", "device"]))
 def test_changed_circumstances_are_said_and_kept_on_record(
     start: Start, tmp_path: Path, images: Path, key: str, figure: Figure
 ) -> None:
@@ -299,7 +307,7 @@ def test_changed_circumstances_are_said_and_kept_on_record(
 def test_a_kill_loses_no_line_of_the_metrics(start: Start, tmp_path: Path, figure: Figure) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    command = (*GAMES["ring"], *SMALL, "total_steps=100000", "checkpoint.every=100", "log.every=1", "run.dir=run")
+    command = (*GAMES["ring"], *SMALL, "total_steps=1000000", "checkpoint.every=100", "log.every=1", "run.dir=run")
     child, metrics = start(*command), tmp_path / "run" / "metrics.jsonl"
     child.until(lambda: metrics.exists() and metrics.read_text().count("\n") >= 150)
     child.kill()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gantrain.checkpoint import read, tree
+from tests.conftest import only
 from tests.reliability.conftest import Child, Start, error_of, records, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL, command_of
 
@@ -31,7 +32,7 @@ def stopped_with(child: Child, run: Path, name: str, step: int) -> None:
 
 
 @pytest.mark.row("F14", "D's loss, G's loss, D's penalty times NaN at step 37; fp32 and bf16")
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", only(["fp32"], ["fp32", "bf16"]))
 @pytest.mark.parametrize(("player", "loss", "name"), [
     ("g", "wgan_gp", "g/adversarial"), ("d", "wgan_gp", "d/gp"), ("d", "vanilla", "d/adversarial"),
 ])  # fmt: skip
@@ -114,7 +115,7 @@ def test_rollback_goes_back_and_on_elsewhere(start: Start, tmp_path: Path, figur
     after = [line for line in records(tmp_path / "run") if line["step"] > 30]
     assert after != [line for line in records(tmp_path / "without") if line["step"] > 30]  # another course
 
-    repeatable = (("nan_before_a_rollback", 36), ("slow_after_rollback", "mark"))
+    repeatable = (("nan_before_a_rollback", 36), ("hold_after_rollback", "mark"))
     assert start(*rollback, "run.dir=straight", faults=repeatable[:1]).wait() == 0
     child = start(*rollback, "run.dir=killed", faults=repeatable)
     child.until((tmp_path / "mark").exists)

@@ -6,7 +6,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gantrain.run.directory import RunDirectory
 from gantrain.run.pictures import draw_images, draw_points
 from gantrain.run.records import Records
+from tests.conftest import GUARD, until
 
 
 def lines(folder: Path) -> list[dict]:
@@ -81,22 +81,25 @@ def server(tmp_path: Path) -> Iterator[str]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    process.wait(timeout=20)
+    process.wait(timeout=GUARD)
 
 
 def fetch(url: str, body: dict | None = None) -> object:
     """GET, or POST a JSON body; tried again while the server starts and reads."""
-    for _ in range(120):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    found: list[object] = []
+
+    def answered() -> bool:
         try:
-            data = None if body is None else json.dumps(body).encode()
-            request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as reply:
-                if content := json.load(reply):
-                    return content
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=GUARD) as reply:
+                found.append(json.load(reply))
         except OSError:
-            pass
-        time.sleep(0.25)
-    raise TimeoutError(url)
+            return False
+        return bool(found[-1])
+
+    until(answered, lambda: url)
+    return found[-1]
 
 
 def test_tensorboard_serves_scalars_pictures_and_hyperparameters(server: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from gantrain.run.directory import RunDirectory
 from gantrain.sweep import search
-from tests.conftest import CONFIGS, Outcome, config, option_names
+from tests.conftest import CONFIGS, GUARD, Outcome, config, loss_names, option_names
 
 Command = Callable[..., Outcome]
 QUICK = ("data=ring", "batch_size=16", "device=cpu", "samples.every=0", "log.every=100", "evaluation=points",
@@ -34,7 +35,7 @@ def params(study: optuna.Study) -> list[dict]:
     return [trial.params for trial in study.trials]
 
 
-@pytest.mark.parametrize("loss", option_names("loss"))
+@pytest.mark.parametrize("loss", loss_names())
 def test_every_loss_has_a_space_of_settings_that_it_has(loss: str) -> None:
     from hydra import compose, initialize_config_module
 
@@ -109,7 +110,7 @@ def test_a_search_that_was_killed_goes_on_as_it_would_have(gantrain: Command, tm
     elsewhere.set_user_attr("owner", "another-machine:1:1")
     settings = {"sampler": "tpe", "seed": 0}
     trial = search.ask(study, settings, study.trials[0].distributions)
-    trial.set_user_attr("owner", f"{search.socket.gethostname()}:{2**22 + 1}:12345")
+    trial.set_user_attr("owner", f"{socket.gethostname()}:{2**22 + 1}:12345")
     outcome = gantrain(*arguments, "hydra.sweeper.n_trials=4", "run.root=killed")
     assert outcome.exit_code == 0 and "1 under way or lost elsewhere" in outcome.out
     mended = [t for t in study_in(tmp_path / "killed").trials if t.state.name in ("COMPLETE", "PRUNED")]
@@ -194,7 +195,7 @@ def test_an_extra_that_is_not_installed_is_named(absent: str, argument: str, ext
     code = (
         f"{hide}; sys.argv = ['gantrain', '-m', 'data=ring', {argument!r}]; from gantrain.cli.train import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=GUARD)
     assert done.returncode == 2 and f"gantrain[{extra}]" in done.stderr and "Traceback" not in done.stderr
 
 

@@ -1,0 +1,30 @@
+"""Covered modes and their shares."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from gantrain.metrics import (
+    coverage,
+    mode_kl,
+)
+
+
+def test_mode_kl_is_zero_for_true_shares_and_log_k_for_one_mode() -> None:
+    weights = torch.tensor([0.5, 0.25, 0.25])
+    assert mode_kl(torch.tensor([0, 0, 1, 2]), weights) == pytest.approx(0, abs=1e-12)
+    assert mode_kl(torch.zeros(9, dtype=torch.long), torch.full((8,), 1 / 8)) == pytest.approx(math.log(8))
+
+
+def test_modes_are_covered_by_one_in_a_hundred() -> None:
+    centers = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    samples = torch.cat([centers[0].repeat(985, 1), centers[1].repeat(11, 1), centers[2].repeat(4, 1)])
+    found = coverage(samples, centers, 0.1)
+    assert (found.modes, found.high_quality, found.counts) == (2, 1.0, [985, 11, 4])
+    rare = coverage(samples, centers, 0.1, torch.tensor([0.95, 0.02, 0.03]))  # a tenth of 3% is enough for the last
+    assert rare.modes == 3
+    grid = torch.cartesian_prod(torch.arange(11.0), torch.arange(11.0))
+    assert coverage(grid.repeat(20, 1), grid, 0.05).modes == 121  # each has less than 1%
