@@ -615,21 +615,21 @@ class ShallowSlope(Level):
 
 
 class HiddenLaziness(Level):
-    """HiddenLaziness.rhythm is 0 for turns 0 and 1, but for_d does not do the same there: let rhythm tell them apart"""
+    """HiddenLaziness.phase is 0 for turns 0 and 1, but for_d does not do the same there: let phase tell them apart"""
 
     def for_d(self, turn: Turn) -> Tensor | None:
         return super().for_d(turn) if turn.index % 2 == 0 else None
 
 
 class Fades(Level):
-    """Fades.rhythm is 0 for turns 0 and 1, but for_d does not do the same there"""
+    """Fades.phase is 0 for turns 0 and 1, but for_d does not do the same there"""
 
     def for_d(self, turn: Turn) -> Tensor | None:
         return super().for_d(turn) / (1 + turn.index)
 
 
 class LazyProjection(Level):
-    """LazyProjection.rhythm is 0 for turns 0 and 1, but after_d_step does not do the same there"""
+    """LazyProjection.phase is 0 for turns 0 and 1, but after_d_step does not do the same there"""
 
     def after_d_step(self, turn: Turn) -> None:
         if turn.index % 2 == 0:
@@ -638,20 +638,20 @@ class LazyProjection(Level):
 
 
 class NoNumber(Level):
-    """NoNumber.rhythm returns (0, 1) for turn 0: return an int"""
+    """NoNumber.phase returns (0, 1) for turn 0: return an int"""
 
-    def rhythm(self, index: int) -> tuple[int, int]:
+    def phase(self, index: int) -> tuple[int, int]:
         return (index, 1)
 
 
 class WeakWhenLazy(Level):
     """WeakWhenLazy.for_d with every = 4 is"""
 
-    def rhythm(self, index: int) -> int:
+    def phase(self, index: int) -> int:
         return min(index % self.every, 1)
 
     def for_d(self, turn: Turn) -> Tensor | None:
-        return None if self.rhythm(turn.index) else super().for_d(turn)
+        return None if self.phase(turn.index) else super().for_d(turn)
 
 
 class ComesAndGoes(Level):

@@ -4,8 +4,9 @@
 >>> check_objective(MyLoss())
 
 Each check runs a list of named proofs and raises ``ProofError`` at the first that fails. It takes about a second, needs
-neither data nor a configuration, and leaves the object and the random number generators as they were. Only your tests
-import this package; nothing in gantrain does.
+neither data nor a configuration, and leaves the object and the random number generators as they were.
+
+Above losses and regularizers, which it proves; only tests import this package, nothing in gantrain does.
 """
 
 from gantrain.testing.objective import check_objective

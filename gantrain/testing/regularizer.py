@@ -1,4 +1,4 @@
-"""Proofs for a regularizer: terms, state, weight, gradients, effect, rhythm, and what it refuses."""
+"""Proofs for a regularizer: terms, state, weight, gradients, effect, phase, and what it refuses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from gantrain.testing.proof import (
 from gantrain.testing.world import World, worlds
 
 INDICES = (*range(34), 63, 64, 65, 100, 127, 1000, 4096, 10007)
-"""Turns at which rhythm is tried: more than a period of most lazy terms, and some late ones."""
+"""Turns at which phase is tried: more than a period of most lazy terms, and some late ones."""
 PLAYERS = ("for_d", "for_g")
 
 
@@ -108,7 +108,7 @@ def check_regularizer(regularizer: Regularizer, *, skip: Collection[str] = ()) -
       state or of D's weights in ``after_d_step``.
     - ``weight``: with ``weight`` = 0 terms are 0, if there is an attribute ``weight``.
     - ``gradient``: gradients by the weights of D (``for_d``) or G (``for_g``) equal finite differences in float64.
-    - ``rhythm``: turns of one rhythm do the same with the same tensors, and a term that is applied only every ``every``
+    - ``phase``: turns of one phase do the same with the same tensors, and a term that is applied only every ``every``
       turns, if there is an attribute ``every``, is on average as strong as with ``every`` = 1.
     - ``check``: an InputGradient refuses a D with batch norm, raising ConfigError.
 
@@ -338,23 +338,23 @@ def slopes(
     return exact, (ends[0] - ends[1]) / (2 * step), abs(here.item())
 
 
-def prove_rhythm(subject: Subject) -> None:
-    """Prove that turns of one rhythm do the same, and that lazy terms are on average as strong as eager ones."""
+def prove_phase(subject: Subject) -> None:
+    """Prove that turns of one phase do the same, and that lazy terms are on average as strong as eager ones."""
     for original in subject.worlds:
         regularizer = subject.warmed(original)
         seen: dict[int, tuple[int, dict[str, object]]] = {}
         for index in INDICES:
-            with calling(f"{subject.name}.rhythm", f"for turn {index}"):
-                rhythm = regularizer.rhythm(index)
-            if not isinstance(rhythm, int):
-                raise ProofError(f"{subject.name}.rhythm returns {rhythm!r} for turn {index}: return an int")
+            with calling(f"{subject.name}.phase", f"for turn {index}"):
+                phase = regularizer.phase(index)
+            if not isinstance(phase, int):
+                raise ProofError(f"{subject.name}.phase returns {phase!r} for turn {index}: return an int")
             deeds = done(subject, regularizer, original, index)
-            first, expected = seen.setdefault(rhythm, (index, deeds))
+            first, expected = seen.setdefault(phase, (index, deeds))
             for name, deed in deeds.items():
                 if not same(expected[name], deed):
                     raise ProofError(
-                        f"{subject.name}.rhythm is {rhythm} for turns {first} and {index}, but {name} does not do the "
-                        "same there: let rhythm tell them apart, for example with index % self.every"
+                        f"{subject.name}.phase is {phase} for turns {first} and {index}, but {name} does not do the "
+                        "same there: let phase tell them apart, for example with index % self.every"
                     )
         prove_strength(subject, original)
 
@@ -410,6 +410,6 @@ PROOFS: dict[str, Callable[[Subject], None]] = {
     "effect": prove_effect,
     "weight": prove_weight,
     "gradient": prove_gradient,
-    "rhythm": prove_rhythm,
+    "phase": prove_phase,
     "check": prove_check,
 }
