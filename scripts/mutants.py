@@ -12,8 +12,7 @@ and kinds. The same seed draws the same faults from the same source, and an edit
 First the tests run once under coverage, which tells for every line the tests that run it, and for every test its time.
 Then each fault is planted in a copy of the tree. The tests that run its line come first, the fastest in front, until
 one fails. If none does, all other tests follow, because coverage sees neither subprocesses nor results that tests
-share. A test that hangs has noticed the fault too. A test that fails although it is not seen to run the line counts
-only if it passes on the sound copy.
+share. A test that hangs has noticed the fault too. Either counts only if the test then passes without the fault.
 
 A fault that nobody could observe gets a reason in EQUIVALENT. The exit code is 1 if a fault survives without a reason.
 Results are kept in .mutants/, one folder for each state of the source and the tests.
@@ -107,8 +106,7 @@ class Results:
 def tried(copy: Copy, fault: Fault, found: dict[str, Any], results: Results, quick: bool) -> dict[str, Any]:
     """Run the stages that a fault has not passed yet, and return its entry.
 
-    A hang, or a failure in the second stage, counts if the test passes on the sound copy. If it does not, the tests
-    behind it follow.
+    A failure counts if the test then passes on the sound copy. Otherwise it was chance, and the next tests follow.
     """
     begin = time.monotonic()
     entry = results.found.get(fault.key, {"verdict": "survived", "passed": []})
@@ -122,8 +120,8 @@ def tried(copy: Copy, fault: Fault, found: dict[str, Any], results: Results, qui
             outcome = copy.judge(tests, fault)
             if not outcome.killed:
                 break
-            certain = outcome.test not in tests or (stage == "first" and outcome.how != "hangs")
-            if certain or not copy.judge({outcome.test: tests[outcome.test]}, None).killed:
+            known = outcome.test in tests  # or else the tests could not even be imported
+            if not known or not copy.judge({outcome.test: tests[outcome.test]}, None).killed:
                 facts |= {"test": outcome.test, "how": outcome.how, "seconds": round(time.monotonic() - begin)}
                 return results.keep(fault, "killed", passed, **facts)
             later = list(tests).index(outcome.test) + 1
