@@ -8,7 +8,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep report test test-all test-slow lint format smoke bench clean
+.PHONY: help setup train sweep report test test-all test-slow lint format smoke bench mutants clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ smoke: $(VENV)/.run  ## train every loss for 20 steps through the real command
 
 bench: $(VENV)/.run  ## measure speed and write docs/performance.md (ARGS=--quick: five minutes, ARGS=--guard: one)
 	@$(BIN)/python scripts/bench/train_step.py $(ARGS)
+
+mutants: $(VENV)/.dev  ## plant 60 faults and print those that no test notices (long; ARGS=--quick: less)
+	@$(BIN)/python scripts/mutants.py $(ARGS)
 
 clean:  ## remove caches and builds; runs and .venv stay
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
