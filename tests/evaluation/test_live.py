@@ -19,14 +19,8 @@ from gantrain.run.records import Records
 from tests.conftest import Outcome, built, config, only
 
 Command = Callable[..., Outcome]
-
-
 SMALL = ("batch_size=16", "device=cpu", "architecture.generator.width=8", "architecture.discriminator.width=8")
-
-
 QUICK = ("evaluation.n_fake=200", "evaluation.n_real=300")
-
-
 RUN = ("run.dir=run", "total_steps=30", "log.every=10", *SMALL)
 
 
