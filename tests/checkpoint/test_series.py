@@ -196,3 +196,14 @@ def test_what_the_disk_does_not_give_back_stays_and_the_one_before_is_used(
 
     monkeypatch.setattr(files, "sha256", failing)
     assert checkpoints.latest()[1]["step"] == 1 and checkpoints.steps() == [1, 2]
+
+
+def test_protected_steps_stay_whatever_else_is_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, Retention(2, 0, "d/loss"))
+    checkpoints.protected = lambda: {2, 77}
+    for step, loss in {1: 0.5, 2: 3.0, 3: 2.0, 4: 5.0, 5: 4.0}.items():
+        checkpoints.save(step, {"x": torch.ones(1)}, {"d/loss": loss})
+    assert checkpoints.steps() == [1, 2, 4, 5]  # the best by its own value, the protected one, and the newest
+    checkpoints.protected = set
+    checkpoints.remove_old()
+    assert checkpoints.steps() == [1, 4, 5]

@@ -15,8 +15,6 @@ from gantrain.errors import ConfigError, DataError
 from tests.conftest import SHARED_IMAGES
 
 CPU = torch.device("cpu")
-
-
 FOLDER = {"size": 8, "fit": "crop", "channels": None, "flip": False, "on_bad": "error", "timeout": 60.0,
           "in_memory": None}  # fmt: skip
 

@@ -113,6 +113,7 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run([ray, "stop"], env=environment(), capture_output=True, timeout=GUARD)
 
 
+@pytest.mark.thorough
 @pytest.mark.xdist_group("ray")
 def test_a_sweep_on_a_ray_cluster_that_is_there(ray_cluster: str, tmp_path: Path) -> None:
     check(tmp_path, sweep(tmp_path, "hydra/launcher=ray", f"hydra.launcher.ray.init.address={ray_cluster}"), 1)

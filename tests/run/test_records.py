@@ -16,7 +16,6 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gantrain.run.directory import RunDirectory
-from gantrain.run.pictures import draw_images, draw_points
 from gantrain.run.records import Records
 from tests.conftest import GUARD, until
 
@@ -119,22 +118,6 @@ def test_tensorboard_serves_scalars_pictures_and_hyperparameters(server: str) ->
     groups = fetch(f"{server}/data/plugin/hparams/session_groups", body)["sessionGroups"]
     assert {g["hparams"]["loss"] for g in groups} == {"first", "second"}
     assert all(g["metricValues"][0]["value"] == 1.0 for g in groups)
-
-
-def test_small_images_are_enlarged_and_laid_out_in_a_square() -> None:
-    images = torch.linspace(-1, 1, 9)[:, None, None, None].expand(9, 1, 8, 8)
-    grid = draw_images(images)
-    assert grid.shape == (3, 3 * 34 + 2, 3 * 34 + 2)
-    centers = grid[0, 18::34, 18::34]
-    torch.testing.assert_close(centers.flatten(), torch.linspace(0, 1, 9))
-
-
-def test_points_are_drawn_where_they_are() -> None:
-    picture = draw_points(torch.tensor([[0.5, 0.5], [9.0, 9.0]]), limits=1.0, side=100)
-    rows, columns = (picture[0] < 0.5).nonzero(as_tuple=True)
-    assert rows.float().mean().item() == pytest.approx(24, abs=1)  # up is positive
-    assert columns.float().mean().item() == pytest.approx(75, abs=1)
-    assert len(rows) == 9  # the far point is outside
 
 
 def test_a_picture_is_a_png_file(tmp_path: Path) -> None:
