@@ -66,8 +66,6 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
     rng.seed(cfg.seed)
     g = build_player(cfg, "g", data, precision)
     d, loss = build_d_and_loss(cfg, data, precision)
-    for name, player in (("g", g), ("d", d)):
-        player.schedule = build_schedule(cfg, name, player)
     latent_dim = cfg.architecture.latent_dim
     check_shapes(g.net, d.net, latent_dim, data.shape, precision.device)
     check_batch_norm([g.net, d.net], cfg.batch_size)
@@ -284,22 +282,23 @@ def pick_device(name: str) -> torch.device:
 
 
 def build_player(cfg: DictConfig, name: str, data: Data, precision: Precision) -> Player:
-    """Build the network and the optimizer of player ``g`` or ``d``."""
+    """Build player ``g`` or ``d``: its network, optimizer and, where there is one, the schedule of its learning rate."""
     role = {"g": "generator", "d": "discriminator"}[name]
     key = f"architecture.{role}"
     net: nn.Module = make(cfg.architecture[role], key, shape=data.shape, classes=data.classes).to(precision.device)
     optimizer = make(cfg.optimizer[name], f"optimizer.{name}", params=list(net.parameters()))
-    return Player(net, optimizer, precision.scaler(), cfg.gradient_clip_norm)
+    schedule = build_schedule(cfg.get("schedule"), name, optimizer)
+    return Player(net, optimizer, precision.scaler(), cfg.gradient_clip_norm, schedule)
 
 
-def build_schedule(cfg: DictConfig, name: str, player: Player) -> LRScheduler | None:
+def build_schedule(schedules: DictConfig | None, name: str, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
     """Build the schedule of a player's learning rate, None if it stays."""
-    node, key = cfg.schedule[name], f"schedule.{name}"
+    node, key = None if schedules is None else schedules[name], f"schedule.{name}"
     if node is None:
         return None
     if not isinstance(node, DictConfig) or "_target_" not in node:
         raise ConfigError(f"{key} must be null or have a _target_ in torch.optim.lr_scheduler, got {node}")
-    schedule = make(node, key, optimizer=player.optimizer)
+    schedule = make(node, key, optimizer=optimizer)
     if not isinstance(schedule, LRScheduler) or isinstance(schedule, ReduceLROnPlateau):
         raise ConfigError(f"{key}: {node._target_} is no schedule that moves on by itself after every step")
     return schedule

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from hydra.utils import get_object
@@ -21,23 +22,28 @@ def check_targets(cfg: DictConfig) -> None:
     those that are always trusted, because some write files; and the object itself is asked where it was defined:
     ``gantrain.x.os.system`` starts well and ends badly.
     """
-
-    def is_in(module: str, roots: Iterable[str]) -> bool:
-        return any(module == root or module.startswith(f"{root}.") for root in roots)
-
-    own = list(cfg.trusted_modules)
+    own = tuple(cfg.trusted_modules)
     for target in targets(OmegaConf.to_container(cfg)):
-        if not is_in(target, (*TRUSTED, *own)):
-            raise ConfigError(f"_target_={target} is not trusted; add its module to trusted_modules=[…] if it is yours")
-        try:
-            found = get_object(target)
-        except Exception as error:  # importing a user's module may raise anything
-            raise ConfigError(f"_target_={target} cannot be found: {first_line(error)}") from error
-        home = getattr(found, "__module__", None)
-        if home is None or not (is_in(home, own) or (isinstance(found, type) and is_in(home, TRUSTED))):
-            raise ConfigError(
-                f"_target_={target} leads to {home or 'a module'}, which is not a trusted class or function"
-            )
+        check_target(target, own)
+
+
+@cache  # each builder asks; a target that was found is not looked at again
+def check_target(target: str, own: tuple[str, ...]) -> None:
+    """Raise ConfigError unless a target lies in, and was defined in, a trusted module; ``own`` are the user's."""
+    if not is_in(target, (*TRUSTED, *own)):
+        raise ConfigError(f"_target_={target} is not trusted; add its module to trusted_modules=[…] if it is yours")
+    try:
+        found = get_object(target)
+    except Exception as error:  # importing a user's module may raise anything
+        raise ConfigError(f"_target_={target} cannot be found: {first_line(error)}") from error
+    home = getattr(found, "__module__", None)
+    if home is None or not (is_in(home, own) or (isinstance(found, type) and is_in(home, TRUSTED))):
+        raise ConfigError(f"_target_={target} leads to {home or 'a module'}, which is not a trusted class or function")
+
+
+def is_in(module: str, roots: Iterable[str]) -> bool:
+    """Tell whether a dotted name is one of ``roots`` or lies in one."""
+    return any(module == root or module.startswith(f"{root}.") for root in roots)
 
 
 def targets(node: Any) -> Iterator[str]:
