@@ -541,6 +541,14 @@ class CountsTerms(Level):
         return super().for_d(turn)
 
 
+class KeepsTheGraph(Level):
+    """KeepsTheGraph.for_d changes self.latest, a Python attribute"""
+
+    def for_d(self, turn: Turn) -> Tensor | None:
+        self.latest = super().for_d(turn)
+        return self.latest
+
+
 class ForgetsState(Level):
     """ForgetsState.for_d gives another term after its state_dict is loaded into a new object"""
 

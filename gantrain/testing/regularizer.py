@@ -1,4 +1,4 @@
-"""Proofs for a regularizer: terms, state, weight, gradients, effect, phase, and what it refuses."""
+"""Proofs for a regularizer: attributes, terms, state, effect, weight, gradients, phase, and what it refuses."""
 
 from __future__ import annotations
 
@@ -101,9 +101,11 @@ def check_regularizer(regularizer: Regularizer, *, skip: Collection[str] = ()) -
     It plays turns in two small games, points and images (whose D scores patches), beside the Wasserstein objective. A
     regularizer that raises ConfigError in one of them is tried in the other alone. The proofs, in their order:
 
-    - ``terms``: a term is None or a finite scalar of the networks' dtype, for batches of one sample too; real, fake and
-      the weights stay as they are; the same random numbers (Python's, numpy's, torch's) give the same term.
-    - ``state``: all state is in buffers, comes back with a checkpoint, and stays finite after a batch that overflowed.
+    - ``attributes``: no Python attribute changes in a turn, because a checkpoint would not keep it; ``after_d_step``
+      changes D's weights and buffers of its own at most.
+    - ``terms``: a term is None or a finite scalar of the networks' dtype, for batches of one sample too; real samples
+      and weights stay as they are; the same random numbers (Python's, numpy's, torch's) give the same term.
+    - ``state``: state comes back with a checkpoint, and stays finite after a batch that overflowed.
     - ``effect``: something happens: a term whose gradient reaches its own player and not the other one, or a change of
       state or of D's weights in ``after_d_step``.
     - ``weight``: with ``weight`` = 0 terms are 0, if there is an attribute ``weight``.
@@ -157,6 +159,25 @@ def after_d_step(regularizer: Regularizer, turn: Turn) -> None:
         Loss(Wasserstein(), {"term": regularizer}).after_d_step(turn)
 
 
+def prove_attributes(subject: Subject) -> None:
+    """Prove that no Python attribute changes, and that ``after_d_step`` leaves everything but D's weights alone."""
+    for original in subject.worlds:
+        world, regularizer, what = original.copy(), subject.copy(), f"{subject.name}.after_d_step"
+        for index in range(3):
+            for player in PLAYERS:
+                with keeping_attributes(f"{subject.name}.{player}", regularizer):
+                    subject.term(regularizer, world, player, index)
+            _, turn = world.d_turn(regularizer, index)
+            assert turn.scores is not None
+            scores_real, scores_fake = turn.scores
+            with (
+                keeping_attributes(what, regularizer),
+                keeping_inputs(what, real=turn.real, fake=turn.fake, scores_real=scores_real, scores_fake=scores_fake),
+                keeping_state(f"{what}, on G,", world.g, "it follows an update of D"),
+            ):
+                after_d_step(regularizer, turn)
+
+
 def prove_terms(subject: Subject) -> None:
     """Prove that terms are finite scalars, repeatable, and leave batches and weights alone."""
     for small in subject.worlds:
@@ -189,32 +210,18 @@ def prove_term(subject: Subject, regularizer: Regularizer, world: World, player:
 
 
 def prove_state(subject: Subject) -> None:
-    """Prove that state is in buffers, comes back with a checkpoint, and stays finite after an overflow."""
+    """Prove that state comes back with a checkpoint, and stays finite after a batch that overflowed."""
     for original in subject.worlds:
-        world, regularizer, name = original.copy(), subject.copy(), subject.name
-        for index in range(3):
-            for player in PLAYERS:
-                with keeping_attributes(f"{name}.{player}", regularizer):
-                    subject.term(regularizer, world, player, index)
-            _, turn = world.d_turn(regularizer, index)
-            assert turn.scores is not None
-            what, (scores_real, scores_fake) = f"{name}.after_d_step", turn.scores
-            with (
-                keeping_attributes(what, regularizer),
-                keeping_inputs(what, real=turn.real, fake=turn.fake, scores_real=scores_real, scores_fake=scores_fake),
-                keeping_state(f"{what}, on G,", world.g, "it follows an update of D"),
-            ):
-                after_d_step(regularizer, turn)
-        resumed = subject.copy()
+        world, regularizer, resumed = original.copy(), subject.warmed(original), subject.copy()
         resumed.load_state_dict(state(regularizer))
         for player in PLAYERS:
             terms = [frozen(subject.term(copy.deepcopy(r), world, player, 3)) for r in (regularizer, resumed)]
             if not same(*terms):
                 raise ProofError(
-                    f"{name}.{player} gives another term after its state_dict is loaded into a new object: "
+                    f"{subject.name}.{player} gives another term after its state_dict is loaded into a new object: "
                     "keep all state in buffers registered without persistent=False"
                 )
-        prove_overflow(name, world, regularizer)
+        prove_overflow(subject.name, world, regularizer)
 
 
 def prove_overflow(name: str, world: World, regularizer: Regularizer) -> None:
@@ -405,6 +412,7 @@ def prove_check(subject: Subject) -> None:
 
 
 PROOFS: dict[str, Callable[[Subject], None]] = {
+    "attributes": prove_attributes,
     "terms": prove_terms,
     "state": prove_state,
     "effect": prove_effect,
