@@ -282,7 +282,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def build_player(cfg: DictConfig, name: str, data: Data, precision: Precision) -> Player:
-    """Build player ``g`` or ``d``: its network, its optimizer, and the schedule of its learning rate if there is one."""
+    """Build player ``g`` or ``d``: its network, optimizer, and the schedule of its learning rate if there is one."""
     role = {"g": "generator", "d": "discriminator"}[name]
     key = f"architecture.{role}"
     net: nn.Module = make(cfg.architecture[role], key, shape=data.shape, classes=data.classes).to(precision.device)
