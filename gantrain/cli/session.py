@@ -47,6 +47,7 @@ class Session:
         device = self.trainer.precision.device
         picked = {"performance": built.performance.facts()}
         self.environment = environment(device, built.data.fingerprint()) | picked
+        self.data = built.data.identity()  # looked up once: a folder's images may be gone when the run ends
         self.departures: list[dict[str, Any]] = []  # what was no longer as before when the run went on
         self.ledger = Ledger(self.trainer)
         kept = cfg.checkpoint
@@ -194,7 +195,7 @@ class Session:
             "variant": self.identity.variant,
             "budget": budget.asked_for(cfg),
             "per_step": budget.per_step(cfg),
-            "data": self.built.data.identity(),
+            "data": self.data,
             "search": resume.search_of(cfg),
             "environment": {key: self.environment[key] for key in ("torch", "threads", "device", "cpu")},
             "cost": self.ledger.so_far(),

@@ -111,8 +111,8 @@ def checked(quality: ImageQuality | PointQuality, settings: Any) -> ImageQuality
 
 def check_metrics(settings: Any, metrics: Wanted, data: Data) -> None:
     """Raise ConfigError for a metric that cannot be measured on these images, or needs features that are missing."""
-    joined(asked_for(metrics, METRICS, "images"))
     for metric in metrics:
+        asked_for([metric], METRICS, "images")
         name = metric if isinstance(metric, str) else type(metric).__name__
         if name in NEED_STACKS and not isinstance(data, Stacked):
             raise ConfigError(f"evaluation.metrics: {name} needs data whose modes are known, like data=stacked_digits")

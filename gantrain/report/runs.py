@@ -109,6 +109,8 @@ def read(path: Path) -> Run:
     """
     evaluation = recorded.evaluation(path)
     with readable("evaluation.json"):
+        if evaluation.damaged:
+            raise ValueError(evaluation.damaged)
         values = {part: numbers(found) for part, found in evaluation.parts.items()} or {part: {} for part in PARTS}
         if evaluation.protocol:
             described(evaluation.protocol)

@@ -75,7 +75,7 @@ def history(run: Path, tag: str | None, until: float = float("inf")) -> dict[int
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The content of ``evaluation.json``; empty if there is none. Values are as they were found, perhaps damaged."""
+    """The content of ``evaluation.json``; empty if there is none. Within its parts values are as they were found."""
 
     protocol: dict[str, Any] = field(default_factory=dict)
     tag: str | None = None
@@ -83,6 +83,7 @@ class Evaluation:
     best_by: str | None = None
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the names in PARTS, each with its ``step``
     earlier: dict[str, dict[str, Any]] = field(default_factory=dict)
+    damaged: str = ""  # the name of a part that is not of the right form, and is left out
 
     @property
     def best_step(self) -> int | None:
@@ -112,6 +113,9 @@ def has_step(best: Any) -> bool:
 def evaluation(run: Path) -> Evaluation:
     """Return what a run's evaluations came to."""
     found = json_object(run / "evaluation.json")
+    damaged = next(
+        (k for k in (*PARTS, "protocol", "better", "earlier") if not isinstance(found.get(k) or {}, dict)), ""
+    )
 
     def part(name: str) -> dict[str, Any]:
         return dict(found[name]) if isinstance(found.get(name), dict) else {}
@@ -127,4 +131,5 @@ def evaluation(run: Path) -> Evaluation:
         best_by=best_by if isinstance(best_by, str) else None,
         parts={name: part(name) for name in PARTS},
         earlier=part("earlier"),
+        damaged=damaged,
     )

@@ -40,7 +40,7 @@ def play(folder: Path, *overrides: str, stop: Callable[[], bool] = bool, steps: 
     if (found := checkpoints.latest()) is not None:
         trainer.load_state_dict(found[1])
     folder.mkdir(exist_ok=True, parents=True)
-    run.write_config(OmegaConf.to_yaml(cfg))
+    run.write_config(OmegaConf.to_yaml(cfg, resolve=True))
     with Records(run, trainer.step) as records:
         if (live := live_of(cfg, run, quality)) is not None:
             live.go_on(trainer.step)

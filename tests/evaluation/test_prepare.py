@@ -246,7 +246,7 @@ def test_training_goes_on_without_inception_under_another_name(
 ) -> None:
     quality = build_quality(config("evaluation=inception", "evaluation.n_fake=100"), digits, CPU, live=True)
     assert quality is not None and quality.protocol.features == "pixels"
-    assert quality.gives == ["sliced_wasserstein", "ms_ssim", "memorised_pixels", "memorised_features"]
+    assert list(quality.gives) == ["sliced_wasserstein", "ms_ssim", "memorised_pixels", "memorised_features"]
     assert "evaluation.weights=" in capsys.readouterr().err
     assert set(values(quality, digits.pixels[:100])) == {"sliced_wasserstein", "ms_ssim", "memorised_pixels"}
 

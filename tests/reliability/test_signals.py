@@ -54,7 +54,7 @@ def test_a_signal_ends_the_run_between_two_steps_and_it_goes_on_bit_for_bit(
 @pytest.mark.parametrize("phase", ["training", "saving", "sampling"])
 def test_a_second_interrupt_leaves_at_once(start: Start, tmp_path: Path, phase: str, figure: Figure) -> None:
     command = (*RING, "samples.every=10", "total_steps=50", "run.dir=run")
-    child = start(*command, faults=(("hold", phase, "mark", "", {"training": 15, "saving": 2, "sampling": 4}[phase]),))
+    child = start(*command, faults=(("hold", phase, "mark", "", {"training": 15, "saving": 2, "sampling": 6}[phase]),))
     child.until((tmp_path / "mark").exists)
     child.send(signal.SIGINT)
     child.until(lambda: "Ctrl-C again" in child.text())

@@ -43,7 +43,7 @@ def test_losses_are_ranked_with_their_spread_and_differences(report: Command, tm
     assert pairs["vanilla − wgan_gp"][3] == "2 of 3"
     chances = {row[0]: row[1:] for row in rows_of(text, "Probability that the row beats the column")[1:]}
     assert chances["hinge"][1].startswith("1.00") and chances["wgan_gp"][0].startswith("0.11")
-    best = {row[0]: row[1:] for row in rows_of(text, "Best, final and last five")[1:]}
+    best = {row[0]: row[1:] for row in rows_of(text, "Best, final and last 5")[1:]}
     assert best["hinge"][0].startswith("2.01 ±") and best["hinge"][2].startswith("4.467 ±")
     cost = {row[0]: row[1:] for row in rows_of(text, "What it cost, a run")[1:]}
     assert cost["hinge"] == ["400", "25,600", "11 ± 1", "1 ± 0", "0.4", "1 ± 0"]
