@@ -518,6 +518,7 @@ def twice(folder: Path, log: Path) -> None:
     assert Cache(str(folder)).fetch("thing", {"a": 1}, make)[0]["x"].tolist() == [1, 1]
 
 
+@pytest.mark.thorough
 def test_a_second_process_waits_for_the_first_instead_of_making_its_own(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     both = [context.Process(target=twice, args=(tmp_path / "cache", tmp_path / "log")) for _ in range(2)]

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import joblib  # counts the cores that this process may use, which are not all where a container has a share
 import pytest
 
 from tests.conftest import GUARD, until
@@ -50,7 +51,10 @@ def check(folder: Path, done: subprocess.CompletedProcess[str], threads: int) ->
     assert "validated against ConfigStore" not in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("launcher", "threads"), [("joblib", (os.cpu_count() or 2) // 2), ("submitit_local", 1)])
+@pytest.mark.parametrize(
+    ("launcher", "threads"),
+    [("joblib", joblib.cpu_count() // 2), pytest.param("submitit_local", 1, marks=pytest.mark.thorough)],
+)
 def test_a_sweep_through_processes_of_this_machine(launcher: str, threads: int, tmp_path: Path) -> None:
     check(tmp_path, sweep(tmp_path, f"hydra/launcher={launcher}"), max(threads, 1))
     again = sweep(tmp_path)  # by whatever launcher: what is finished is skipped
@@ -66,9 +70,17 @@ def test_a_failed_job_of_a_worker_is_told_and_the_others_go_on(tmp_path: Path) -
     assert runs(tmp_path).keys() == {"lsgan"}
 
 
+def last_line(folder: Path, loss: str) -> int:
+    """Return the step of the newest line in a run's metrics.jsonl."""
+    (metrics,) = folder.glob(f"outputs/ring/mlp/{loss}/*/metrics.jsonl")
+    whole = [line for line in metrics.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return int(json.loads(whole[-1])["step"])
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(how: signal.Signals, tmp_path: Path) -> None:
-    arguments = ("hydra/launcher=joblib", "total_steps=20000", "checkpoint.every=0", "samples.every=0")
+    arguments = ("hydra/launcher=joblib", "total_steps=1000000", "checkpoint.every=0", "samples.every=0")
     with (tmp_path / "out").open("w") as out:
         process = subprocess.Popen(
             [*GANTRAIN, *JOBS, *arguments], cwd=tmp_path, env=environment(), stdout=out, stderr=out
@@ -84,7 +96,8 @@ def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(how: signal.Signal
         process = subprocess.Popen(
             [*GANTRAIN, *JOBS, *arguments], cwd=tmp_path, env=environment(), stdout=out, stderr=out
         )
-    until(lambda: (tmp_path / "out").read_text().count("resumed       from step") == 2)
+    until(lambda: process.poll() is not None or all(last_line(tmp_path, loss) > step for loss, step in at.items()))
+    assert (tmp_path / "out").read_text().count("resumed       from step") == 2
     process.send_signal(signal.SIGTERM)
     assert process.wait(GUARD) == 75
     assert all(status["step"] > at[loss] for loss, status in runs(tmp_path).items())
@@ -165,6 +178,7 @@ def released(cluster: slurm.Cluster, process: subprocess.Popen) -> bool:
     return process.poll() is not None or "R" in cluster.ask("squeue", "-h", "-p", "low", "-o", "%t").split()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["preempted", pytest.param("out of time", marks=pytest.mark.slow)])
 @pytest.mark.xdist_group("slurm")
 def test_a_slurm_job_that_is_interrupted_saves_goes_back_into_the_queue_and_ends_bit_for_bit(

@@ -113,9 +113,8 @@ def test_images_and_labels_are_recorded_with_augmentation() -> None:
     assert_close(replayed, written)
 
 
-@pytest.mark.parametrize(
-    "term", [(), pytest.param(("regularizer=[r1]", "loss.regularizers.r1.every=2"), marks=pytest.mark.thorough)]
-)
+@pytest.mark.thorough  # in short: recordings are compared and dropped above and below, without a compiler
+@pytest.mark.parametrize("term", [(), ("regularizer=[r1]", "loss.regularizers.r1.every=2")])
 def test_a_compiled_run_resumes_bit_for_bit(term: tuple[str, ...]) -> None:
     overrides = (*SMALL, "loss=vanilla", *term, "compile=step", "schedule=cosine", "total_steps=8", "batch_size=16",
                  "device=cpu")  # fmt: skip
