@@ -160,7 +160,7 @@ class Schedules:
 
 @dataclass
 class SharedConfig:
-    """What every command has; what is Any is built from its ``_target_``, whose constructor is the schema."""
+    """Settings that several commands have; those of type Any are built from a ``_target_``, which checks them."""
 
     data: Any = setting()
     architecture: Any = setting()
@@ -207,7 +207,7 @@ class TheoryConfig(SharedConfig):
 
 @dataclass
 class ReadRun:
-    """What the commands share that look at a run."""
+    """Settings of all commands that read a run."""
 
     run: str = setting()
     step: str = setting()
@@ -303,7 +303,7 @@ def check_kinds(cfg: DictConfig, schema: type) -> None:
 
 
 def wrong_kind(kind: type, value: Any) -> str:
-    """Return in words what ``value`` should have been, "" if it is of the ``kind``."""
+    """Return the ``kind`` in words if ``value`` is not of it, else ""."""
     if bool in (kind, type(value)):
         fits = type(value) is kind
     elif kind is float:

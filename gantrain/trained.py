@@ -1,4 +1,4 @@
-"""What a run has made: its settings, its checkpoints, and its generator as one of them has it."""
+"""A trained run: its settings, its checkpoints, and the generator of one of them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Trained:
         return int(self.cfg.architecture.latent_dim)
 
     def data(self) -> Data:
-        """Read what it was trained on."""
+        """Read the data that it was trained on."""
         return build_data(self.cfg)
 
     def samples_are(self) -> tuple[tuple[int, ...], int]:
@@ -123,7 +123,7 @@ def find(run: RunDirectory, step: str | int) -> tuple[dict[str, Any], dict[str, 
 
 
 def is_whole(settings: dict[str, Any]) -> bool:
-    """Tell whether settings, perhaps a stranger's, have what is looked up in them."""
+    """Tell whether settings, perhaps a stranger's, have the entries that are looked up in them."""
     architecture = settings.get("architecture")
     if not isinstance(settings.get("data"), dict) or not isinstance(architecture, dict):
         return False

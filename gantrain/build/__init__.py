@@ -1,4 +1,4 @@
-"""From a configuration to objects: what may be built, how, and what cannot work together.
+"""From a configuration to objects: which classes may be built, how, and which choices cannot work together.
 
 Only `building.py` instantiates; `trust.py` says what may be named, `checks.py` what fits. Above every part, below the
 commands.

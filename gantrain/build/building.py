@@ -38,7 +38,7 @@ Quality: TypeAlias = "ImageQuality | PointQuality"
 
 @dataclass(frozen=True)
 class Built:
-    """A trainer ready to play, and what a run says about it."""
+    """A trainer ready to play, and the facts that a run records about it."""
 
     trainer: Trainer
     data: Data
@@ -114,7 +114,7 @@ def scratch(cfg: DictConfig, data: Data) -> Trainer:
 
 
 def build_study(cfg: DictConfig) -> Study:
-    """Build what ``gantrain-theory`` trains: D alone, between two known distributions.
+    """Build the study of ``gantrain-theory``: D alone, between two known distributions.
 
     Raises:
         ConfigError: for choices that cannot work together.
@@ -164,7 +164,7 @@ def build_data(cfg: DictConfig) -> Data:
 
 
 def build_quality(cfg: DictConfig, data: Data, device: torch.device, live: bool = False) -> Quality | None:
-    """Build what measures a generator as ``evaluation=…`` says; None if it says that nothing is to be measured.
+    """Build the object that measures generators as ``evaluation=…`` says; None if nothing is to be measured.
 
     Raises:
         ConfigError, DataError: as ``gantrain.evaluation.prepare`` does, which also says what ``live`` means.
@@ -239,7 +239,7 @@ def repeat_exactly(wanted: bool) -> None:
 
 
 def build_d_and_loss(cfg: DictConfig, data: Data, precision: Precision) -> tuple[Player, Loss]:
-    """Build the discriminator and the loss, and let the loss refuse a discriminator that it means nothing for."""
+    """Build the discriminator and the loss, and check that the loss can be used with this discriminator."""
     loss: Loss = make(cfg.loss, "loss").to(precision.device)
     if isinstance(kind := get_object(cfg.architecture.discriminator._target_), type):
         loss.objective.check(kind)  # before it is built: arguments meant for the right kind would hide the reason
@@ -249,7 +249,7 @@ def build_d_and_loss(cfg: DictConfig, data: Data, precision: Precision) -> tuple
 
 
 def make(node: DictConfig, key: str, **facts: Any) -> Any:
-    """Instantiate ``node``, passing what only the program knows.
+    """Instantiate ``node``, adding the arguments that are not in the configuration (shape, classes, parameters).
 
     Raises:
         ConfigError: if the constructor refuses its arguments; an error of our own passes through as it is.

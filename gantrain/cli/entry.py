@@ -31,7 +31,7 @@ from gantrain.terminal import unbreakable
 GROUPS = (*identity.GROUPS, "generated", "experiment")
 EXTRAS = {"hydra_joblib_launcher": "sweep", "hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray"}
 LAUNCHERS = ("joblib", "ray", "submitit")
-NO_OPTION = re.compile(r"null|[\d.]*|[\[{].*")  # what hydra answers with a traceback when it should name an option
+NO_OPTION = re.compile(r"null|[\d.]*|[\[{].*")  # values for which Hydra would print a traceback
 
 
 STARTED = False
@@ -51,7 +51,7 @@ def fail(error: Exception) -> int:
 
 
 def reported(job: Callable[[], object]) -> None:
-    """Run what a command does; print its error, and leave with its exit code."""
+    """Run a command's job; print its error, and exit with its code."""
     try:
         job()
     except Exception as error:
@@ -100,7 +100,7 @@ def start(command: Callable[[], None], config_name: str) -> None:
     with tempfile.TemporaryDirectory(prefix="gantrain-") as scratch, unbreakable():
         try:
             sys.argv[1:] = prepared(sys.argv[1:], scratch)
-            with listener.listening(), follow.until_the_end():  # for what lies before and between jobs
+            with listener.listening(), follow.until_the_end():  # before the first job and between jobs
                 command()
         except Reported as done:
             sys.exit(StoppedError.exit_code if StopSignal.received else done.exit_code)
@@ -114,7 +114,7 @@ def start(command: Callable[[], None], config_name: str) -> None:
             with initialize_config_module("gantrain.configs", version_base="1.3"):
                 sys.exit(fail(ConfigError(explained(error, sys.argv[1:], config_name))))
         except Exception as error:
-            if StopSignal.received:  # what a launcher says of jobs that were stopped
+            if StopSignal.received:  # the launcher's own error about jobs that were stopped
                 sys.exit(StoppedError.exit_code)
             if match := re.match(r"Unknown plugin class : 'hydra_plugins\.(\w+)", str(error)):
                 extra = EXTRAS.get(match[1], match[1])
@@ -172,7 +172,7 @@ def prepared(arguments: list[str], scratch: str) -> list[str]:
 
 
 def explained(error: Exception, arguments: list[str], config_name: str) -> str:
-    """Return hydra's complaint about the command line in one sentence, with what was probably meant."""
+    """Return hydra's complaint about the command line in one sentence, with a suggestion if there is a likely one."""
     lines = [line for e in (error, error.__cause__) if e is not None for line in str(e).splitlines() if line]
     first = lines[0] if lines else type(error).__name__
     if match := re.search(r"Could not find '(.+)/(.+)'", first):

@@ -57,7 +57,7 @@ def evaluate(cfg: DictConfig) -> None:
     from gantrain.build import pick_device  # imports torch, which takes seconds: not before it is needed
 
     device, rows, code = pick_device(cfg.device), [], 0
-    ready: dict[str, Quality] = {}  # what measures, by the settings of data and protocol
+    ready: dict[str, Quality] = {}  # measuring objects, by the settings of data and protocol
     for path in paths:
         try:
             row = measured(path, cfg, given, device, ready)
@@ -98,7 +98,7 @@ def measured(
 
 
 def measuring(trained: Trained, device: torch.device, ready: dict[str, Quality]) -> Quality:
-    """Return what measures a run; runs of the same data and protocol share it."""
+    """Return the object that measures a run; runs of the same data and protocol share it."""
     from gantrain.build import build_quality
 
     key = json.dumps([OmegaConf.to_container(trained.cfg[name]) for name in ("data", "evaluation")], sort_keys=True)

@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def export(cfg: DictConfig) -> None:
-    """Write the generator's weights and config, with what its run's evaluation found at that step."""
+    """Write the generator's weights and config, with the values that its run measured at that step."""
     path = runs.the_one(cfg.run)
 
     from gantrain import export  # imports torch, which takes seconds: not before it is needed
@@ -47,7 +47,7 @@ def export(cfg: DictConfig) -> None:
 
 
 def numbers(trained: Trained, which: str) -> dict[str, Any]:
-    """Return what the run's own evaluation found for these weights at this step, with its protocol; {} if nothing."""
+    """Return the values that the run measured for these weights at this step, with their protocol; {} if none."""
     summary = read.evaluation(trained.run.path)
     if summary.protocol.get("generator") != which:
         return {}

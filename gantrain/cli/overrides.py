@@ -1,4 +1,4 @@
-"""What the command line changed: is it of the right kind, and what was probably meant."""
+"""The values that a command line overrides: whether they are of the right kind, and suggestions for misspelt keys."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def options(group: str) -> list[str]:
 
 
 def before_overrides(overrides: Iterable[Override], config_name: str) -> dict[str, Any]:
-    """Return, as plain data, what the chosen groups alone compose: each value before it was overridden."""
+    """Return the configuration of the chosen groups alone, as plain data: each value before it was overridden."""
     loader = GlobalHydra.instance().config_loader()
     groups = loader.list_groups("")
     chosen = [o.input_line for o in overrides if o.key_or_group in groups and not o.is_sweep_override()]
@@ -65,7 +65,7 @@ def check_kinds(lines: Iterable[str], cfg: DictConfig, config_name: str, schema:
 
 
 def unlike(example: Any, value: Any, fixed_length: bool) -> str:
-    """Return in words what ``value`` should have been, "" if it is of ``example``'s kind or that is unknown."""
+    """Return the kind that ``value`` should have, in words; "" if it is of ``example``'s kind or that is unknown."""
     if value is None or type(example) not in KINDS or example == "???":
         return ""
     if isinstance(example, list) and isinstance(value, list):

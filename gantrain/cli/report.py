@@ -72,7 +72,7 @@ def parse(arguments: Sequence[str]) -> Request:
 
 
 def report(request: Request) -> str:
-    """Write the files and return what to print.
+    """Write the files and return the text to print.
 
     Raises:
         ConfigError: if there is nothing to compare.

@@ -1,4 +1,4 @@
-"""Which runs a command is about, and where what it makes goes."""
+"""The runs that a command reads, and the folder that it writes its results into."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def free_place(default: Path) -> Path:
 
 
 def clear_debris(target: Path) -> None:
-    """Remove what killed processes left of earlier attempts at the same place."""
+    """Remove the remains of killed processes that tried to write at the same place."""
     for left in target.parent.glob(f".{glob.escape(target.name[:80])}.*.tmp"):
         process = left.name.split(".")[-2]
         if process.isdecimal() and not Path(f"/proc/{process}").exists():

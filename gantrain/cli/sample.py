@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def sample(cfg: DictConfig) -> None:
-    """Draw samples and write what was asked for."""
+    """Draw samples and write them in the forms that were asked for."""
     if unknown := [kind for kind in cfg.save if kind not in KINDS]:
         raise ConfigError(f"save: {unknown[0]} is not among {', '.join(KINDS)}")
     path = runs.the_one(cfg.run)

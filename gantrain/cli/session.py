@@ -48,7 +48,7 @@ class Session:
         picked = {"performance": built.performance.facts()}
         self.environment = environment(device, built.data.fingerprint()) | picked
         self.data = built.data.identity()  # looked up once: a folder's images may be gone when the run ends
-        self.departures: list[dict[str, Any]] = []  # what was no longer as before when the run went on
+        self.departures: list[dict[str, Any]] = []  # changes of the environment, each at the step where the run went on
         self.ledger = Ledger(self.trainer)
         kept = cfg.checkpoint
         self.checkpoints = Checkpoints(
@@ -164,7 +164,7 @@ class Session:
         return ["d/loss", "g/loss", *measured]
 
     def manifest(self) -> dict[str, Any]:
-        """Return what a checkpoint's manifest says of the run, beside its step."""
+        """Return the facts about the run that stand in a checkpoint's manifest, beside its step."""
         data = self.built.data
         return {
             "config": self.identity.config,
@@ -176,7 +176,7 @@ class Session:
         }
 
     def facts(self) -> dict[str, Any]:
-        """Return what status.json says of the run, for ``gantrain-status`` and ``gantrain-report``."""
+        """Return the facts about the run in status.json, which ``gantrain-status`` and ``gantrain-report`` read."""
         trainer, cfg = self.trainer, self.cfg
         counters = {
             "rollbacks": trainer.rollbacks,
@@ -203,7 +203,7 @@ class Session:
 
 
 def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None) -> Live | None:
-    """Return what evaluates a run on the way, None without evaluation."""
+    """Return the object that evaluates a run while it trains, None without evaluation."""
     from gantrain.evaluation import Live
 
     if quality is None:

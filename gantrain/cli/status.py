@@ -1,4 +1,4 @@
-"""``gantrain-status RUN…``: how runs stand, read from what they left; nothing is written, no run is disturbed."""
+"""``gantrain-status RUN…``: the state of runs, read from their records; nothing is written, no run is disturbed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.find import runs
 from gantrain.run.read import last_lines
 
-KILLED = 137  # what a shell says of a process that SIGKILL ended
+KILLED = 137  # a shell's exit code for a process that SIGKILL ended
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def find(arguments: Iterable[str]) -> Iterator[Path]:
 
 
 def describe(run: RunDirectory) -> dict[str, Any]:
-    """Return what is known of a run.
+    """Return the facts about a run.
 
     ``state`` is that of status.json, but ``killed`` where a run calls itself running and no process holds its lock.
     """

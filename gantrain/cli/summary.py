@@ -1,4 +1,4 @@
-"""What a run says about itself before and after."""
+"""The texts that a run prints before and after it trains."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def in_sweep() -> bool:
 
 
 def hyperparameters(cfg: DictConfig, trainer: Trainer) -> dict[str, str | int | float | bool]:
-    """Return what distinguishes this run from others, for TensorBoard's HParams tab."""
+    """Return the settings that distinguish this run from others, for TensorBoard's HParams tab."""
     settings = {"seed": cfg.seed, "batch_size": cfg.batch_size, "total_steps": cfg.total_steps}
     settings |= {"budget_amount": cfg.budget.amount}
     rates = {"g/learning_rate": trainer.g.learning_rate, "d/learning_rate": trainer.d.learning_rate}
@@ -64,7 +64,7 @@ def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -
 
 
 def evaluation(live: Live, seconds: float) -> str:
-    """Return best, final and median of the last five of each value that can be good or bad, and what it took.
+    """Return best, final and median of the last values of each metric that tables show, and the time that it took.
 
     ``seconds`` are those of the whole training.
     """

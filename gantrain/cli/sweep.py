@@ -55,7 +55,7 @@ def job(cfg: DictConfig, work: Callable[[], Result | None]) -> Result | None:
 
 
 def arrive() -> None:
-    """Make this process what the one that began the sweep is: its folder, its modules, its care for signals."""
+    """Prepare a worker: same folder, same import path, same signal handling as the process that started the sweep."""
     if entry.STARTED:  # it is that one
         return
     if threads := HydraConfig.get().launcher.get("cpus_per_task"):
@@ -117,7 +117,7 @@ def hand_over(stop: StopSignal) -> None:
 
 
 def outcome(cfg: DictConfig, skipped: bool) -> Result:
-    """Return what a job returns and its line says, read from what the run has left."""
+    """Return a job's result, which its line prints too, read from the run's records."""
     from gantrain.sweep.search import of_metric
 
     run, status = Path(cfg.run.dir), RunDirectory(cfg.run.dir).status()

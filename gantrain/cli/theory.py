@@ -1,4 +1,4 @@
-"""``gantrain-theory``: D alone between two known distributions, drawn beside what theory calls optimal."""
+"""``gantrain-theory``: D alone between two known distributions, drawn beside the optimal D of theory."""
 
 from __future__ import annotations
 

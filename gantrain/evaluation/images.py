@@ -36,7 +36,7 @@ from gantrain.run.directions import AS_REAL, BESIDE, HIGHEST, LOWEST
 from gantrain.run.protocol import Protocol
 
 ELEMENTS = 2**18  # of images at a time in float64, each in a score of copies
-KEPT = 1000  # generated images kept whole, for what is measured between images
+KEPT = 1000  # generated images kept whole, for metrics that compare images
 PAIRS = 8  # of a generated image and its nearest training image, to be drawn
 LEAST = 100  # samples below which scores and neighbourhoods say nothing
 

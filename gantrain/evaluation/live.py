@@ -54,7 +54,7 @@ class Live:
         self.seconds = 0.0
 
     def go_on(self, step: int) -> None:
-        """Take up what the run has measured up to ``step``; records of later steps do not count."""
+        """Read the values that the run has measured up to ``step``; records of later steps do not count."""
         self.history.values = read.history(self.run.path, self.protocol.tag, step)
         self.earlier = read.evaluation(self.run.path).bests(but=self.protocol.tag)
         self.write()  # a kill may have left evaluation.json behind the records

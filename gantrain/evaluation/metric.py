@@ -64,7 +64,7 @@ def joined(metrics: Iterable[Metric]) -> dict[str, str]:
 
 
 def values_of(metric: Metric, quality: Any, samples: Any) -> dict[str, float]:
-    """Return what a metric measures, as plain numbers.
+    """Return the values of a metric as plain numbers.
 
     Raises:
         ConfigError: if it gives another value than it said, or one that is no number.

@@ -1,4 +1,4 @@
-"""From the settings ``evaluation=…`` to what measures."""
+"""From the settings ``evaluation=…`` to the object that measures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Wanted = Sequence[str | Metric]
 def prepare(
     settings: Any, metrics: Wanted, data: Data, compared: Data, device: torch.device, live: bool = False
 ) -> ImageQuality | PointQuality | None:
-    """Return what measures: trains, loads and looks at real samples as far as the cache does not have it.
+    """Return the object that measures; train or load the network and look at real samples, unless they are cached.
 
     Args:
         settings: the node ``evaluation`` of a configuration.
@@ -89,7 +89,7 @@ def prepare(
 def without_features(
     settings: Any, metrics: Wanted, data: Data, compared: Data, device: torch.device
 ) -> ImageQuality | PointQuality | None:
-    """Return what measures pixels alone, None if nothing of that was asked for."""
+    """Return an object that measures pixels alone, None if no such metric was asked for."""
     left = [metric for metric in metrics if not needs_features(metric)]
     best = settings.best if settings.best in joined(asked_for(left, METRICS, "images")) else None
     changed = OmegaConf.merge(settings, {"features": None, "weights": None, "best": best})
@@ -102,7 +102,7 @@ def needs_features(metric: str | Metric) -> bool:
 
 
 def checked(quality: ImageQuality | PointQuality, settings: Any) -> ImageQuality | PointQuality:
-    """Return what measures; raise ConfigError if it does not give the value that the best step is chosen by."""
+    """Return ``quality``; raise ConfigError if it does not measure the value that the best step is chosen by."""
     known = ranked(quality.gives)
     if settings.best is not None and settings.best not in known:
         raise ConfigError(f"evaluation.best={settings.best} is not measured; there are {', '.join(known)}, or null")
@@ -144,7 +144,7 @@ def network(settings: Any, data: Data, cache: Cache, device: torch.device) -> Fe
 def protocol_of(
     settings: Any, compared: Data, plain: str, features: Features | None, n_fake: int, n_real: int
 ) -> Protocol:
-    """Return the protocol of settings, with what is only known now; ``plain`` is its name without a network."""
+    """Return the protocol of settings, data and network; ``plain`` is its name without a network."""
     return Protocol(
         data=hashlib.sha256(compared.identity().encode()).hexdigest()[:12],
         features=features.name if features else plain,

@@ -171,7 +171,7 @@ def collapsed(run: Run) -> bool | None:
 
 
 def tables(runs: Iterable[Run], metric: str | None, part: str) -> tuple[list[Table], list[Run]]:
-    """Return the tables, and the runs that stand in none because they were not measured by what is asked for.
+    """Return the tables, and the runs that stand in none because the metric was not measured there.
 
     Args:
         runs: all there are.
@@ -239,7 +239,7 @@ def table(runs: list[Run], metric: str | None, part: str) -> Table | None:
 
 
 def named(runs: list[Run]) -> Iterator[Variant]:
-    """Yield the variants, each named by what tells it from the others."""
+    """Yield the variants, each named by the choices that distinguish it from the others."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.variant, []).append(run)
@@ -266,6 +266,6 @@ def named(runs: list[Run]) -> Iterator[Variant]:
 
 
 def budget(run: Run) -> str:
-    """Return what was held equal, in words."""
+    """Return the budget, which was held equal, in words."""
     amount, of = run.budget["amount"], run.budget["of"]
     return f"{amount:,.10g} {KINDS.get(of, of)}" if isinstance(amount, int | float) else json.dumps(run.budget)

@@ -132,7 +132,7 @@ def every_metric(table: Table) -> Grid:
 
 
 def stability(table: Table) -> Grid:
-    """Return what a training came to at its best, at its end, and lately."""
+    """Return the metric at the best step, at the end, and as the median of the last evaluations."""
     rows = []
     for variant in table.variants:
         row = [Cell(variant.name)]
@@ -203,7 +203,7 @@ def left_out(table: Table) -> str:
 
 
 def costs(table: Table) -> Grid:
-    """Return what a run cost on average."""
+    """Return the mean cost of a run."""
     units = (
         ("training_seconds", 1, "training, s"),
         ("other_seconds", 1, "evaluation and records, s"),

@@ -1,4 +1,4 @@
-"""One run as a report sees it: read from what it left, without torch, and without disturbing it."""
+"""One run as a report sees it: read from its records, without torch, and without disturbing it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gantrain.run.read import PARTS
 
 @dataclass(frozen=True)
 class Run:
-    """A run's choices, what is held equal with others, what it measured, and what it cost."""
+    """A run's choices, its budget and data, the values that it measured, and its cost."""
 
     path: Path
     state: str
@@ -92,7 +92,7 @@ class Unreadable(Exception):  # noqa: N818  (no error of the report: the run is 
 
 @contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Turn what reading a file of the wrong form raises into Unreadable."""
+    """Turn the errors that a file of the wrong form causes into Unreadable."""
     try:
         yield
     except KeyError as error:
@@ -119,12 +119,12 @@ def read(path: Path) -> Run:
 
 
 def numbers(found: dict[str, Any]) -> dict[str, float]:
-    """Return the finite values among what an evaluation came to."""
+    """Return the finite values of an evaluation."""
     return {k: float(v) for k, v in found.items() if k != "step" and math.isfinite(v)}
 
 
 def of_status(directory: RunDirectory, evaluation: recorded.Evaluation, values: dict[str, dict[str, float]]) -> Run:
-    """Return a run from its status and what its evaluation says."""
+    """Return a run, made of its status and its evaluation."""
     status = directory.status()
     of = str(status["budget"]["of"])
     if of not in KINDS:

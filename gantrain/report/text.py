@@ -53,7 +53,7 @@ def escaped(text: str) -> str:
 
 
 def comma_separated(runs: Sequence[Run]) -> str:
-    """Return one line per run; every value in full, what the clock says last."""
+    """Return one line per run; every value in full, times in the last columns."""
     choices = list(dict.fromkeys(["data", "architecture", "loss", *(name for run in runs for name in run.choices)]))
     names = list(dict.fromkeys(name for run in runs for part in PARTS for name in run.values[part]))
     rows = [row(run, choices, names) for run in sorted(runs, key=lambda run: str(run.path))]

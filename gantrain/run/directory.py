@@ -118,7 +118,7 @@ class RunDirectory:
 
     @contextmanager
     def disk_errors(self) -> Iterator[None]:
-        """Turn what the disk refuses inside the block into DiskError."""
+        """Turn an error of the disk inside the block into DiskError."""
         try:
             yield
         except OSError as error:
@@ -128,7 +128,7 @@ class RunDirectory:
 
     @contextmanager
     def recording(self, facts: Callable[[], dict[str, Any]]) -> Iterator[None]:
-        """Record in status.json that the work inside runs, and how it ended, with what ``facts()`` says then.
+        """Record in status.json that the block runs, and how it ended, each time with the current ``facts()``.
 
         The traceback of an error goes to ``error.log``.
         """
@@ -175,7 +175,7 @@ class RunDirectory:
             say(f"records in {self.path} are being lost ({first_line(error)}); training goes on")
 
     def settings(self) -> dict[str, Any]:
-        """Return the stored configuration as plain data; what interpolates in a foreign one stays text.
+        """Return the stored configuration as plain data; interpolations, which may be a stranger's, stay text.
 
         Raises:
             ConfigError: if there is none, or it is damaged.

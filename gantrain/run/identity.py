@@ -84,7 +84,7 @@ def choices() -> dict[str, str]:
 
 
 def parsed(lines: Iterable[str]) -> list[Override]:
-    """Return the overrides among command-line arguments; what cannot be parsed is left for hydra to refuse."""
+    """Return the overrides among command-line arguments; those that cannot be parsed are left for hydra to refuse."""
     overrides = []
     for line in lines:
         try:
@@ -120,7 +120,7 @@ def distinguishing(lines: Iterable[str], but: tuple[str, ...]) -> list[str]:
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return a configuration, hydra's own part left out, as nested dicts with what interpolates resolved."""
+    """Return a configuration without hydra's own part, as nested dicts, all interpolations resolved."""
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     OmegaConf.resolve(cfg)
     content = OmegaConf.to_container(cfg)

@@ -1,4 +1,4 @@
-"""What a run has recorded, read by whoever looks at runs: one reader for every command, without torch."""
+"""Reads the records of a run, without torch: one reader for every command."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def last_lines(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def history(run: Path, tag: str | None, until: float = float("inf")) -> dict[int, dict[str, float]]:
-    """Return by step what the records hold under a protocol's tag, up to step ``until``."""
+    """Return the values that a run recorded under a protocol's tag, by step, up to step ``until``."""
     found: dict[int, dict[str, float]] = {}
     for line in lines(run, f'"{tag}/'):
         values = {name.removeprefix(f"{tag}/"): value for name, value in line.items() if name.startswith(f"{tag}/")}
@@ -111,7 +111,7 @@ def has_step(best: Any) -> bool:
 
 
 def evaluation(run: Path) -> Evaluation:
-    """Return what a run's evaluations came to."""
+    """Return the content of a run's ``evaluation.json``."""
     found = json_object(run / "evaluation.json")
     damaged = next(
         (k for k in (*PARTS, "protocol", "better", "earlier") if not isinstance(found.get(k) or {}, dict)), ""

@@ -42,7 +42,7 @@ class _Follower:
             self.print_new()
 
     def print_new(self) -> None:
-        """Print what was added."""
+        """Print the lines that were added."""
         with self.lock:
             for entry in self._new():
                 if entry.get("sweep") == self.sweep:
@@ -85,7 +85,7 @@ def until_the_end() -> Iterator[None]:
 
 
 def line(entry: dict[str, Any]) -> str:
-    """Return one line about a job: how it ended, where, what it measured or why it failed, and how long it trained."""
+    """Return one line about a job: how it ended, its folder, its values or the reason it failed, and its time."""
     parts = [" ".join(entry.get("overrides", [])) if entry.get("run") is None else entry["run"]]
     if entry["state"] == "skipped":
         parts.append("is finished, remove it to train again:")
@@ -98,7 +98,7 @@ def line(entry: dict[str, Any]) -> str:
 
 
 def shown(run: Path) -> dict[str, float]:
-    """Return the values of a job's line: those of its last evaluation, what the best is chosen by first, or losses."""
+    """Return the values of a job's line: of its last evaluation, the one that chooses the best first; or its losses."""
     measured = evaluation(run)
     final, first = measured.parts.get("final", {}), measured.best_by
     found = {name: final[name] for name in (first, *ranked(measured.better)) if name in final}

@@ -1,4 +1,4 @@
-"""Search for settings: which trial comes next, what it came to, and how a search that was killed goes on.
+"""Search for settings: which trial comes next, its result, and how a search that was killed goes on.
 
 Optuna chooses; the trials are the jobs of a sweep, run by whatever launcher, in folders named by their choices. Hydra's
 own plugin for Optuna is not used: it holds Optuna to its version 2, cannot prune, and begins anew after a kill.
@@ -71,7 +71,7 @@ def search(
         returns = launcher.launch(jobs, initial_job_idx=len(done))
         done += returns
         if StopSignal.received is not None:
-            raise Reported(StoppedError.exit_code)  # what was stopped goes on with the same command
+            raise Reported(StoppedError.exit_code)  # the same command goes on with the trials that were stopped
         for trial, returned in zip(trials, returns, strict=True):
             code = tell(study, trial, returned, settings["of"], metric)
             if code == ConfigError.exit_code and not ended(study):
@@ -106,7 +106,7 @@ def check(settings: dict[str, Any], better: Better, metric: str | None, space: S
 
 
 def parted(settings: dict[str, Any], cfg: DictConfig, arguments: list[str]) -> tuple[dict[str, str], Space]:
-    """Return what is fixed, by key, and what is searched over; the command line wins over the loss's space."""
+    """Return the fixed settings, by key, and the space of the others; the command line wins over the loss's space."""
     lines = {str(key): str(value) for key, value in (settings.get("space") or space_of(cfg)).items()}
     lines |= {str(key): str(value) for key, value in (settings["params"] or {}).items()}
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
@@ -314,7 +314,7 @@ def tell(study: Study, trial: Trial, returned: JobReturn, part: str, metric: str
 
 
 def report(trial: Trial, history: dict[int, float], total_steps: int) -> None:
-    """Report what a run measured, by the eighths of its length, where that has not been reported."""
+    """Report the values of a run by the eighths of its length, where that has not been done."""
     known = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
     for step, value in history.items():
         if (part := eighth(step, total_steps)) not in known:
@@ -328,7 +328,7 @@ def eighth(step: int, total_steps: int) -> int:
 
 
 def result(study: Study, metric: str | None, part: str, fixed: dict[str, str]) -> str:
-    """Return what the search came to, and how to look whether it was luck."""
+    """Return the result of the search, and a command that tells whether it was luck."""
     from optuna.trial import TrialState
 
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
@@ -373,7 +373,7 @@ class Judge:
         self.trial = optuna.trial.Trial(study, settings.trial)
 
     def __call__(self, step: int, history: dict[int, dict[str, float]]) -> bool:
-        """Report what has been measured by step, and tell whether to end; at its end a run is not given up any more."""
+        """Report the values by step, and tell whether to end the run, which is never given up in its last eighth."""
         report(self.trial, of_metric(history, self.metric), self.total_steps)
         return eighth(step, self.total_steps) < 8 and self.trial.should_prune()
 

@@ -111,7 +111,7 @@ class Trainer:
         self.g.turns += 1
 
     def move_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
-        """Do what D's turn does on the device, and nothing else: what is recorded is this. Returns scalars to log."""
+        """Carry out D's turn on the device, and nothing else: recordings hold exactly this. Returns scalars to log."""
         with torch.no_grad():
             fake = self.generate(len(real), labels)
         cost = self.loss.for_d(self.turn(self.d, real, fake, labels, measure))
@@ -122,7 +122,7 @@ class Trainer:
         return scalars
 
     def move_g(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
-        """Do what G's turn does on the device, and nothing else. Returns scalars to log."""
+        """Carry out G's turn on the device, and nothing else. Returns scalars to log."""
         with frozen(self.d.weights):
             fake = self.generate(len(real), labels)
             cost = self.loss.for_g(self.turn(self.g, real, fake, labels, measure))
@@ -133,7 +133,7 @@ class Trainer:
         return scalars
 
     def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None, measure: bool) -> Turn:
-        """Return what ``player`` sees when it moves."""
+        """Return the view that ``player`` has when it moves."""
         critic = Critic(self.d.net, self.precision, self.precision.forward, labels, self.augment, self.one_forward)
         return Turn(critic, self.g.net, real, fake, player.turns, measure)
 
@@ -206,14 +206,14 @@ class Trainer:
         """Return everything the rest of the run depends on."""
         parts = {name: getattr(self, name).state_dict() for name in self.STATEFUL}
         # The scalars too: a lazy term is logged as it last was, and that may have been before the checkpoint. Norms are
-        # measured anew for each line; and what is not finite was a turn that float16 skipped.
+        # measured anew for each line. A value that is not finite is of a turn that float16 skipped.
         kept = [name for name, value in self.scalars.items() if "gradient_norm" not in name and value.isfinite()]
         scalars = {name: self.scalars[name] for name in sorted(kept)}
         numbers = {"step": self.step, "rollbacks": self.rollbacks}
         return {name: dict(part) for name, part in parts.items()} | {"scalars": scalars} | numbers
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned; the random numbers last, because restoring may draw some.
+        """Restore the result of ``state_dict``; the random numbers last, because restoring may draw some.
 
         Raises:
             CheckpointError: if it is of other networks, another loss or other optimizers.
