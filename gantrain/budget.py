@@ -7,7 +7,7 @@ from typing import Any
 
 from gantrain.errors import ConfigError
 
-KINDS = {
+UNITS = {
     "steps": "steps",
     "images": "real images",
     "d_updates": "updates of D",
@@ -50,10 +50,14 @@ def asked_for(cfg: Any) -> dict[str, Any]:
 def keep_length(cfg: Any, stored: dict[str, Any]) -> bool:
     """Set ``total_steps`` to those of a run that goes on, given by its ``stored`` settings, if its budget is the same.
 
+    Of seconds another amount will do: the length is an estimate, by which evaluations are spread, and is made once.
+
     Returns:
         Whether it was.
     """
-    if cfg.budget.amount is None or stored.get("budget") != asked_for(cfg):
+    before = stored.get("budget") or {}
+    same = before == asked_for(cfg) or (before.get("of") == cfg.budget.of == "seconds")
+    if cfg.budget.amount is None or not same:
         return False
     cfg.total_steps = stored["total_steps"]
     return True

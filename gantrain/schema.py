@@ -9,9 +9,9 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gantrain import budget
@@ -39,8 +39,6 @@ def one_of(*words: str) -> Any:
 
 
 FORMATS = ("float32", "bfloat16", "float16")
-KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", list: "a list"}
-"""Kinds of values, in words."""
 
 
 @dataclass
@@ -51,7 +49,7 @@ class Ratio:
 
 @dataclass
 class BudgetSettings:
-    of: str = one_of(*budget.KINDS)
+    of: str = one_of(*budget.UNITS)
     amount: float | None = positive()
 
 
@@ -269,7 +267,6 @@ def validated(cfg: DictConfig, schema: type = TrainConfig) -> DictConfig:
         OmegaConf.resolve(resolved)
         if missing := sorted(OmegaConf.missing_keys(resolved)):
             raise ConfigError(f"{missing[0]} is not set: add {missing[0]}=… to the command")
-        check_kinds(resolved, schema)
         check_ranges(OmegaConf.merge(OmegaConf.structured(schema), resolved), schema)
         typed = OmegaConf.merge(OmegaConf.structured(schema), cfg)
     except OmegaConfBaseException as error:
@@ -293,28 +290,6 @@ def fill_cadences(cfg: DictConfig) -> None:
         raise ConfigError(f"checkpoint.keep_every={kept} must be a multiple of checkpoint.every={saved}")
 
 
-def check_kinds(cfg: DictConfig, schema: type) -> None:
-    """Raise ConfigError for text in place of a number, a fraction in place of a count, and the like."""
-    for key, kind, _ in settings(schema):
-        value = OmegaConf.select(cfg, key)
-        value = list(value) if isinstance(value, ListConfig) else value
-        if kind is not None and value is not None and (wanted := wrong_kind(kind, value)):
-            raise ConfigError(f"{key} must be {wanted}, got {value}")
-
-
-def wrong_kind(kind: type, value: Any) -> str:
-    """Return the ``kind`` in words if ``value`` is not of it, else ""."""
-    if bool in (kind, type(value)):
-        fits = type(value) is kind
-    elif kind is float:
-        fits = isinstance(value, int | float)
-    elif kind is str:
-        fits = isinstance(value, str | int | float)  # a folder may be named 2024
-    else:
-        fits = isinstance(value, kind)
-    return "" if fits else KINDS[kind]
-
-
 def check_ranges(cfg: Any, schema: type) -> None:
     """Raise ConfigError for a number out of range or an unknown word."""
     for key, _, rules in settings(schema):
@@ -330,26 +305,15 @@ def check_ranges(cfg: Any, schema: type) -> None:
             raise ConfigError(f"{key} must be one of {', '.join(words)}, got {value!r}")
 
 
-def settings(schema: type, prefix: str = "") -> Iterator[tuple[str, type | None, dict[str, Any]]]:
-    """Yield dotted key, kind and rules of every setting in a dataclass and in those that it holds.
-
-    The kind is None where anything is allowed.
-    """
+def settings(schema: type, prefix: str = "") -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Yield dotted key, type and rules of every setting in a dataclass and in those that it holds."""
     types = get_type_hints(schema)
     for entry in fields(schema):
         inner = types[entry.name] if is_dataclass(types[entry.name]) else entry.metadata.get("ranges_of")
         if inner is not None:
             yield from settings(inner, f"{prefix}{entry.name}.")
         else:
-            yield f"{prefix}{entry.name}", kind_of(types[entry.name]), dict(entry.metadata)
-
-
-def kind_of(hint: Any) -> type | None:
-    """Return the kind of value that a type hint means, null aside; None for Any."""
-    kinds = [get_origin(part) or part for part in get_args(hint) or (hint,) if part is not type(None)]
-    outer = get_origin(hint)
-    kind = outer if outer is list else kinds[0]
-    return kind if kind in KINDS else None
+            yield f"{prefix}{entry.name}", types[entry.name], dict(entry.metadata)
 
 
 def one_line(error: OmegaConfBaseException) -> str:

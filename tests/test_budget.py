@@ -77,9 +77,9 @@ def test_schedules_end_where_the_budget_does(overrides: list[str], schedule: str
 
 
 def test_a_schedule_under_a_budget_of_operations_ends_at_zero(gantrain: Command, tmp_path: Path) -> None:
-    price = cost.count_flops(built("data=ring").trainer)
+    flops = cost.count_flops(built("data=ring").trainer)
     assert (
-        gantrain(*RING, "budget=flops", f"budget.amount={price * 9.5}", "schedule=linear", "log.every=1").exit_code == 0
+        gantrain(*RING, "budget=flops", f"budget.amount={flops * 9.5}", "schedule=linear", "log.every=1").exit_code == 0
     )
     (lines,) = tmp_path.rglob("metrics.jsonl")
     rates = [json.loads(line)["g/learning_rate"] for line in lines.read_text().splitlines()]
@@ -137,9 +137,9 @@ def test_a_run_records_what_it_is_and_what_it_cost(gantrain: Command, tmp_path: 
     assert status["step"] == 20 and status["budget"] == {"of": "images", "amount": 1600.0} and status["seed"] == 3
     assert status["per_step"] == {"steps": 1, "d_updates": 5, "images": 80}
     assert status["choices"]["loss"] == "wgan_gp" and status["choices"]["optimizer"] == "adam_wgan_gp"
-    spent = status["cost"]
-    assert spent["flops"] == 20 * spent["flops_per_step"] > 0
-    assert 0 < spent["training_seconds"] < 60 and 50e6 < spent["peak_memory_bytes"] < 100e9
+    taken = status["cost"]
+    assert taken["flops"] == 20 * taken["flops_per_step"] > 0
+    assert 0 < taken["training_seconds"] < 60 and 50e6 < taken["peak_memory_bytes"] < 100e9
 
 
 def test_seeds_of_one_setting_share_a_variant_and_settings_do_not(gantrain: Command, tmp_path: Path) -> None:
@@ -154,11 +154,11 @@ def test_seeds_of_one_setting_share_a_variant_and_settings_do_not(gantrain: Comm
 
 
 def test_a_budget_of_operations_buys_whole_steps(gantrain: Command, tmp_path: Path) -> None:
-    price = cost.count_flops(built("data=ring").trainer)
-    assert gantrain(*RING, "budget=flops", f"budget.amount={price * 7.9}").exit_code == 0
+    flops = cost.count_flops(built("data=ring").trainer)
+    assert gantrain(*RING, "budget=flops", f"budget.amount={flops * 7.9}").exit_code == 0
     status = status_of(tmp_path)
-    assert status["step"] == 7 and status["cost"]["flops"] == 7 * price
-    again = gantrain(*RING, "budget=flops", f"budget.amount={price * 7.9}")
+    assert status["step"] == 7 and status["cost"]["flops"] == 7 * flops
+    again = gantrain(*RING, "budget=flops", f"budget.amount={flops * 7.9}")
     assert again.exit_code == 0 and "is finished" in again.out
     refused = gantrain(*RING, "budget=flops", "budget.amount=1e3")
     assert refused.exit_code == 2 and "buys no step" in refused.err

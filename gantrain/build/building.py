@@ -22,7 +22,6 @@ from gantrain.errors import ConfigError, GantrainError, first_line, is_memory_fu
 from gantrain.losses import Loss
 from gantrain.losses.turn import Precision
 from gantrain.performance.pick import Performance, pick
-from gantrain.schema import fill_cadences
 from gantrain.training.cadence import Cadence
 from gantrain.training.ema import Ema
 from gantrain.training.nonfinite import Watch
@@ -109,7 +108,6 @@ def scratch(cfg: DictConfig, data: Data) -> Trainer:
     """
     cfg = copy.deepcopy(cfg)
     cfg.compile, cfg.performance.cuda_graphs = "none", False
-    fill_cadences(cfg)
     return build(cfg, data).trainer
 
 
@@ -190,8 +188,16 @@ def build_metrics(cfg: DictConfig) -> list[str | Metric]:
     Raises:
         ConfigError: for a target that is not trusted, or arguments that it refuses.
     """
-    check_targets(OmegaConf.masked_copy(cfg, ["evaluation", "trusted_modules"]))
-    return [entry if isinstance(entry, str) else make(entry, "evaluation.metrics") for entry in cfg.evaluation.metrics]
+    check_targets(cfg, "evaluation")
+    return [build_metric(entry) for entry in cfg.evaluation.metrics]
+
+
+def build_metric(entry: Any) -> str | Metric:
+    """Return the metric that an entry of ``evaluation.metrics`` describes by its ``_target_``, else its name."""
+    if isinstance(entry, DictConfig) and "_target_" in entry:
+        metric: Metric = make(entry, "evaluation.metrics")
+        return metric
+    return str(entry)
 
 
 def directions(cfg: DictConfig) -> dict[str, str]:

@@ -121,10 +121,10 @@ def start(command: Callable[[], None], config_name: str) -> None:
                 sys.exit(fail(ConfigError(f"{match[1]} is not installed; pip install 'gantrain[{extra}]'")))
             if origin(error) not in LAUNCHERS:
                 raise
-            lost = (
+            message = (
                 f"the launcher failed or lost a job ({first_line(error)}); the same command goes on with what is left"
             )
-            sys.exit(fail(GantrainError(lost)))
+            sys.exit(fail(GantrainError(message)))
 
 
 def origin(error: Exception) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -15,7 +16,7 @@ from omegaconf import DictConfig
 
 from gantrain.errors import ConfigError
 from gantrain.run.identity import flat, parsed, plain
-from gantrain.schema import KINDS, settings, wrong_kind
+from gantrain.schema import settings
 
 
 def options(group: str) -> list[str]:
@@ -43,31 +44,48 @@ def suggestion(key: str, lines: Iterable[str], config_name: str) -> str:
     return f"did you mean {(near or same_end)[0]}?" if near or same_end else "--cfg job lists all"
 
 
-def check_kinds(lines: Iterable[str], cfg: DictConfig, config_name: str, schema: type) -> None:
-    """Raise ConfigError where the command line gives a value of the wrong kind for a setting that no schema knows.
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", list: "a list"}
+"""Kinds of values, in words."""
 
-    Of data, architecture, loss and optimizer the value in the YAML file is the example of what is meant. To see it, the
-    configuration is composed once more, without these overrides; that takes longer than all other checks, so it is done
-    only if there are any.
+
+def check_kinds(lines: Iterable[str], cfg: DictConfig, config_name: str, schema: type) -> None:
+    """Raise ConfigError where the command line gives text for a number, a fraction for a count, and the like.
+
+    The value in the YAML file is the example of what is meant. To see it, the configuration is composed once more,
+    without the overrides. That takes longer than all other checks, so it is done only for settings that the schema does
+    not know, and for values that do not look right.
     """
-    overrides = [o for o in parsed(lines) if not o.is_delete()]
-    known = {key for key, kind, _ in settings(schema) if kind is not None}
-    known |= set(GlobalHydra.instance().config_loader().list_groups(""))
-    keys = [o.key_or_group for o in overrides if o.key_or_group not in known]
-    if not keys:
+    keys = [o.key_or_group for o in parsed(lines) if not o.is_delete()]
+    groups = set(GlobalHydra.instance().config_loader().list_groups(""))
+    types = {key: kind for key, kind, _ in settings(schema) if kind is not Any}
+    after = dict(flat(plain(cfg)))
+    if all(key in groups or (key in types and key in after and looks_right(types[key], after[key])) for key in keys):
         return
-    before, after = dict(flat(before_overrides(overrides, config_name))), dict(flat(plain(cfg)))
+    before = dict(flat(before_overrides(parsed(lines), config_name)))
     for key in keys:
         if any(name.startswith(f"{key}.") for name in before) and not any(k.startswith(f"{key}.") for k in after):
             raise ConfigError(f"{key} holds several settings, not one value; --cfg job lists them")
-        if key in before and key in after and (wanted := unlike(before[key], after[key], key.endswith("betas"))):
+        if key in before and key in after and (wanted := wrong_kind(before[key], after[key], key.endswith("betas"))):
             raise ConfigError(f"{key} must be {wanted}, like {before[key]}; got {after[key]}")
 
 
-def unlike(example: Any, value: Any, fixed_length: bool) -> str:
+def looks_right(kind: Any, value: Any) -> bool:
+    """Tell whether a value is certainly of a type, null aside; a list's elements are not looked at."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    exact = any(type(value) is (get_origin(k) or k) for k in kinds)
+    return value is None or exact or (float in kinds and type(value) is int)
+
+
+def wrong_kind(example: Any, value: Any, fixed_length: bool = False) -> str:
     """Return the kind that ``value`` should have, in words; "" if it is of ``example``'s kind or that is unknown."""
-    if value is None or type(example) not in KINDS or example == "???":
+    if example is None or value is None or example == "???":
+        return ""
+    if isinstance(example, str) and isinstance(value, int | float):
+        return ""  # a folder may be named 2024
+    if isinstance(example, bool) or isinstance(value, bool):
+        return "" if type(example) is type(value) else KINDS[type(example)]
+    if isinstance(example, float) and isinstance(value, int):
         return ""
     if isinstance(example, list) and isinstance(value, list):
         return f"a list of {len(example)} numbers" if fixed_length and len(example) != len(value) else ""
-    return wrong_kind(type(example), value)
+    return "" if isinstance(value, type(example)) else KINDS[type(example)]

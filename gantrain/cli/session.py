@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from gantrain import budget
 from gantrain.cli import resume, summary
 from gantrain.errors import ConfigError, DivergedError, for_training, memory_errors
 from gantrain.run import read
+from gantrain.run.directions import HIGHEST
 from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import Identity, check_same_run
 from gantrain.run.signals import StopSignal
@@ -53,7 +55,7 @@ class Session:
         kept = cfg.checkpoint
         self.checkpoints = Checkpoints(
             run.path / "checkpoints",
-            Retention(kept.keep_last, kept.keep_every, kept.keep_best, kept.best_is == "highest"),
+            Retention(kept.keep_last, kept.keep_every, kept.keep_best, kept.best_is == HIGHEST),
             facts=self.manifest,
             protected=self.live.protected if self.live is not None else partial(earlier_bests, run),
         )
@@ -91,9 +93,9 @@ class Session:
             ConfigError: if the folder holds another run.
             CheckpointError: if it held checkpoints and none can be used.
         """
+        check_same_run(self.cfg, self.run)  # again: until now another process may have started a run here
         if skipped := self.built.data.skipped:
             (self.run.path / "skipped_images.txt").write_text("\n".join(skipped) + "\n")
-        check_same_run(self.cfg, self.run)  # again: until now another process may have started a run here
         if self.cfg.resume == "auto":
             self.given = resume.newest(self.run, self.checkpoints, self.identity)
         elif self.cfg.resume == "never":
@@ -122,11 +124,12 @@ class Session:
             StoppedError, PrunedError: as ``Trainer.train`` does.
         """
         stop.patient = True
+        began = time.monotonic()
         with memory_errors(for_training(self.cfg.batch_size)):
-            while not self.played(stop):
+            while not self.played(stop, began):
                 pass  # it has been rolled back
 
-    def played(self, stop: StopSignal) -> bool:
+    def played(self, stop: StopSignal, began: float) -> bool:
         """Train from here, and tell whether that came to the end; if not, the last checkpoint has been restored."""
         from gantrain.run.records import Records
 
@@ -136,7 +139,6 @@ class Session:
                     self.live.go_on(self.trainer.step)
                 records.hyperparameters(summary.hyperparameters(self.cfg, self.trainer), self.shown())
                 records.picture("samples/real", self.trainer.step, self.built.preview, "real.png")
-                began = time.monotonic()
                 self.trainer.train(records, self.checkpoints, stop.__bool__, self.live)
         except DivergedError as error:
             self.roll_back(error)
@@ -222,12 +224,24 @@ def earlier_bests(run: RunDirectory) -> set[int]:
     return {found["best"]["step"] for found in read.evaluation(run.path).bests().values()}
 
 
-def length_is_known(cfg: DictConfig, run: RunDirectory) -> bool:
-    """Set ``total_steps`` as far as nothing must be measured for that, and tell whether that was enough.
+def refuse_other_run(cfg: DictConfig, run: RunDirectory) -> None:
+    """Raise ConfigError if the folder holds another run, before anything is read or built.
 
-    A run that goes on with the same budget keeps the length that was measured when it began.
+    A schedule may hold the run's length. While that is not known, the stored one stands in for it.
     """
     stored = run.settings() if run.read_config() is not None else {}
+    if not set_known_length(cfg, stored) and stored:
+        cfg = copy.deepcopy(cfg)
+        cfg.total_steps = stored.get("total_steps", cfg.total_steps)
+    check_same_run(cfg, run)
+
+
+def set_known_length(cfg: DictConfig, stored: dict[str, Any]) -> bool:
+    """Set ``total_steps`` and cadences unless a step's cost must be measured for that; tell whether they were set.
+
+    A run that goes on with the same budget keeps the length that was measured when it began; ``stored`` are its
+    settings.
+    """
     known = budget.set_length(cfg) or budget.keep_length(cfg, stored)
     if known:
         fill_cadences(cfg)
@@ -242,7 +256,7 @@ def settle_length(cfg: DictConfig, run: RunDirectory, data: Data) -> None:
     Raises:
         ConfigError: if the budget buys no step, or a schedule needs to know the last step beforehand.
     """
-    if length_is_known(cfg, run):
+    if set_known_length(cfg, run.settings() if run.read_config() is not None else {}):
         return
     from gantrain.build import scratch
     from gantrain.performance import cost

@@ -131,7 +131,7 @@ def outcome(cfg: DictConfig, skipped: bool) -> Result:
         "reason": status.get("reason", ""),
         "seconds": status.get("cost", {}).get("training_seconds"),
         "values": follow.shown(run),
-        "evaluation": measured.parts,
+        "evaluation": {part: measured.parts.get(part) or None for part in ("best", "final", read.MEDIAN)},
         "total_steps": status.get("total_steps"),
         "history": of_metric(history, str(cfg.search.metric)),
     }

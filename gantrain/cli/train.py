@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from gantrain.cli import resume, summary, sweep
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_kinds
-from gantrain.cli.session import Session, length_is_known
+from gantrain.cli.session import Session, refuse_other_run
 from gantrain.cli.summary import in_sweep
 from gantrain.errors import PrunedError, StoppedError, for_training, memory_errors
 from gantrain.run.directory import RunDirectory
-from gantrain.run.identity import check_same_run, run_directory
+from gantrain.run.identity import run_directory
 from gantrain.run.signals import StopSignal
 from gantrain.schema import TrainConfig, fill_cadences, validated
 
@@ -46,8 +46,7 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
         return None
     run, stop = RunDirectory(cfg.run.dir), StopSignal()
     with stop.listening():
-        if length_is_known(cfg, run):
-            check_same_run(cfg, run)
+        refuse_other_run(cfg, run)
         finished = resume.is_finished(cfg, run)
         if not finished:
             train_reported(cfg, run, stop, lines)

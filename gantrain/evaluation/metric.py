@@ -87,7 +87,7 @@ def asked_for(wanted: Iterable[Any], table: Mapping[str, Measured], of: str) -> 
         ConfigError: for a name that is not in the table.
     """
     metrics = []
-    for entry in wanted:
+    for entry in dict.fromkeys(wanted):
         if isinstance(entry, str) and entry not in table:
             raise ConfigError(f"evaluation.metrics: {entry} is not measured on {of}; there are {', '.join(table)}")
         metrics.append(table[entry] if isinstance(entry, str) else entry)

@@ -142,7 +142,7 @@ def estimated_seconds(trainer: Trainer) -> float:
 def steps_in(seconds: float, trainer: Trainer) -> int:
     """Return about how many steps fit, in two digits, so that evaluations fall on round numbers.
 
-    Plays steps, so the trainer is another one afterwards.
+    It plays steps, so the trainer's state changes.
     """
     steps = seconds / estimated_seconds(trainer)
     unit: int = 10 ** max(math.floor(math.log10(max(steps, 1))) - 1, 0)

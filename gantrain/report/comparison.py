@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from gantrain.budget import KINDS
+from gantrain.budget import UNITS
 from gantrain.errors import ConfigError
 from gantrain.report.runs import Run
 from gantrain.report.statistics import (
@@ -22,7 +22,7 @@ from gantrain.report.statistics import (
     summarise,
 )
 from gantrain.run.directions import Better, ranked, shown, sign
-from gantrain.run.protocol import described
+from gantrain.run.read import described
 
 DONE = "finished"
 COUNTED = (DONE, "diverged")
@@ -268,4 +268,4 @@ def named(runs: list[Run]) -> Iterator[Variant]:
 def budget(run: Run) -> str:
     """Return the budget, which was held equal, in words."""
     amount, of = run.budget["amount"], run.budget["of"]
-    return f"{amount:,.10g} {KINDS.get(of, of)}" if isinstance(amount, int | float) else json.dumps(run.budget)
+    return f"{amount:,.10g} {UNITS.get(of, of)}" if isinstance(amount, int | float) else json.dumps(run.budget)

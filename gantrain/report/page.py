@@ -10,7 +10,7 @@ from string import Template
 
 import numpy as np
 
-from gantrain.budget import KINDS
+from gantrain.budget import UNITS
 from gantrain.report import charts
 from gantrain.report.comparison import COLLAPSE, Table, Variant
 from gantrain.report.grids import Cell, Grid, grids
@@ -146,7 +146,7 @@ def curves(table: Table) -> str:
 def learning_curve(table: Table, shown: Sequence[Variant], metric: str) -> str:
     """Return a metric over the cost so far, as a figure; "" if it was measured nowhere."""
     lines = [charts.Series(variant.name, variant.curve(metric, table.unit)) for variant in shown]
-    drawn = charts.chart(lines, KINDS[table.unit], arrow(table.better, metric))
+    drawn = charts.chart(lines, UNITS[table.unit], arrow(table.better, metric))
     caption = "Mean over the seeds; the band reaches from the lowest to the highest seed."
     return f"<figure>{legend(shown)}{drawn}<figcaption>{caption}</figcaption></figure>" if drawn else ""
 

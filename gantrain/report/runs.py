@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gantrain.budget import KINDS
+from gantrain.budget import UNITS
 from gantrain.errors import ConfigError
 from gantrain.run import read as recorded
 from gantrain.run.directory import RunDirectory
 from gantrain.run.find import runs as find_runs
-from gantrain.run.protocol import described
-from gantrain.run.read import PARTS
+from gantrain.run.read import PARTS, described
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def of_status(directory: RunDirectory, evaluation: recorded.Evaluation, values: 
     """Return a run, made of its status and its evaluation."""
     status = directory.status()
     of = str(status["budget"]["of"])
-    if of not in KINDS:
+    if of not in UNITS:
         raise ValueError(of)
     return Run(
         path=directory.path,

@@ -12,15 +12,16 @@ HEAD = 2**16  # bytes of a config.yaml that are looked at; a study's own key sta
 def runs(start: Path) -> Iterator[Path]:
     """Yield the folders of trainings at and under ``start``, in order; those of other commands are passed over.
 
-    A run has a status.json, which is written before its first step, or at least settings and checkpoints. It holds no
-    other runs.
+    A run has a status.json, which is written before its first step, or at least settings and checkpoints. In a folder
+    with both of these no other run is looked for.
     """
     for folder, subfolders, names in os.walk(start):  # unlike rglob, it bears that running runs remove folders
         subfolders.sort()
-        if "status.json" in names or ("config.yaml" in names and "checkpoints" in subfolders):
+        whole = "config.yaml" in names and "checkpoints" in subfolders
+        if whole:
             subfolders.clear()
-            if not is_study(Path(folder)):
-                yield Path(folder)
+        if (whole or "status.json" in names) and not is_study(Path(folder)):
+            yield Path(folder)
 
 
 def trained(start: Path) -> Iterator[Path]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gantrain.run.read import described
 from gantrain.schema import ProtocolSettings
 
 VERSION = 1  # of the definitions in gantrain.metrics and of the classifier's training; moved when a number would change
@@ -44,16 +44,3 @@ class Protocol(ProtocolSettings):
 
     def __str__(self) -> str:
         return described(self.recorded())
-
-
-def described(recorded: Mapping[str, Any]) -> str:
-    """Return a protocol in words, from the record of it.
-
-    Raises:
-        KeyError, TypeError, ValueError: if the record is damaged.
-    """
-    samples = f"{recorded['n_fake']:,} of the {'averaged' if recorded['generator'] == 'ema' else 'raw'} generator"
-    truncation, split = recorded.get("truncation"), recorded.get("split")
-    cut = "" if truncation is None else f", |z| ≤ {truncation:g}"
-    part = f" ({split})" if split else ""
-    return f"{recorded['features']} {recorded['hash']}: {samples}{cut} against {recorded['n_real']:,} real{part}"

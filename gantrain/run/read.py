@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ RECORDED_BEFORE: Better = {
     **dict.fromkeys(("modes", "high_quality"), HIGHEST),
     **dict.fromkeys(("mode_kl", "w2"), LOWEST),
 }
-"""Directions for an ``evaluation.json`` without any, from when runs did not record them."""
+"""Directions for an ``evaluation.json`` that has none, because it is older than their record; this never grows."""
 
 
 def json_object(path: Path) -> dict[str, Any]:
@@ -133,3 +133,16 @@ def evaluation(run: Path) -> Evaluation:
         earlier=part("earlier"),
         damaged=damaged,
     )
+
+
+def described(recorded: Mapping[str, Any]) -> str:
+    """Return a protocol in words, from the record of it.
+
+    Raises:
+        KeyError, TypeError, ValueError: if the record is damaged.
+    """
+    samples = f"{recorded['n_fake']:,} of the {'averaged' if recorded['generator'] == 'ema' else 'raw'} generator"
+    truncation, split = recorded.get("truncation"), recorded.get("split")
+    cut = "" if truncation is None else f", |z| ≤ {truncation:g}"
+    part = f" ({split})" if split else ""
+    return f"{recorded['features']} {recorded['hash']}: {samples}{cut} against {recorded['n_real']:,} real{part}"

@@ -303,7 +303,7 @@ def drawn(faults: list[Fault], seed: int, count: int) -> list[Fault]:
         return hashlib.sha256(f"{seed}: {text}".encode()).digest()
 
     heaps: dict[str, list[Fault]] = {}
-    for fault in sorted(faults, key=lambda f: order(f.name)):
+    for fault in sorted(faults, key=lambda f: (order(f.name), f.line)):  # one statement may stand twice in a file
         heaps.setdefault(f"{fault.path.split('/')[1]} {fault.kind}", []).append(fault)
     chosen: list[Fault] = []
     for turn in itertools.count():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from pathlib import Path
@@ -208,3 +209,22 @@ def test_the_list_of_packages_is_the_tree() -> None:
     listed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     found = {".".join(p.parent.relative_to(REPOSITORY).parts) for p in (REPOSITORY / "gantrain").rglob("__init__.py")}
     assert set(listed) == found | {"gantrain.configs", "hydra_plugins.gantrain_search"}
+
+
+def test_a_target_that_an_interpolation_leads_to_is_refused_as_well(tmp_path: Path) -> None:
+    marker = tmp_path / "copied"
+    evil = f"${{oc.create:{{_target_: shutil.copyfile, src: /etc/hostname, dst: {marker}}}}}"
+    cfg = config("device=cpu", "data=ring")
+    for key in ("loss.objective", "schedule.g", "augment"):
+        changed = copy.deepcopy(cfg)
+        OmegaConf.update(changed, key, evil, merge=False)
+        with pytest.raises(ConfigError, match=r"_target_=shutil\.copyfile is not trusted"):
+            build(changed)
+    assert not marker.exists()
+
+
+def test_a_target_may_be_named_by_an_interpolation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OBJECTIVE", "Hinge")
+    cfg = config("device=cpu", "data=ring")
+    cfg.loss.objective = {"_target_": "gantrain.losses.${oc.env:OBJECTIVE}"}
+    assert type(build(cfg).trainer.loss.objective).__name__ == "Hinge"

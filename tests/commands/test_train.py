@@ -445,3 +445,28 @@ def test_how_a_run_ended_is_recorded_even_if_the_facts_cannot_be_had(
     outcome = gantrain(*RING, "total_steps=6", "run.dir=here")
     assert outcome.exit_code == 1 and "ZeroDivisionError: the cause" in outcome.err
     assert "ZeroDivisionError: the cause" in (tmp_path / "here" / "error.log").read_text()
+
+
+def test_another_run_s_folder_is_refused_before_anything_is_measured_read_or_written(
+    gantrain: Command, tmp_path: Path
+) -> None:
+    ring = (*TINY, "data=ring", "budget=flops", "run.dir=run")
+    assert gantrain(*ring, "budget.amount=1e8", "schedule=linear").exit_code == 0
+    again = gantrain(*ring, "budget.amount=1e8", "schedule=linear")
+    assert again.exit_code == 0 and "is finished" in again.out, again.err
+    before = {path: path.read_bytes() for path in run_files(tmp_path)}
+    other = gantrain(*ring, "budget.amount=2e8", "loss=hinge", "schedule=linear")
+    assert other.exit_code == 2 and "holds another run" in other.err and "loss.objective" in other.err
+    assert "GFLOP" not in other.out and {path: path.read_bytes() for path in run_files(tmp_path)} == before
+
+
+def test_a_measured_length_may_be_any_multiple_of_what_is_kept(gantrain: Command) -> None:
+    outcome = gantrain(*TINY, "data=ring", "budget=flops", "budget.amount=1e8", "checkpoint.keep_every=1")
+    assert outcome.exit_code == 0, outcome.err
+
+
+@pytest.mark.parametrize("entry", ["1", "null", "true"])
+def test_an_entry_of_metrics_that_is_no_metric_is_one_sentence(gantrain: Command, entry: str) -> None:
+    outcome = gantrain(*TINY, "data=ring", "evaluation=points", f"evaluation.metrics=[{entry}]")
+    assert outcome.exit_code == 2 and "is not measured on points; there are modes" in outcome.err
+    assert "Traceback" not in outcome.err

@@ -32,9 +32,17 @@ def test_runs_are_found_in_order_whatever_they_lack_but_one_sign(tmp_path: Path)
 
 
 def test_what_lies_in_a_run_is_no_run_of_its_own(tmp_path: Path) -> None:
-    run = made(tmp_path / "run", status_json="{}")
+    run = made(tmp_path / "run", status_json="{}", config_yaml="seed: 0\n")
+    (run / "checkpoints").mkdir()
     made(run / "export", status_json="{}")
     assert list(find.runs(tmp_path)) == [run]
+
+
+def test_a_run_below_a_folder_with_a_status_alone_is_found(tmp_path: Path) -> None:
+    outer = made(tmp_path / "outer", status_json="{}")
+    inner = made(outer / "inner", status_json="{}", config_yaml="seed: 0\n")
+    (inner / "checkpoints").mkdir()
+    assert list(find.runs(tmp_path)) == [outer, inner] and list(find.trained(tmp_path)) == [inner]
 
 
 def test_a_study_of_theory_is_passed_over_by_every_command(

@@ -6,7 +6,8 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from gantrain.run.protocol import Protocol, described
+from gantrain.run.protocol import Protocol
+from gantrain.run.read import described
 from gantrain.schema import EvaluationSettings, ProtocolSettings
 
 
