@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import joblib  # counts the cores that this process may use, which are not all where a container has a share
@@ -71,35 +72,42 @@ def test_a_failed_job_of_a_worker_is_told_and_the_others_go_on(tmp_path: Path) -
 
 
 def last_line(folder: Path, loss: str) -> int:
-    """Return the step of the newest line in a run's metrics.jsonl."""
+    """Return the step of the newest line in a run's metrics.jsonl, 0 before there is one."""
     (metrics,) = folder.glob(f"outputs/ring/mlp/{loss}/*/metrics.jsonl")
     whole = [line for line in metrics.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    return int(json.loads(whole[-1])["step"])
+    return int(json.loads(whole[-1])["step"]) if whole else 0
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
+    """Start a sweep whose output goes to the file ``out``; whatever fails meanwhile, it does not train on."""
+    with (folder / "out").open("w") as out:
+        command = [*GANTRAIN, *JOBS, *arguments]
+        process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=out, stderr=out)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(GUARD)
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(how: signal.Signals, tmp_path: Path) -> None:
     arguments = ("hydra/launcher=joblib", "total_steps=1000000", "checkpoint.every=0", "samples.every=0")
-    with (tmp_path / "out").open("w") as out:
-        process = subprocess.Popen(
-            [*GANTRAIN, *JOBS, *arguments], cwd=tmp_path, env=environment(), stdout=out, stderr=out
-        )
-    until(lambda: len(list(tmp_path.glob("outputs/**/metrics.jsonl"))) == 2 or process.poll() is not None)
-    process.send_signal(how)
-    assert process.wait(GUARD) == (75 if how == signal.SIGTERM else -signal.SIGKILL), (tmp_path / "out").read_text()[
-        -3000:
-    ]
+    with started(tmp_path, *arguments) as process:
+        until(lambda: len(list(tmp_path.glob("outputs/**/metrics.jsonl"))) == 2 or process.poll() is not None)
+        process.send_signal(how)
+        code = process.wait(GUARD)
+    assert code == (75 if how == signal.SIGTERM else -signal.SIGKILL), (tmp_path / "out").read_text()[-3000:]
     until(lambda: {status["state"] for status in runs(tmp_path).values()} == {"stopped"})
     at = {loss: status["step"] for loss, status in runs(tmp_path).items()}
-    with (tmp_path / "out").open("w") as out:
-        process = subprocess.Popen(
-            [*GANTRAIN, *JOBS, *arguments], cwd=tmp_path, env=environment(), stdout=out, stderr=out
-        )
-    until(lambda: process.poll() is not None or all(last_line(tmp_path, loss) > step for loss, step in at.items()))
-    assert (tmp_path / "out").read_text().count("resumed       from step") == 2
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(GUARD) == 75
+    with started(tmp_path, *arguments) as process:
+        until(lambda: process.poll() is not None or all(last_line(tmp_path, loss) > step for loss, step in at.items()))
+        assert (tmp_path / "out").read_text().count("resumed       from step") == 2
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(GUARD) == 75
     assert all(status["step"] > at[loss] for loss, status in runs(tmp_path).items())
 
 
