@@ -42,7 +42,7 @@ def set_length(cfg: Any) -> bool:
     return True
 
 
-def asked_for(cfg: Any) -> dict[str, Any]:
+def as_record(cfg: Any) -> dict[str, Any]:
     """Return the budget as a record: its unit, and how much of it."""
     return {"of": cfg.budget.of, "amount": cfg.budget.amount}
 
@@ -56,7 +56,7 @@ def keep_length(cfg: Any, stored: dict[str, Any]) -> bool:
         Whether it was.
     """
     before = stored.get("budget") or {}
-    same = before == asked_for(cfg) or (before.get("of") == cfg.budget.of == "seconds")
+    same = before == as_record(cfg) or (before.get("of") == cfg.budget.of == "seconds")
     if cfg.budget.amount is None or not same:
         return False
     cfg.total_steps = stored["total_steps"]

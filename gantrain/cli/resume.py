@@ -114,7 +114,7 @@ def is_finished(cfg: DictConfig, run: RunDirectory) -> bool:
         return False
     if cfg.budget.of in budget.per_step(cfg):
         return bool(status.get("step") == cfg.total_steps)
-    return bool(status.get("budget") == budget.asked_for(cfg))
+    return bool(status.get("budget") == budget.as_record(cfg))
 
 
 def search_of(cfg: DictConfig) -> dict[str, Any] | None:

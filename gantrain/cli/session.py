@@ -195,7 +195,7 @@ class Session:
             "overrides": self.identity.overrides,
             "seed": cfg.seed,
             "variant": self.identity.variant,
-            "budget": budget.asked_for(cfg),
+            "budget": budget.as_record(cfg),
             "per_step": budget.per_step(cfg),
             "data": self.data,
             "search": resume.search_of(cfg),
@@ -229,11 +229,16 @@ def refuse_other_run(cfg: DictConfig, run: RunDirectory) -> None:
 
     A schedule may hold the run's length. While that is not known, the stored one stands in for it.
     """
-    stored = run.settings() if run.read_config() is not None else {}
+    stored = stored_settings(run)
     if not set_known_length(cfg, stored) and stored:
         cfg = copy.deepcopy(cfg)
         cfg.total_steps = stored.get("total_steps", cfg.total_steps)
     check_same_run(cfg, run)
+
+
+def stored_settings(run: RunDirectory) -> dict[str, Any]:
+    """Return the settings that the folder holds, {} for a new run."""
+    return run.settings() if run.read_config() is not None else {}
 
 
 def set_known_length(cfg: DictConfig, stored: dict[str, Any]) -> bool:
@@ -256,7 +261,7 @@ def settle_length(cfg: DictConfig, run: RunDirectory, data: Data) -> None:
     Raises:
         ConfigError: if the budget buys no step, or a schedule needs to know the last step beforehand.
     """
-    if set_known_length(cfg, run.settings() if run.read_config() is not None else {}):
+    if set_known_length(cfg, stored_settings(run)):
         return
     from gantrain.build import scratch
     from gantrain.performance import cost
