@@ -45,6 +45,7 @@ FORMATS = ("float32", "bfloat16", "float16")
 class Ratio:
     d_steps: int = at_least(1)
     g_steps: int = at_least(1)
+    simultaneous: bool = setting()
 
 
 @dataclass
@@ -182,6 +183,7 @@ class TrainConfig(SharedConfig):
     """``configs/train.yaml``."""
 
     augment: Any = setting()
+    batch_size_g: int | None = at_least(1)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     schedule: Schedules = field(default_factory=Schedules)
     resume: str = setting()
@@ -284,7 +286,7 @@ def fill_cadences(cfg: DictConfig) -> None:
     if cfg.samples.every is None:
         cfg.samples.every = min(max(cfg.total_steps // 20, 1), 2000)
     if cfg.evaluation.every is None:
-        cfg.evaluation.every = max(cfg.total_steps // 8, 1)
+        cfg.evaluation.every = math.ceil(cfg.total_steps / 8)  # so that the last step is not a ninth time
     kept, saved = cfg.checkpoint.keep_every, cfg.checkpoint.every
     if kept and (saved == 0 or kept % saved):
         raise ConfigError(f"checkpoint.keep_every={kept} must be a multiple of checkpoint.every={saved}")

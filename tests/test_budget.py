@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gantrain.checkpoint import Checkpoints
 from gantrain.errors import ConfigError
 from gantrain.performance import cost
+from gantrain.run.directory import RunDirectory
+from gantrain.run.records import Records
 from gantrain.training.clock import Clock
 from tests.conftest import Outcome, built, config
 
@@ -40,7 +44,7 @@ def status_of(folder: Path) -> dict:
 def test_a_budget_buys_steps_by_what_a_step_takes(overrides: list[str], steps: int, amount: float) -> None:
     cfg = config(*overrides)
     assert cfg.total_steps == steps and cfg.budget.amount == amount
-    assert cfg.evaluation.every == max(steps // 8, 1)  # cadences follow the length that the budget buys
+    assert cfg.evaluation.every == math.ceil(steps / 8)  # cadences follow the length that the budget buys
 
 
 @pytest.mark.parametrize(
@@ -186,6 +190,35 @@ def test_a_budget_of_seconds_ends_by_the_clock_with_everything_of_a_last_step(
     assert "is finished" in gantrain(*arguments).out
 
 
+def test_a_longer_budget_of_seconds_trains_on_past_the_steps_that_were_estimated(
+    gantrain: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = itertools.count()
+    monkeypatch.setattr("gantrain.training.clock.time.monotonic", lambda: next(looks) / 50)  # a look takes 20 ms
+    monkeypatch.setattr("gantrain.performance.cost.steps_in", lambda seconds, trainer: 3)  # a bad estimate
+    arguments = (*RING, "budget=seconds", "evaluation=none")
+    assert gantrain(*arguments, "budget.amount=1").exit_code == 0
+    first = status_of(tmp_path)
+    assert first["step"] > 3
+    outcome = gantrain(*arguments, "budget.amount=2", f"run.dir={next(tmp_path.rglob('status.json')).parent}")
+    assert outcome.exit_code == 0, outcome.err
+    second = status_of(tmp_path)
+    assert second["step"] > first["step"] and second["cost"]["training_seconds"] >= 2
+    (run,) = (path.parent for path in tmp_path.rglob("status.json"))
+    assert (run / "samples" / f"step-{second['step']:09d}.png").exists()
+
+
+def test_a_run_that_was_killed_when_its_time_was_up_still_draws_its_last_grid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = built("data=ring", "samples.every=0").trainer
+    trainer.play()
+    trainer.clock.training = trainer.clock.limit = 5.0
+    with Records(RunDirectory(tmp_path), trainer.step) as records:
+        trainer.train(records, Checkpoints(tmp_path / "checkpoints"))
+    assert trainer.step == 1 and (tmp_path / "samples" / "step-000000001.png").exists()
+
+
 def test_a_schedule_cannot_follow_a_clock(gantrain: Command) -> None:
     outcome = gantrain(*RING, "budget=seconds", "budget.amount=1", "schedule=linear")
     assert outcome.exit_code == 2 and "schedule=constant" in outcome.err
@@ -206,3 +239,7 @@ def test_the_clock_counts_training_apart_and_goes_on_where_it_was(monkeypatch: p
     now[0] += 1
     assert clock.last_step(14, 900) == 15
     assert clock.start(15, 900) == 15  # a run that goes on after its time was up is at its end
+    clock.limit = 20.0
+    assert clock.start(15, 12) == 17  # with time left it goes on, whatever number of steps was estimated
+    clock.limit = math.inf
+    assert clock.start(12, 12) == 12  # without a limit the planned steps are the end

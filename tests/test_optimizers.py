@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
 from gantrain.optimizers import ExtraAdam, OptimisticAdam
+from gantrain.performance import cost
 from tests.conftest import built
 
 
@@ -128,3 +129,64 @@ def test_extragradient_is_refused_where_the_players_would_fall_out_of_step() -> 
     with pytest.raises(ConfigError, match="precision=bf16"):
         built("data=ring", "optimizer=extra_adam", "precision=fp16")
     built("data=ring", "loss=wgan_gp", "optimizer=optimistic_adam", "precision=fp16")
+
+
+def test_a_lazy_term_falls_on_both_turns_of_a_move_whatever_its_period() -> None:
+    regularized = ("loss=r1", "loss.regularizers.r1.every=2")
+    trainer = built("data=ring", "optimizer=extra_adam", *regularized).trainer
+    seen = []
+    for _ in range(8):
+        trainer.scalars.clear()
+        trainer.play()
+        seen.append("d/r1" in trainer.scalars)
+    # Turns 1 and 2 are a move, 3 and 4 the next. By turns, every=2 would only ever be applied in looking ahead.
+    assert seen == [True, True, False, False, True, True, False, False]
+    assert cost.period(trainer) == 4
+    adam = built("data=ring", *regularized).trainer
+    assert cost.period(adam) == 2 and adam.d.moves == adam.d.turns == 0
+
+
+def test_a_period_of_lazy_terms_is_one_after_which_all_of_them_repeat() -> None:
+    lazy = ("loss=r3gan", "loss.regularizers.r1.every=4", "loss.regularizers.r2.every=6")
+    assert cost.period(built("data=ring", *lazy).trainer) == 12
+
+
+def test_the_average_follows_where_extragradient_moved_and_not_where_it_looked_ahead() -> None:
+    trainer = built("data=ring", "optimizer=extra_adam", "ema.halflife_images=0").trainer
+    start = [w.clone() for w in trainer.ema.net.parameters()]
+    trainer.play()
+    assert all(a.equal(b) for a, b in zip(start, trainer.ema.net.parameters(), strict=True))
+    assert trainer.ema.images == 0
+    trainer.play()
+    assert all(a.equal(b) for a, b in zip(trainer.g.weights, trainer.ema.net.parameters(), strict=True))
+    assert trainer.ema.images == 2 * trainer.batch_size  # both batches of the move
+
+
+SMALL = ("data=ring", "architecture.generator.width=8", "architecture.discriminator.width=8")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "extra_adam"])
+def test_players_that_move_at_once_do_not_see_each_other_move(optimizer: str) -> None:
+    arguments = (*SMALL, f"optimizer={optimizer}", "loss=rasgan", "architecture.generator.norm=none")
+    one = built(*arguments, "ratio.simultaneous=true").trainer
+    for _ in range(3):
+        one.play()
+    two = built(*arguments).trainer
+    state = copy.deepcopy(two.d.net.state_dict())
+    for _ in range(3):
+        two.d_turn(*two.data.next())  # G's turn from the D of before: put its weights back, and move it afterwards
+        moved = copy.deepcopy(two.d.net.state_dict())
+        two.d.net.load_state_dict(state)
+        two.g_turn(*two.data.next())
+        two.d.net.load_state_dict(moved)
+        state = moved
+    for a, b in zip(one.g.weights + one.d.weights, two.g.weights + two.d.weights, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert one.d.turns == one.g.turns == 3
+
+
+def test_moving_at_once_needs_one_turn_each_and_cannot_be_recorded() -> None:
+    with pytest.raises(ConfigError, match="ratio.simultaneous=true needs one turn"):
+        built(*SMALL, "ratio=5to1", "ratio.simultaneous=true")
+    with pytest.raises(ConfigError, match="both players move at once"):
+        built(*SMALL, "ratio.simultaneous=true", "compile=step")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from gantrain.build.checks import check_batch_norm, check_pairs, check_shapes
+from gantrain.build.checks import (
+    check_batch_norm,
+    check_each_alone,
+    check_optimizer,
+    check_ratio,
+    check_schedule,
+    check_shapes,
+)
 from gantrain.build.trust import check_targets
 from gantrain.checkpoint import Rng
 from gantrain.data import Data, Mixture
@@ -67,8 +75,9 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
     d, loss = build_d_and_loss(cfg, data, precision)
     latent_dim = cfg.architecture.latent_dim
     check_shapes(g.net, d.net, latent_dim, data.shape, precision.device)
-    check_batch_norm([g.net, d.net], cfg.batch_size)
-    check_pairs(cfg.ratio, g, d)
+    check_each_alone(d.net, loss, data.shape, precision.device)
+    check_batch_norm([g.net, d.net], min(cfg.batch_size, cfg.batch_size_g or cfg.batch_size))
+    check_ratio(cfg.ratio, g, d)
     augment = augment.to(precision.device)
     performance = pick(cfg, g, d, loss, augment, precision)
     performance.arrange(g.net, d.net)
@@ -92,6 +101,8 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
         d_steps=cfg.ratio.d_steps,
         g_steps=cfg.ratio.g_steps,
         total_steps=cfg.total_steps,
+        batch_size_g=cfg.batch_size_g,
+        simultaneous=cfg.ratio.simultaneous,
         every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every, cfg.evaluation.every),
         watch=watch,
         one_forward=bool(performance.one_forward),
@@ -266,9 +277,22 @@ def make(node: DictConfig, key: str, **facts: Any) -> Any:
         if isinstance(error.__cause__, GantrainError) or is_memory_full(error.__cause__):
             raise error.__cause__ from None  # type: ignore[misc]
         reason = first_line(error.__cause__ or error)
+        if "unexpected keyword" in reason and (unknown := unknown_keys(node)):
+            reason += "; remove what it does not take: " + " ".join(f"~{key}.{name}" for name in unknown)
         if key.startswith("architecture") and "unexpected keyword" in reason:
             reason += "; if the loss brought it, this architecture does not suit that loss"
         raise ConfigError(f"{key}: {node.get('_target_')} cannot be built: {reason}") from error
+
+
+def unknown_keys(node: DictConfig) -> list[str]:
+    """Return the settings of a node that its target takes no argument for, as far as its signature tells."""
+    try:
+        taken = inspect.signature(get_object(node._target_)).parameters
+    except (TypeError, ValueError):
+        return []
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values()):
+        return []
+    return [str(name) for name in node if name != "_target_" and name not in taken]
 
 
 def pick_device(name: str) -> torch.device:
@@ -293,12 +317,18 @@ def build_player(cfg: DictConfig, name: str, data: Data, precision: Precision) -
     key = f"architecture.{role}"
     net: nn.Module = make(cfg.architecture[role], key, shape=data.shape, classes=data.classes).to(precision.device)
     optimizer = make(cfg.optimizer[name], f"optimizer.{name}", params=list(net.parameters()))
-    schedule = build_schedule(cfg.get("schedule"), name, optimizer)
+    check_optimizer(optimizer, f"optimizer.{name}")
+    schedule = build_schedule(cfg, name, optimizer)
     return Player(net, optimizer, precision.scaler(), cfg.gradient_clip_norm, schedule)
 
 
-def build_schedule(schedules: DictConfig | None, name: str, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
-    """Build the schedule of a player's learning rate, None if it stays."""
+def build_schedule(cfg: DictConfig, name: str, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
+    """Build the schedule of a player's learning rate, None if it stays.
+
+    Raises:
+        ConfigError: if it is none, or ends before the run does.
+    """
+    schedules = cfg.get("schedule")
     node, key = None if schedules is None else schedules[name], f"schedule.{name}"
     if node is None:
         return None
@@ -307,6 +337,8 @@ def build_schedule(schedules: DictConfig | None, name: str, optimizer: torch.opt
     schedule = make(node, key, optimizer=optimizer)
     if not isinstance(schedule, LRScheduler) or isinstance(schedule, ReduceLROnPlateau):
         raise ConfigError(f"{key}: {node._target_} is no schedule that moves on by itself after every step")
+    spare = make(cfg.optimizer[name], f"optimizer.{name}", params=[nn.Parameter(torch.zeros(1, 1))])
+    check_schedule(make(node, key, optimizer=spare), spare, cfg.total_steps, key)
     return schedule
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Checkpoints:
         Args:
             step: of the state, the checkpoint's name.
             state: plain data and tensors, see ``tree``.
-            metrics: the latest logged values; kept in the manifest, where ``Retention.best`` reads them.
+            metrics: the values that were logged at this step; kept in the manifest, where ``Retention.best`` reads them.
             last: whether the process ends after this save, so that none can follow.
 
         Raises:
@@ -120,12 +120,6 @@ class Checkpoints:
                 f"{self.folder} already holds checkpoints up to step {steps[-1]}; "
                 "use resume=auto, remove them, or choose another run.dir"
             )
-
-    def check_best(self, names: Iterable[str]) -> None:
-        """Raise ConfigError unless the value that chooses the best checkpoint is one of the logged ``names``."""
-        if self.keep.best is not None and self.keep.best not in names:
-            known = ", ".join(sorted(names))
-            raise ConfigError(f"checkpoint.keep_best={self.keep.best} is not a logged value; there are {known}")
 
     def clear_debris(self) -> None:
         """Remove the folders that killed saves and killed removals left behind."""

@@ -44,6 +44,45 @@ def suggestion(key: str, lines: Iterable[str], config_name: str) -> str:
     return f"did you mean {(near or same_end)[0]}?" if near or same_end else "--cfg job lists all"
 
 
+def check_added(lines: Iterable[str], config_name: str) -> None:
+    """Raise ConfigError where ``regularizer=[…]`` names a term that the loss has already.
+
+    Hydra would lay the one over the other without a word, so that its weight would silently be another.
+    """
+    overrides = parsed(lines)
+    added = [option for o in overrides if o.key_or_group == "regularizer" for option in as_list(o.value())]
+    if not added:
+        return
+    has = terms(before_overrides((o for o in overrides if o.key_or_group != "regularizer"), config_name))
+    loader = GlobalHydra.instance().config_loader()
+    for option in added:
+        try:
+            brings = terms(plain(loader.load_configuration(f"regularizer/{option}", [], RunMode.RUN)))
+        except HydraException:
+            continue  # there is none of this name, which hydra has reported
+        for name in sorted(brings.keys() & has.keys()):
+            raise ConfigError(
+                f"regularizer={option}: the loss has the term {name} already; leave it out, and change that one with "
+                f"loss.regularizers.{name}.…, for example {example(name, has[name])}"
+            )
+
+
+def terms(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the terms of a configuration's loss, by name."""
+    return (content.get("loss") or {}).get("regularizers") or {}
+
+
+def example(name: str, settings: dict[str, Any]) -> str:
+    """Return an override of a term's first setting, as it stands."""
+    first = next((key for key in settings if key != "_target_"), "weight")
+    return f"loss.regularizers.{name}.{first}={settings.get(first)}"
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return the options that an override of a group chooses."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", list: "a list"}
 """Kinds of values, in words."""
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from gantrain import budget
 from gantrain.errors import CheckpointError, ConfigError
 from gantrain.run.directory import RunDirectory
-from gantrain.run.identity import Identity, check_same_run
+from gantrain.run.identity import Identity, check_same_run, recorded, settings_digest
 
 if TYPE_CHECKING:
     from gantrain.checkpoint import Checkpoints
@@ -38,7 +38,7 @@ def named_checkpoint(cfg: DictConfig, checkpoints: Checkpoints, identity: Identi
     folder = Path(cfg.resume).resolve()
     found = read(folder)
     check_same_run(cfg, RunDirectory(folder.parent.parent))
-    check_settings(found, folder, identity)
+    check_settings(found, RunDirectory(folder.parent.parent), folder, identity)
     check_not_beyond(found, cfg.total_steps)
     checkpoints.refuse_beyond(found[0]["step"])
     return found
@@ -59,13 +59,20 @@ def newest(run: RunDirectory, checkpoints: Checkpoints, identity: Identity) -> F
             "start again with resume=never"
         )
     if found is not None:
-        check_settings(found, checkpoints.path(found[0]["step"]), identity)
+        check_settings(found, run, checkpoints.path(found[0]["step"]), identity)
     return found
 
 
-def check_settings(found: Found, folder: Path, identity: Identity) -> None:
-    """Raise ConfigError if a checkpoint was saved under other settings; for want of a config.yaml, by digest alone."""
-    if found[0].get("settings", identity.settings) != identity.settings:
+def check_settings(found: Found, run: RunDirectory, folder: Path, identity: Identity) -> None:
+    """Raise ConfigError if a checkpoint was saved under other settings, by digest.
+
+    An earlier version of gantrain may have named a setting otherwise. Then the digest is that of the run's config.yaml,
+    which ``check_same_run`` has compared.
+    """
+    allowed = {identity.settings}
+    if run.read_config() is not None:
+        allowed.add(settings_digest(recorded(run.settings())))
+    if found[0].get("settings", identity.settings) not in allowed:
         raise ConfigError(
             f"{folder} was saved with other settings than these, and there is no config.yaml that lists them"
         )
@@ -94,7 +101,6 @@ def restore(trainer: Trainer, found: Found, environment: dict[str, Any]) -> list
     if state.get("step") != manifest["step"]:
         raise CheckpointError(f"the checkpoint of step {manifest['step']} holds the state of step {state.get('step')}")
     trainer.load_state_dict(state)
-    trainer.logged = dict(manifest.get("metrics", {}))
     departures = list(manifest.get("departures", []))
     if changed := ", ".join(changes(manifest, environment)):
         departures.append({"step": trainer.step, "changed": changed})

@@ -78,6 +78,7 @@ class Session:
         with memory_errors(for_training(cfg.batch_size)):
             data = build_data(cfg)
             settle_length(cfg, run, data)
+            check_best(cfg, data)
             built = build(cfg, data)
             quality = build_quality(cfg, data, built.trainer.precision.device, live=True)
         return cls(cfg, run, Identity.of(cfg, lines), built, quality)
@@ -151,13 +152,13 @@ class Session:
         """Restore the last checkpoint, with other data and random numbers; raise the error if that is not allowed."""
         allowed = self.cfg.nonfinite
         if allowed.policy == "stop":
-            raise error
+            raise DivergedError(f"{error}. {remedies(self.cfg)}") from error
         if self.trainer.rollbacks >= allowed.max_rollbacks:
-            raise DivergedError(f"{error} (after {self.trainer.rollbacks} rollbacks)") from error
+            raise DivergedError(f"{error} (after {self.trainer.rollbacks} rollbacks). {remedies(self.cfg)}") from error
         if (found := self.checkpoints.latest()) is None:
-            raise DivergedError(f"{error} (there is no checkpoint to roll back to)") from error
+            reason = "there is no checkpoint to roll back to"
+            raise DivergedError(f"{error} ({reason}). {remedies(self.cfg)}") from error
         self.trainer.go_on_elsewhere(found[1], self.cfg.seed)
-        self.trainer.logged = dict(found[0]["metrics"])
         say(f"{error}. Rolled back to step {self.trainer.step:,}, to go on with other data and random numbers")
 
     def shown(self) -> list[str]:
@@ -279,6 +280,40 @@ def settle_length(cfg: DictConfig, run: RunDirectory, data: Data) -> None:
     else:
         cfg.total_steps = cost.steps_in(amount, scratch(cfg, data))
     fill_cadences(cfg)
+
+
+def remedies(cfg: DictConfig) -> str:
+    """Return what may keep a run like this from diverging, apart from what it does already."""
+    offered = ["a smaller learning rate"]
+    if cfg.gradient_clip_norm is None:
+        offered.append("gradient_clip_norm=1")
+    if {cfg.precision.forward, cfg.precision.penalty} != {"float32"}:
+        offered.append("precision=fp32")
+    if cfg.nonfinite.policy == "stop":
+        offered.append("nonfinite.policy=rollback")
+    listed = offered[0] if len(offered) == 1 else f"{', '.join(offered[:-1])} or {offered[-1]}"
+    return f"{listed[0].upper()}{listed[1:]} may help"
+
+
+def check_best(cfg: DictConfig, data: Data) -> None:
+    """Raise ConfigError unless the value that chooses the best checkpoint is one that a training of this kind logs."""
+    from gantrain.build import scratch
+
+    best = cfg.checkpoint.keep_best
+    if best is None:
+        return
+    trainer = scratch(cfg, data)
+    try:
+        for _ in range(2):  # a term that begins with the second turn is among the values then
+            trainer.play(measure=True)
+        known = {f"{player}/{name}" for name in trainer.loss.regularizers for player in "dg"} | trainer.values().keys()
+    except DivergedError:
+        return  # the run itself will say that
+    if best not in known:
+        raise ConfigError(
+            f"checkpoint.keep_best={best} is not a logged value; there are {', '.join(sorted(known))}. "
+            "To keep the best by a metric, set evaluation.best"
+        )
 
 
 def flops_of_a_step(cfg: DictConfig, data: Data, rng: Any) -> float:

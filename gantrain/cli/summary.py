@@ -43,6 +43,7 @@ def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -
     """Return the run directory and the resolved choices, a line each."""
     choice, trainer = choices(), built.trainer
     terms = " + ".join([type(trainer.loss.objective).__name__, *trainer.loss.regularizers])
+    batch = f"{cfg.batch_size} (G {cfg.batch_size_g})" if cfg.batch_size_g else str(cfg.batch_size)
     rows = {
         "run": str(path),
         "data": f"{choice['data']}: {built.data}",
@@ -51,12 +52,14 @@ def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -
         "D": player(trainer.d, cfg.architecture.discriminator),
         "loss": f"{choice['loss']}: {terms}",
         "optimizer": f"{choice['optimizer']}, {choice['schedule']} learning rate",
-        "ratio": f"{cfg.ratio.d_steps} D : {cfg.ratio.g_steps} G",
+        "ratio": f"{cfg.ratio.d_steps} D : {cfg.ratio.g_steps} G" + ", at once" * cfg.ratio.simultaneous,
         "precision": f"{choice['precision']} on {trainer.precision.device}, augment {choice['augment']}",
         "performance": str(built.performance),
-        "steps": f"{cfg.total_steps:,} of batch {cfg.batch_size}, seed {cfg.seed}; "
+        "steps": f"{cfg.total_steps:,} of batch {batch}, seed {cfg.seed}; "
         f"samples every {cfg.samples.every:,}, checkpoint every {cfg.checkpoint.every:,}",
     }
+    if said := trainer.loss.cautions(built.data.shape):
+        rows["caution"] = "; ".join(said)
     if live is not None:
         network = f" ({live.quality.features})" if live.quality.features else ""
         rows["evaluation"] = f"{live.protocol}{network}, every {cfg.evaluation.every:,}"
@@ -87,8 +90,9 @@ def player(player: Player, architecture: DictConfig) -> str:
     """Describe a player: size, normalization, and how it moves."""
     group = player.optimizer.param_groups[0]
     betas = f", betas {tuple(group['betas'])}" if "betas" in group else ""
+    norm = f", norm {architecture.norm}" if "norm" in architecture else ""
     return (
-        f"{sum(p.numel() for p in player.net.parameters()):,} parameters, norm {architecture.get('norm')}; "
+        f"{sum(p.numel() for p in player.net.parameters()):,} parameters{norm}; "
         f"{type(player.optimizer).__name__} lr {group['lr']:g}{betas}"
     )
 

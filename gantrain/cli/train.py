@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from gantrain.cli import resume, summary, sweep
 from gantrain.cli.entry import reported, start
-from gantrain.cli.overrides import check_kinds
+from gantrain.cli.overrides import check_added, check_kinds
 from gantrain.cli.session import Session, refuse_other_run
 from gantrain.cli.summary import in_sweep
 from gantrain.errors import PrunedError, StoppedError, for_training, memory_errors
@@ -39,6 +39,7 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
     """Check the settings, and train unless that has been done."""
     lines = list(HydraConfig.get().overrides.task)
     check_kinds(lines, composed, "train", TrainConfig)
+    check_added(lines, "train")
     cfg = validated(composed)
     composed.run.dir = cfg.run.dir = str(run_directory(cfg, lines))  # a sweep's own record of the job reads the first
     if cfg.profile:

@@ -25,13 +25,26 @@ class Batches:
         self.memory_format = torch.preserve_format
         self.position = 0
 
-    def next(self) -> Batch:
-        """Return the next batch, its samples in ``memory_format``."""
-        samples, labels = self._batch_at(self.position)
-        self.position += 1
+    def next(self, n: int | None = None) -> Batch:
+        """Return the next batch, its samples in ``memory_format``.
+
+        With ``n`` it has that many samples: of as many batches as that takes, whose last one may be cut.
+        """
+        samples, labels = self._take()
+        while n is not None and len(samples) < n:
+            more, more_labels = self._take()
+            samples = torch.cat([samples, more])
+            labels = None if labels is None or more_labels is None else torch.cat([labels, more_labels])
+        if n is not None and n < len(samples):
+            samples, labels = samples[:n], None if labels is None else labels[:n]
         if self.memory_format != torch.preserve_format:
             samples = samples.contiguous(memory_format=self.memory_format)
         return samples, labels
+
+    def _take(self) -> Batch:
+        batch = self._batch_at(self.position)
+        self.position += 1
+        return batch
 
     def peek(self, n: int) -> Tensor:
         """Return the stream's first ``n`` samples (n, *shape); the position stays."""

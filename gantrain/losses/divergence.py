@@ -121,6 +121,10 @@ class Neyman(FDivergence):
         """2 - 2√(e^(-v)) = 2 - 2e^(-v/2)."""
         return 2 - 2 * tame_exp(-v / 2)
 
+    def caution(self, shape: tuple[int, ...]) -> str:
+        """Speak of points, of which it has found no mode yet."""
+        return "" if len(shape) > 1 else "on points its gradients explode where D is sure (0 of the ring's 8 modes)"
+
     def log_ratio(self, scores: Tensor) -> Tensor:
         """1 - e^(-v) = 1 - (q/p)² at the optimum."""
         return scores / 2

@@ -18,6 +18,10 @@ class Energy(Objective):
         """-E f: the energy of the fakes."""
         return -fake.mean()
 
+    def caution(self, shape: tuple[int, ...]) -> str:
+        """Speak of points, which an autoencoder copies whether they are real or not."""
+        return "" if len(shape) > 1 else "on points an autoencoder copies any input (at most 2 of the ring's 8 modes)"
+
     def check(self, d: nn.Module | type[nn.Module]) -> None:
         """Raise ConfigError unless D reconstructs its input."""
         if not getattr(d, "reconstructs", False):

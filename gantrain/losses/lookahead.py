@@ -35,6 +35,12 @@ class Unrolled:
             raise ConfigError(f"Unrolled needs steps >= 0 and lr > 0, got steps={steps}, lr={lr}")
         self.steps, self.lr = steps, lr
 
+    def caution(self, shape: tuple[int, ...]) -> str:
+        """Speak of points, on which it needs networks like the paper's."""
+        if len(shape) > 1:
+            return ""
+        return "on points the networks matter (0 of the ring's 8 modes with data=ring's, 7 with experiment=unrolled_ring's)"
+
     def __call__(self, turn: Turn, objective: Objective) -> Critic:
         """Return the critic ``steps`` ahead; its weights carry the graph to G through ``turn.fake``."""
         if self.steps == 0:

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from gantrain.errors import ConfigError
 from gantrain.losses.lookahead import Lookahead, present
 from gantrain.losses.objective import Objective
 from gantrain.losses.turn import Cost, Scores, Turn
@@ -22,6 +23,7 @@ class Seams(Protocol):
     def for_d(self, turn: Turn) -> Tensor | None: ...
     def for_g(self, turn: Turn) -> Tensor | None: ...
     def after_d_step(self, turn: Turn) -> None: ...
+    def caution(self, shape: tuple[int, ...], objective: Objective) -> str: ...
     def check(self, d: nn.Module) -> None: ...
 
 
@@ -34,6 +36,9 @@ class Loss(nn.Module):
         objective: scores to scalar, for either player.
         regularizers: name -> regularizer; the name is the term's tag in the logs (``d/<name>``).
         lookahead: chooses the critic that G plays against.
+
+    Raises:
+        ConfigError: if two regularizers are of one kind.
     """
 
     def __init__(
@@ -46,6 +51,22 @@ class Loss(nn.Module):
         self.objective = objective
         self.regularizers = nn.ModuleDict(dict(regularizers or {}))
         self.lookahead = lookahead
+        self.refuse_two_of_a_kind()
+        objective.slope_is_one = any(getattr(r, "slope_is_one", False) for r in self.regularizers.values())
+
+    def refuse_two_of_a_kind(self) -> None:
+        """Raise ConfigError if two terms are of one kind: together they are a term that no setting names."""
+        first: dict[str, str] = {}
+        for name, regularizer in self.regularizers.items():
+            kind = getattr(regularizer, "kind", None)
+            if kind in first:
+                raise ConfigError(
+                    f"loss.regularizers.{name} is of the same kind as loss.regularizers.{first[kind]}, which the loss "
+                    f"has already ({kind}): change that one's settings, or remove it with "
+                    f"~loss.regularizers.{first[kind]}"
+                )
+            if kind is not None:
+                first[kind] = name
 
     def for_d(self, turn: Turn) -> Cost:
         """Return the cost of D's turn; ``turn.fake`` carries no graph."""
@@ -82,6 +103,14 @@ class Loss(nn.Module):
         self.objective.check(d)
         for _, regularizer in self._seams():
             regularizer.check(d)
+
+    def cautions(self, shape: tuple[int, ...]) -> list[str]:
+        """Return what was measured to fail with samples of this shape, a part of the loss each."""
+        said = [self.objective.caution(shape)]
+        said += [regularizer.caution(shape, self.objective) for _, regularizer in self._seams()]
+        if self.lookahead is not present:
+            said.append(getattr(self.lookahead, "caution", lambda shape: "")(shape))
+        return [text for text in said if text]
 
     def phase(self, index: int) -> tuple[int, ...]:
         """Return the phase of every regularizer: turns that agree in all of them do the same computation."""

@@ -21,6 +21,8 @@ class Objective(nn.Module):
 
     g_uses_real: ClassVar[bool] = False
     """True: G's turn also scores the real batch, which costs one more forward of D."""
+    slope_is_one: bool = False
+    """Whether a term beside the objective holds the gradient norm of its witness at 1; ``Loss`` finds out."""
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the discriminator's loss, a scalar to minimise, from its scores of real and fake samples."""
@@ -48,6 +50,10 @@ class Objective(nn.Module):
         itself; an objective that compares feature vectors needs D's outputs for both batches too.
         """
         return outputs
+
+    def caution(self, shape: tuple[int, ...]) -> str:
+        """Return in a few words what was measured to fail with samples of this shape, "" if nothing was."""
+        return ""
 
     def check(self, d: nn.Module | type[nn.Module]) -> None:
         """Raise ConfigError if this objective cannot be used with this D, or with this class of D."""

@@ -108,7 +108,7 @@ class Turn:
     generator: nn.Module
     real: Tensor  # (N, *shape); images lie in [-1, 1]
     fake: Tensor  # (N, *shape); carries G's graph on G's turn only
-    index: int  # turns this player took before; lazy regularizers count with it
+    index: int  # moves this player made before (``Player.moves``); lazy regularizers count with it
     measure: bool = True  # whether readings of this turn are wanted
     scores: Scores | None = None  # on D's turn, once D has scored both batches
     witness: Callable[[Tensor], Tensor] = unchanged  # D's raw outputs (N, …) at other points -> (N,)

@@ -10,16 +10,10 @@ from gantrain.losses.objective import Objective
 class Wasserstein(Objective):
     """D: E f - E r.  G: -E f.  Arjovsky et al. 2017, arXiv:1701.07875, Algorithm 1.
 
-    Over critics whose gradient norm is at most K, D's minimum is -K times the Wasserstein-1 distance of p and q.
-
-    Args:
-        unit_slope: True: a gradient penalty holds K at 1, so the estimate is in units of the data. False: K is unknown,
-            as under weight clipping, so only the estimate's rise and fall mean something.
+    Over critics whose gradient norm is at most K, D's minimum is -K times the Wasserstein-1 distance of p and q. If a
+    gradient penalty holds K at 1, the estimate is in units of the data. Otherwise K is unknown, as under weight
+    clipping, and only the estimate's rise and fall mean something.
     """
-
-    def __init__(self, unit_slope: bool = True) -> None:
-        super().__init__()
-        self.unit_slope = unit_slope
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """E f - E r."""
@@ -31,5 +25,5 @@ class Wasserstein(Objective):
 
     def estimates(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """E r - E f."""
-        name = "wasserstein_1_data_units" if self.unit_slope else "wasserstein_1_times_unknown_slope"
+        name = "wasserstein_1_data_units" if self.slope_is_one else "wasserstein_1_times_unknown_slope"
         return {name: real.mean() - fake.mean()}

@@ -39,7 +39,7 @@ class Meter:
     """Counts the operations of a run's first steps, without changing them.
 
     It counts one full period of the lazy terms. A period costs the same wherever it starts, so a run that was killed
-    meanwhile and resumed finds the same number. (That holds if each ``every`` divides the largest.)
+    meanwhile and resumed finds the same number.
 
     Args:
         trainer: plays its turns as written, because the operations of a recording cannot be seen.
@@ -116,8 +116,9 @@ class Ledger:
 
 
 def period(trainer: Trainer) -> int:
-    """Return the period of the lazy terms in steps: the largest ``every``, 1 if there is none."""
-    return max((getattr(term, "every", 1) for term in trainer.loss.regularizers.values()), default=1)
+    """Return after how many steps the lazy terms repeat, 1 if there are none."""
+    moves = math.lcm(*(getattr(term, "every", 1) for term in trainer.loss.regularizers.values()))
+    return moves * trainer.d.turns_per_move if moves > 1 else 1
 
 
 def synchronize(device: torch.device) -> None:

@@ -104,7 +104,8 @@ def pick(cfg: DictConfig, g: Player, d: Player, loss: Loss, augment: nn.Module, 
     """
     wanted, players = cfg.performance, [g, d]
     on_gpu = precision.device.type == "cuda"
-    obstacle = why_not_replay(players, loss, augment, precision)
+    obstacle = "both players move at once" if cfg.ratio.simultaneous else ""
+    obstacle = obstacle or why_not_replay(players, loss, augment, precision)
     return Performance(
         channels_last=decided("channels_last", wanted.channels_last, why_not_channels_last(players)),
         one_forward=decided("one_forward", wanted.one_forward, why_not_one_forward(d.net, augment)),

@@ -85,7 +85,7 @@ class Replay(Eager):
         measure = measure or self.always_measure
         if player.turns == 0 or self.failed:
             return move(real, labels, measure)
-        key = (id(player), measure, self.phase(player.turns))
+        key = (id(player), measure, self.phase(player.moves), player.looks_ahead)
         self.set_rates(player)
         if key not in self.recordings:
             try:

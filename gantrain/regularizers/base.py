@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gantrain.errors import ConfigError
+from gantrain.losses.objective import Objective
 from gantrain.losses.turn import Turn
 from gantrain.regularizers.convolution import TwiceDifferentiable
 
 
 class Regularizer(nn.Module):
     """A term or projection for any objective. Its methods do nothing unless overridden; ``check`` runs at build."""
+
+    kind: ClassVar[str | None] = None
+    """What it is, in words, if a loss may have only one such; None if it may have several."""
+    slope_is_one = False
+    """Whether it holds the gradient norm of the witness at 1 all over the space between real and fake samples."""
 
     def phase(self, index: int) -> int:
         """Return the phase of the turn that ``index`` turns went before: equal phases mean the same computation.
@@ -32,6 +40,10 @@ class Regularizer(nn.Module):
 
     def after_d_step(self, turn: Turn) -> None:
         """Act after D's step, for example project its weights; called without gradients."""
+
+    def caution(self, shape: tuple[int, ...], objective: Objective) -> str:
+        """Return in a few words what was measured to fail beside this objective with samples of this shape, or ""."""
+        return ""
 
     def check(self, d: nn.Module) -> None:
         """Raise ConfigError if this regularizer cannot be used with this D."""

@@ -21,6 +21,8 @@ class LeCam(Regularizer):
         decay: share of an average that stays at each turn of D, in [0, 1).
     """
 
+    kind = "scores near moving averages"
+
     average_real: Tensor
     average_fake: Tensor
     turns: Tensor
@@ -69,6 +71,8 @@ class Consistency(Regularizer):
         flip: mirror half of the images.
         jitter: size of the noise, for samples that are no images.
     """
+
+    kind = "equal scores for changed samples"
 
     def __init__(self, weight: float, shift: int, flip: bool, jitter: float) -> None:
         super().__init__()

@@ -31,6 +31,12 @@ CARRYING_OUT = (
 )
 """Settings of where and how a run is carried out and recorded, not of which run it is."""
 HOW_LONG = ("total_steps", "budget.")
+AS_BEFORE: dict[str, Any] = {"batch_size_g": None, "ratio.simultaneous": False}
+"""Settings that runs of before do not have, and the value at which they are the same runs."""
+GONE = ("loss.objective.unit_slope",)
+"""Settings that only runs of before have, and that changed no weight."""
+RENAMED = {"loss.regularizers.gradient_penalty.": "loss.regularizers.gp."}
+"""Beginnings of keys, as runs of before have them, and their names now."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class Identity:
     @property
     def settings(self) -> str:
         """A digest of the settings in which two runs must agree."""
-        return digest(json.dumps(self.compared, sort_keys=True))
+        return settings_digest(self.compared)
 
     @property
     def variant(self) -> str:
@@ -75,6 +81,11 @@ class Identity:
 def digest(text: str) -> str:
     """Return the sha256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def settings_digest(settings: Mapping[str, Any]) -> str:
+    """Return the digest of settings by dotted key."""
+    return digest(json.dumps(settings, sort_keys=True))
 
 
 def choices() -> dict[str, str]:
@@ -137,13 +148,30 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield f"{prefix}{key}", value
 
 
-def compared(content: dict[str, Any]) -> dict[str, Any]:
-    """Return, by dotted key, the settings in which two runs must agree for one to go on from the other.
+def recorded(content: dict[str, Any]) -> dict[str, Any]:
+    """Return, by dotted key, the settings of a configuration that its checkpoints are bound to, by its own names.
 
     A switch of speed that is null is left out, so that runs from before it existed go on.
     """
     settings = {key: value for key, value in flat(content) if not key.startswith(HOW_LONG + CARRYING_OUT)}
     return {k: v for k, v in settings.items() if v is not None or not k.startswith(("performance.", "compile"))}
+
+
+def compared(content: dict[str, Any]) -> dict[str, Any]:
+    """Return, by dotted key, the settings in which two runs must agree for one to go on from the other.
+
+    They are those of ``recorded`` under the names and without the settings that differ between versions of gantrain.
+    """
+    settings = {renamed(key): value for key, value in recorded(content).items() if key not in GONE}
+    return {k: v for k, v in settings.items() if k not in AS_BEFORE or v != AS_BEFORE[k]}
+
+
+def renamed(key: str) -> str:
+    """Return the present name of a setting."""
+    for before, now in RENAMED.items():
+        if key.startswith(before):
+            return now + key.removeprefix(before)
+    return key
 
 
 def check_same_run(cfg: DictConfig, run: RunDirectory) -> None:

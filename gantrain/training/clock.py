@@ -24,9 +24,12 @@ class Clock:
         self._lap = (0.0, 0)
 
     def start(self, step: int, planned: int) -> int:
-        """Start counting at ``step``. Return the last step: ``planned``, or ``step`` if it is not 0 and time is up."""
+        """Start counting at ``step``. Return the last step: ``step`` itself if it is not 0 and time is up.
+
+        Otherwise it is what ``last_step`` says: a run that goes on may have played more steps than were ``planned``.
+        """
         self._since, self._lap = time.monotonic(), (self.training, step)
-        return step if step > 0 and self.is_up() else planned
+        return step if step > 0 and self.is_up() else self.last_step(step, planned)
 
     def seconds(self) -> float:
         """Return the seconds of training so far."""

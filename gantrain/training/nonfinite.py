@@ -53,7 +53,4 @@ class Watch:
 def diverged(step: int, values: dict[str, float]) -> DivergedError:
     """Return the error that names the first value that is not finite."""
     name = next((name for name, value in values.items() if not math.isfinite(value)), "a loss or gradient")
-    return DivergedError(
-        f"{name} is {values.get(name, 'not finite')} at step {step:,}. "
-        "A smaller learning rate, gradient_clip_norm=1, precision=fp32 or nonfinite.policy=rollback may help"
-    )
+    return DivergedError(f"{name} is {values.get(name, 'not finite')} at step {step:,}")

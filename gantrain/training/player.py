@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from gantrain.checkpoint import tree
-from gantrain.errors import ConfigError, first_line
 
 UNMEASURED = torch.tensor(float("nan"))
 
@@ -54,6 +53,24 @@ class Player:
         self.turns = 0
         self.skipped = torch.zeros((), device=next(net.parameters()).device)  # turns that overflowed in float16
 
+    @property
+    def moves(self) -> int:
+        """How many moves the turns so far were: of a solver that looks ahead first, two turns are one move.
+
+        Lazy terms count moves. Counting turns, a term with an even period would fall on look-aheads alone.
+        """
+        return self.turns // self.turns_per_move
+
+    @property
+    def turns_per_move(self) -> int:
+        """2 for a solver that looks ahead and then moves, else 1."""
+        return 2 if getattr(self.optimizer, "turns_in_pairs", False) else 1
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the turn to come only looks ahead: the next one starts from where this one does."""
+        return self.turns % self.turns_per_move < self.turns_per_move - 1
+
     def is_nonfinite(self, loss: Tensor) -> Tensor:
         """Return, as a boolean scalar on the device, whether ``loss`` is not finite for good.
 
@@ -78,8 +95,16 @@ class Player:
         Returns the total gradient norm before clipping, a scalar; NaN unless it is clipped or ``measure`` asks, because
         the norm costs a pass over all gradients.
         """
+        self.differentiate(loss)
+        return self.step(measure)
+
+    def differentiate(self, loss: Tensor) -> None:
+        """Compute the gradients of the scalar ``loss``, in place of all that were there."""
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
+
+    def step(self, measure: bool = False) -> Tensor:
+        """Take one optimizer step by the gradients that are there; returns what ``descend`` does."""
         norm = UNMEASURED
         if measure or self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
@@ -94,16 +119,9 @@ class Player:
         return norm
 
     def end_step(self) -> None:
-        """Advance the learning rate's schedule, after every step of the game.
-
-        Raises:
-            ConfigError: if the schedule ends before the run.
-        """
-        try:
-            if self.schedule is not None:
-                self.schedule.step()
-        except ValueError as error:
-            raise ConfigError(f"schedule: {first_line(error)}") from error
+        """Advance the learning rate's schedule, after every step of the game."""
+        if self.schedule is not None:
+            self.schedule.step()
 
     @property
     def learning_rate(self) -> float:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gantrain.checkpoint import Checkpoints, Rng, tree
-from gantrain.data import Batches
+from gantrain.data import Batch, Batches
 from gantrain.errors import CheckpointError, StoppedError, first_line, is_memory_full
 from gantrain.losses import Loss
-from gantrain.losses.turn import Critic, Precision, Turn
+from gantrain.losses.turn import Cost, Critic, Precision, Turn
 from gantrain.run.records import Records
 from gantrain.sampling import samples_of
 from gantrain.terminal import bar
@@ -36,7 +36,7 @@ Stop = Callable[[], bool]  # the default, bool, returns False when called: never
 class Trainer:
     """Per step: ``d_steps`` turns of D, then ``g_steps`` turns of G, every turn on a fresh batch.
 
-    ``total_steps`` counts such steps; ``grid_latents`` (n, latent_dim) are what every sample grid is drawn from.
+    If ``simultaneous``, it is one of each at once. ``total_steps`` counts such steps; ``grid_latents`` (n, latent_dim) are what every sample grid is drawn from.
     """
 
     g: Player
@@ -54,6 +54,8 @@ class Trainer:
     total_steps: int
     every: Cadence
     watch: Watch
+    batch_size_g: int | None = None  # samples per turn of G; None: as many as D's
+    simultaneous: bool = False  # both players move at once, from the weights that both had before
     one_forward: bool = False  # D scores real and fake batch in one forward pass
     perform: Eager = field(default_factory=Eager)  # how turns are carried out: as they are written, or from recordings
     clock: Clock = field(default_factory=Clock)
@@ -61,6 +63,7 @@ class Trainer:
     rollbacks: int = 0
     scalars: dict[str, Tensor] = field(default_factory=dict)  # the latest of each, still on the device
     logged: dict[str, float] = field(default_factory=dict)  # the last line of the records
+    logged_at: int = 0  # its step
 
     STATEFUL = ("g", "d", "ema", "loss", "augment", "data", "rng")
 
@@ -73,28 +76,32 @@ class Trainer:
         """
         self.total_steps = self.clock.start(self.step, self.total_steps)
         with self.clock.paused():
-            if self.step == 0:
+            if self.step in (0, self.total_steps):  # of an end that came while the run was stopped
                 self.draw(records)
-            else:
+            if self.step > 0:
                 self.evaluate(records, checkpoints, stop, live)  # if it was stopped in the middle of that
         with bar(total=self.total_steps, initial=self.step, unit="step") as progress:
             while self.step < self.total_steps:
                 progress.total = self.total_steps = self.clock.last_step(self.step, self.total_steps)
                 measure = self.every.due(self.every.log, self.step + 1, self.total_steps)
+                if checkpoints.keep.best is not None:  # it rates a checkpoint by what was measured at its own step
+                    measure |= self.every.due(self.every.checkpoint, self.step + 1, self.total_steps)
                 self.play(measure)
                 progress.update()
                 if measure:
                     self.log(records, progress)
-                    checkpoints.check_best([*self.scalars, *self.logged])
                 with self.clock.paused():
                     self.keep(records, checkpoints, stop, live)
 
     def play(self, measure: bool = False) -> None:
         """Play one step of the game."""
-        for _ in range(self.d_steps):
-            self.d_turn(*self.data.next(), measure)
-        for _ in range(self.g_steps):
-            self.g_turn(*self.data.next(), measure)
+        if self.simultaneous:
+            self.turn_together(self.data.next(), self.data.next(self.batch_size_g), measure)
+        else:
+            for _ in range(self.d_steps):
+                self.d_turn(*self.data.next(), measure)
+            for _ in range(self.g_steps):
+                self.g_turn(*self.data.next(self.batch_size_g), measure)
         self.d.end_step()
         self.g.end_step()
         self.step += 1
@@ -106,17 +113,32 @@ class Trainer:
 
     def g_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
         """Move G once through a D whose weights get no gradients, then the average of G."""
-        self.ema.advance(len(real))
+        self.count_images(len(real))
         self.scalars |= self.perform(self.move_g, self.g, real, labels, measure)
+        self.g.turns += 1
+
+    def turn_together(self, for_d: Batch, for_g: Batch, measure: bool = False) -> None:
+        """Move both players at once, each by its gradient at the weights that both have now."""
+        self.count_images(len(for_g[0]))
+        d_cost = self.cost_of_d(*for_d, measure)
+        d_scalars = self.seen(self.d, "d", d_cost)
+        self.d.differentiate(d_cost.total)
+        with frozen(self.d.weights):
+            g_cost = self.cost_of_g(*for_g, measure)
+            g_scalars = self.seen(self.g, "g", g_cost)
+            self.g.differentiate(g_cost.total)
+        d_scalars["d/gradient_norm"] = self.d.step(measure)
+        self.loss.after_d_step(d_cost.turn)
+        g_scalars["g/gradient_norm"] = self.g.step(measure)
+        self.follow()
+        self.scalars |= d_scalars | g_scalars
+        self.d.turns += 1
         self.g.turns += 1
 
     def move_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
         """Carry out D's turn on the device, and nothing else: recordings hold exactly this. Returns scalars to log."""
-        with torch.no_grad():
-            fake = self.generate(len(real), labels)
-        cost = self.loss.for_d(self.turn(self.d, real, fake, labels, measure))
-        scalars = cost.scalars("d")
-        self.watch.see(self.d, cost.total, self.step + 1, scalars)
+        cost = self.cost_of_d(real, labels, measure)
+        scalars = self.seen(self.d, "d", cost)
         scalars["d/gradient_norm"] = self.d.descend(cost.total, measure)
         self.loss.after_d_step(cost.turn)
         return scalars
@@ -124,18 +146,43 @@ class Trainer:
     def move_g(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
         """Carry out G's turn on the device, and nothing else. Returns scalars to log."""
         with frozen(self.d.weights):
-            fake = self.generate(len(real), labels)
-            cost = self.loss.for_g(self.turn(self.g, real, fake, labels, measure))
-            scalars = cost.scalars("g")
-            self.watch.see(self.g, cost.total, self.step + 1, scalars)
+            cost = self.cost_of_g(real, labels, measure)
+            scalars = self.seen(self.g, "g", cost)
             scalars["g/gradient_norm"] = self.g.descend(cost.total, measure)
-        self.ema.follow()
+        self.follow()
         return scalars
+
+    def cost_of_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> Cost:
+        """Return what the present weights cost D on a batch; no graph runs through G."""
+        with torch.no_grad():
+            fake = self.generate(len(real), labels)
+        return self.loss.for_d(self.turn(self.d, real, fake, labels, measure))
+
+    def cost_of_g(self, real: Tensor, labels: Tensor | None, measure: bool) -> Cost:
+        """Return what the present weights cost G on a batch."""
+        fake = self.generate(len(real), labels)
+        return self.loss.for_g(self.turn(self.g, real, fake, labels, measure))
+
+    def seen(self, player: Player, name: str, cost: Cost) -> dict[str, Tensor]:
+        """Return the scalars of a cost, tagged with the player's name, after looking whether it is finite."""
+        scalars = cost.scalars(name)
+        self.watch.see(player, cost.total, self.step + 1, scalars)
+        return scalars
+
+    def count_images(self, n: int) -> None:
+        """Let the average of G know that G makes ``n`` samples; it hears of a look-ahead's with the move."""
+        if not self.g.looks_ahead:
+            self.ema.advance(n * self.g.turns_per_move)
+
+    def follow(self) -> None:
+        """Let the average follow G to where it moved, but not to where it only looked ahead."""
+        if not self.g.looks_ahead:
+            self.ema.follow()
 
     def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None, measure: bool) -> Turn:
         """Return the view that ``player`` has when it moves."""
         critic = Critic(self.d.net, self.precision, self.precision.forward, labels, self.augment, self.one_forward)
-        return Turn(critic, self.g.net, real, fake, player.turns, measure)
+        return Turn(critic, self.g.net, real, fake, player.moves, measure)
 
     def generate(self, n: int, labels: Tensor | None) -> Tensor:
         """Return ``n`` samples (n, *shape) float32 from fresh latents z ~ N(0, I)."""
@@ -146,6 +193,20 @@ class Trainer:
 
     def log(self, records: Records, progress: tqdm[Any]) -> None:
         """Write the latest scalars; refuse to go on if one is not finite."""
+        values = self.values()
+        records.scalars(self.step, values)
+        self.logged, self.logged_at = {n: value for n, value in values.items() if math.isfinite(value)}, self.step
+        progress.set_postfix_str(
+            f"d={values['d/loss']:.3f} g={values['g/loss']:.3f} {values['speed/images_per_s']:,.0f} images/s",
+            refresh=False,
+        )
+
+    def values(self) -> dict[str, float]:
+        """Return the values of a line of the records.
+
+        Raises:
+            DivergedError: if one is not finite.
+        """
         self.watch.refuse(self.step, self.scalars)
         # One transfer for all: .item() on each would make the device wait as many times.
         values = dict(zip(self.scalars, torch.stack(list(self.scalars.values())).tolist(), strict=True))
@@ -157,12 +218,7 @@ class Trainer:
         steps_per_s = self.clock.steps_per_s(self.step)
         images_per_s = steps_per_s * self.d_steps * self.batch_size
         values |= {"d/learning_rate": self.d.learning_rate, "g/learning_rate": self.g.learning_rate}
-        values |= {"speed/steps_per_s": steps_per_s, "speed/images_per_s": images_per_s}
-        records.scalars(self.step, values)
-        self.logged = {name: value for name, value in values.items() if math.isfinite(value)}
-        progress.set_postfix_str(
-            f"d={values['d/loss']:.3f} g={values['g/loss']:.3f} {images_per_s:,.0f} images/s", refresh=False
-        )
+        return values | {"speed/steps_per_s": steps_per_s, "speed/images_per_s": images_per_s}
 
     def keep(self, records: Records, checkpoints: Checkpoints, stop: Stop, live: Live | None = None) -> None:
         """Draw, save and evaluate if it is time, stop if asked to; between steps."""
@@ -173,7 +229,7 @@ class Trainer:
             self.watch.refuse(self.step, self.scalars)
             records.flush()
             last = stopping or self.step == self.total_steps
-            checkpoints.save(self.step, self.state_dict(), self.logged, last)
+            checkpoints.save(self.step, self.state_dict(), self.logged if self.logged_at == self.step else {}, last)
         if stopping and self.step < self.total_steps:
             raise self.stopped()
         self.evaluate(records, checkpoints, stop, live)

@@ -391,12 +391,80 @@ def test_a_run_whose_checkpoints_are_gone_does_not_silently_start_again(gantrain
     assert (tmp_path / "here" / "metrics.jsonl").read_text() == metrics
 
 
-def test_a_misspelt_best_is_noticed_at_the_first_log_line(gantrain: Command) -> None:
+def test_a_misspelt_best_is_noticed_before_the_first_step(gantrain: Command) -> None:
     outcome = gantrain(*RING, "total_steps=40", "log.every=3", "run.dir=here", "checkpoint.keep_best=fid")
     assert outcome.exit_code == 2 and "checkpoint.keep_best=fid is not a logged value; there are d/" in outcome.err
-    assert json.loads(Path("here/status.json").read_text())["step"] == 3
+    assert "set evaluation.best" in outcome.err and not Path("here").exists()
+    lecam = gantrain(*RING, "total_steps=3", "run.dir=lecam", "regularizer=[lecam]", "checkpoint.keep_best=d/lecam")
+    assert lecam.exit_code == 0, lecam.err  # a term that the first turn does not have
     right = gantrain(*RING, "total_steps=6", "run.dir=there", "log.every=3", "checkpoint.keep_best=d/gradient_norm")
     assert right.exit_code == 0
+
+
+def test_the_best_checkpoint_is_rated_by_what_was_measured_at_its_own_step(gantrain: Command) -> None:
+    best = ("checkpoint.keep_best=d/loss", "checkpoint.keep_last=2", "checkpoint.every=5", "log.every=7")
+    assert gantrain(*RING, "total_steps=30", "run.dir=here", *best).exit_code == 0
+    lines = {line["step"]: line for line in map(json.loads, Path("here/metrics.jsonl").read_text().splitlines())}
+    saved = [5, 10, 15, 20, 25, 30]
+    assert set(saved) <= lines.keys()  # each is logged, though the steps between lines do not divide
+    lowest = min(saved, key=lambda step: (lines[step]["d/loss"], -step))
+    kept = {int(path.name.removeprefix("step-")) for path in Path("here/checkpoints").glob("step-*")}
+    assert kept == {25, 30, lowest}
+    for step in kept:
+        manifest = json.loads(Path(f"here/checkpoints/step-{step:09d}/manifest.json").read_text())
+        assert manifest["metrics"]["d/loss"] == lines[step]["d/loss"]
+
+
+def test_a_checkpoint_between_two_lines_has_no_values_of_another_step(gantrain: Command) -> None:
+    cadence = ("total_steps=12", "log.every=6", "checkpoint.every=4", "run.dir=here")
+    assert gantrain(*RING, *cadence).exit_code == 0
+    manifests = {path.parent.name[-2:]: json.loads(path.read_text()) for path in Path("here").rglob("manifest.json")}
+    assert {step: bool(manifest["metrics"]) for step, manifest in manifests.items()} == {
+        "04": False,
+        "08": False,
+        "12": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["optimizer.d={_target_:torch.optim.SGD,lr:0.01}"], ["~optimizer.d.betas ~optimizer.d.eps"]),
+        (["~optimizer.d.betas", "~optimizer.d.eps", "optimizer.d._target_=torch.optim.SGD", "optimizer.d.fused=null",
+          "optimizer.g._target_=torch.optim.LBFGS", "~optimizer.g.betas", "~optimizer.g.eps", "~optimizer.g.fused"],
+         ["optimizer.g: LBFGS evaluates the loss several times"]),
+        (["schedule.g={_target_:torch.optim.lr_scheduler.OneCycleLR,max_lr:0.1,total_steps:20}"],
+         ["schedule.g ends at step 21 of 40", "${total_steps}"]),
+    ],
+)  # fmt: skip
+def test_an_optimizer_or_a_schedule_that_cannot_play_the_run_is_refused_before_it(
+    gantrain: Command, overrides: list[str], named: list[str]
+) -> None:
+    outcome = gantrain(*RING, "total_steps=40", "run.dir=here", *overrides)
+    assert outcome.exit_code == 2 and all(text in outcome.err for text in named), outcome.err
+    assert "Traceback" not in outcome.err and not Path("here").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "offered"),
+    [
+        ([], "A smaller learning rate, gradient_clip_norm=1 or nonfinite.policy=rollback may help"),
+        (["precision=bf16", "gradient_clip_norm=1"],
+         "A smaller learning rate, precision=fp32 or nonfinite.policy=rollback may help"),
+        (["gradient_clip_norm=1", "nonfinite.policy=rollback"], "A smaller learning rate may help"),
+    ],
+)  # fmt: skip
+def test_a_run_that_diverges_is_not_offered_what_it_has(
+    gantrain: Command, monkeypatch: pytest.MonkeyPatch, overrides: list[str], offered: str
+) -> None:
+    from gantrain.training.trainer import Trainer
+
+    def poisoned(self: Trainer, n: int, labels: object) -> torch.Tensor:
+        return torch.full((n, 2), float("nan"))
+
+    monkeypatch.setattr(Trainer, "generate", poisoned)
+    outcome = gantrain(*RING, "total_steps=4", *overrides)
+    assert outcome.exit_code == 4 and offered in outcome.err, outcome.err
 
 
 @pytest.mark.parametrize("schedule", ["5", "{_target_: torch.nn.ReLU}",

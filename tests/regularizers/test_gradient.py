@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -24,7 +25,7 @@ from gantrain.regularizers import (
     LipschitzPenalty,
     Orthogonal,
 )
-from tests.conftest import FAMILIES, built, only
+from tests.conftest import CONFIGS, FAMILIES, built, only
 
 CPU = Precision(torch.device("cpu"))
 
@@ -218,6 +219,55 @@ def test_loss_names_its_terms_after_its_regularizers() -> None:
         "score_fake": 0.0,
         "wasserstein_1_data_units": 7.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("terms", "tag"),
+    [
+        ({"gp": GradientPenalty(10.0)}, "wasserstein_1_data_units"),
+        ({"lp": LipschitzPenalty(0.1)}, "wasserstein_1_data_units"),
+        ({}, "wasserstein_1_times_unknown_slope"),
+        ({"gp": GradientPenalty(0.0)}, "wasserstein_1_times_unknown_slope"),
+        ({"clip": Clip(0.01)}, "wasserstein_1_times_unknown_slope"),
+        ({"r1": R1(10.0)}, "wasserstein_1_times_unknown_slope"),
+    ],
+)
+def test_the_unit_of_the_wasserstein_distance_follows_what_bounds_the_slope(terms: dict, tag: str) -> None:
+    real, fake = torch.ones(3, 2), torch.zeros(3, 2)
+    cost = Loss(Wasserstein(), terms).for_d(turn(linear(torch.tensor([3.0, 4.0])), real, fake))
+    assert set(cost.readings) == {"score_real", "score_fake", tag}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["loss=wgan_gp", "regularizer=[gradient_penalty]"], ["has the term gp already", "gp.weight=10.0"]),
+        (["loss=r3gan", "regularizer=[r1]"], ["has the term r1 already", "loss.regularizers.r1.weight=1.0"]),
+        (["loss=r3gan", "regularizer=r2"], ["has the term r2 already"]),
+        (["loss=wgan_lp", "regularizer=[gradient_penalty]"], ["gp is of the same kind", "~loss.regularizers.lp"]),
+        (["loss=wgan", "regularizer=[lecam,clip]"], ["has the term clip already"]),
+    ],
+)
+def test_a_term_that_the_loss_has_already_is_refused(gantrain, tmp_path, overrides: list[str], named: list[str]) -> None:
+    outcome = gantrain("data=ring", "total_steps=1", "evaluation=none", *overrides)
+    assert outcome.exit_code == 2 and all(text in outcome.err for text in named), outcome.err
+    assert not list(tmp_path.rglob("status.json"))
+
+
+def test_a_term_that_the_loss_lacks_is_added(gantrain, tmp_path) -> None:
+    outcome = gantrain("data=ring", "total_steps=1", "evaluation=none", "loss=hinge", "regularizer=[gradient_penalty,r2]")
+    assert outcome.exit_code == 0, outcome.err
+    (lines,) = tmp_path.rglob("metrics.jsonl")
+    assert {"d/gp", "d/r2"} <= json.loads(lines.read_text().splitlines()[0]).keys()
+
+
+def test_a_recipe_that_fails_on_points_says_so_and_one_that_works_does_not() -> None:
+    losses = sorted(path.stem for path in (CONFIGS / "loss").glob("*.yaml"))
+    said = {name: built("data=ring", f"loss={name}").trainer.loss.cautions((2,)) for name in losses}
+    failing = {"wgan_gp", "dragan", "wgan", "ebgan", "began", "fgan_neyman", "unrolled"}  # docs/losses.md
+    assert {name for name, cautions in said.items() if cautions} == failing
+    assert built("data=ring", "loss=wgan_gp", "loss.regularizers.gp.weight=0.1").trainer.loss.cautions((2,)) == []
+    assert built("loss=wgan_gp").trainer.loss.cautions((1, 8, 8)) == []
 
 
 def test_only_objectives_that_use_real_scores_pay_for_them_in_gs_turn() -> None:
