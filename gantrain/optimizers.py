@@ -45,10 +45,10 @@ class ExtraAdam(GameAdam):
     """Extragradient: every second call goes back and steps by the gradient taken at the point looked ahead to.
 
     Call 2t: ω' = ω_t + Adam's step; call 2t+1: ω_{t+1} = ω_t + Adam's step with the gradient at ω'. Both calls move the
-    moments. Gidel et al. 2019, arXiv:1802.10551, Algorithm 4, as it stands there with ``ratio.simultaneous=true``. Without,
-    it is played in alternation: within a step D acts first. When G looks ahead, D has already looked ahead; when G
-    steps, D has already stepped. The average of G follows ω_t alone; the samples of G itself, after an odd number of
-    steps, are of a look-ahead point.
+    moments. Gidel et al. 2019, arXiv:1802.10551, Algorithm 4, as it stands there with ``ratio.simultaneous=true``.
+    Without, it is played in alternation: within a step D acts first. When G looks ahead, D has already looked ahead;
+    when G steps, D has already stepped. The average of G follows ω_t alone; the samples of G itself, after an odd
+    number of steps, are of a look-ahead point.
     """
 
     turns_in_pairs = True  # the players must look ahead in the same step: ratio 1:1, and no step may be skipped

@@ -40,7 +40,19 @@ from scripts.mutation.faults import Fault, all_faults, drawn
 
 REPOSITORY = Path(__file__).parent.parent
 
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT: dict[str, str] = {
+    "gantrain/metrics/fidelity.py: ELEMENTS = 2**19  # of vectors in float64 at a time"
+    " → ELEMENTS = -(2**19)  # of vectors in float64 at a time": (
+        "at least one vector is taken at a time, and how many changes time and memory only"
+    ),
+    "gantrain/regularizers/scores.py: columns = (torch.arange(width, device=x.device) + shift[1]).clamp(0, width - 1)"
+    " → columns = (torch.arange(width, device=x.device) - shift[1]).clamp(0, width - 1)": (
+        "the shift is as likely to the left as to the right, so the distribution is the same"
+    ),
+    "gantrain/training/clock.py: self._lap = (0.0, 0) → self._lap = (0.0, 1)": (
+        "start() sets it before anything can read it; here it only has a type"
+    ),
+}
 """'path: line before → line after', both without indentation -> the reason why no test can notice the fault."""
 
 

@@ -186,7 +186,7 @@ def test_players_that_move_at_once_do_not_see_each_other_move(optimizer: str) ->
 
 
 def test_moving_at_once_needs_one_turn_each_and_cannot_be_recorded() -> None:
-    with pytest.raises(ConfigError, match="ratio.simultaneous=true needs one turn"):
+    with pytest.raises(ConfigError, match=r"ratio\.simultaneous=true needs one turn"):
         built(*SMALL, "ratio=5to1", "ratio.simultaneous=true")
     with pytest.raises(ConfigError, match="both players move at once"):
         built(*SMALL, "ratio.simultaneous=true", "compile=step")

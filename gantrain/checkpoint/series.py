@@ -62,7 +62,7 @@ class Checkpoints:
         Args:
             step: of the state, the checkpoint's name.
             state: plain data and tensors, see ``tree``.
-            metrics: the values that were logged at this step; kept in the manifest, where ``Retention.best`` reads them.
+            metrics: what was logged at this step; kept in the manifest, where ``Retention.best`` reads it.
             last: whether the process ends after this save, so that none can follow.
 
         Raises:

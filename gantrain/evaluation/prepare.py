@@ -33,7 +33,7 @@ Wanted = Sequence[str | Metric]
 
 
 def prepare(
-    settings: Any, metrics: Wanted, data: Data, compared: Data, device: torch.device, live: bool = False
+    settings: Any, metrics: Wanted, data: Data, compared: Data, device: torch.device, live: bool
 ) -> ImageQuality | PointQuality | None:
     """Return the object that measures; train or load the network and look at real samples, unless they are cached.
 

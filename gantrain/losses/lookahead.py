@@ -39,7 +39,7 @@ class Unrolled:
         """Speak of points, on which it needs networks like the paper's."""
         if len(shape) > 1:
             return ""
-        return "on points the networks matter (0 of the ring's 8 modes with data=ring's, 7 with experiment=unrolled_ring's)"
+        return "on points the networks matter (0 of the ring's 8 modes with its own, 7 with experiment=unrolled_ring's)"
 
     def __call__(self, turn: Turn, objective: Objective) -> Critic:
         """Return the critic ``steps`` ahead; its weights carry the graph to G through ``turn.fake``."""

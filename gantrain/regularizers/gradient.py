@@ -31,8 +31,8 @@ class GradientPenalty(InputGradient):
         if len(shape) > 1 or self.weight <= 1 or not isinstance(objective, Wasserstein):
             return ""
         return (
-            f"on points a two-sided penalty of weight {self.weight:g} can hold D at one slope everywhere (wgan_gp found "
-            "0 of the ring's 8 modes with 10, all with 0.1); wgan_lp has no such trouble"
+            f"on points a two-sided penalty of weight {self.weight:g} can hold D at one slope everywhere (wgan_gp "
+            "found 0 of the ring's 8 modes with 10, all with 0.1); wgan_lp has no such trouble"
         )
 
     def points(self, turn: Turn) -> Tensor:

@@ -36,7 +36,8 @@ Stop = Callable[[], bool]  # the default, bool, returns False when called: never
 class Trainer:
     """Per step: ``d_steps`` turns of D, then ``g_steps`` turns of G, every turn on a fresh batch.
 
-    If ``simultaneous``, it is one of each at once. ``total_steps`` counts such steps; ``grid_latents`` (n, latent_dim) are what every sample grid is drawn from.
+    If ``simultaneous``, it is one of each at once. ``total_steps`` counts such steps; every sample grid is drawn from
+    ``grid_latents`` (n, latent_dim).
     """
 
     g: Player

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from gantrain.checkpoint import Checkpoints, Retention, Rng, format, read, tree
-from gantrain.errors import CheckpointError, ConfigError, DivergedError
+from gantrain.checkpoint.format import read_manifest
+from gantrain.errors import CheckpointError, ConfigError, DamagedError, DivergedError
 from gantrain.run import files
 
 STATE = {
@@ -207,3 +208,21 @@ def test_protected_steps_stay_whatever_else_is_kept(tmp_path: Path) -> None:
     checkpoints.protected = set
     checkpoints.remove_old()
     assert checkpoints.steps() == [1, 4, 5]
+
+
+def test_a_manifest_is_read_up_to_a_megabyte(tmp_path: Path) -> None:
+    manifest = saved(tmp_path, 1).path(1) / "manifest.json"
+    text = manifest.read_text()
+    manifest.write_text(text + " " * (2**20 - len(text)))
+    assert read_manifest(manifest.parent)["step"] == 1
+    manifest.write_text(text + " " * (2**20 - len(text) + 1))
+    with pytest.raises(DamagedError, match="1,048,577 bytes"):
+        read_manifest(manifest.parent)
+
+
+def test_a_new_run_is_refused_beside_checkpoints_later_than_where_it_begins(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1, 2, 3)
+    checkpoints.refuse_beyond(3)
+    for step in (-1, 2):
+        with pytest.raises(ConfigError, match="up to step 3"):
+            checkpoints.refuse_beyond(step)

@@ -26,6 +26,7 @@ from gantrain.data import Data, Digits, Images, Ring, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation import Classifier, History, ImageQuality, PointQuality, classifier, images
 from gantrain.evaluation.cache import Cache
+from gantrain.evaluation.classifier import prepared
 from gantrain.evaluation.inception import FILE, Inception
 from gantrain.run.directions import HIGHEST, LOWEST, ranked
 from gantrain.run.protocol import Protocol
@@ -541,3 +542,45 @@ def test_an_evaluation_that_takes_long_is_warned_of(
     live = SimpleNamespace(seconds=seconds, protocol="p", history=History(BETTER, "fid", {1: {"fid": 2.0}}))
     assert f"It took {seconds:.1f} s" in evaluation(live, 100.0)
     assert ("a larger evaluation.every" in capsys.readouterr().err) == warns
+
+
+def test_a_file_of_the_cache_is_made_behind_a_lock(tmp_path: Path) -> None:
+    cache = Cache(str(tmp_path))
+
+    def locked() -> str:
+        (path,) = tmp_path.glob(".*.lock")
+        ask = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'a'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        return subprocess.run([sys.executable, "-c", ask, path], capture_output=True, text=True).stderr
+
+    seen = []
+    cache.fetch("thing", {}, lambda: (seen.append(locked()), ({"x": torch.ones(1)}, {}))[1])
+    assert "BlockingIOError" in seen[0]  # another process has to wait while it is made
+    assert locked() == ""
+
+
+def small(classes: int, side: int = 8, n: int = 400) -> Images:
+    """Images of a class each, which differ in brightness."""
+    labels = torch.arange(n) % classes
+    noise = torch.randint(0, 40, (n, 1, side, side), generator=torch.Generator().manual_seed(0))
+    return Images((noise + labels[:, None, None, None] * (200 // classes)).to(torch.uint8), labels, classes)
+
+
+def test_two_classes_are_enough_for_a_classifier_which_is_a_function_of_its_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gantrain.evaluation.classifier.MOST_STEPS", 20)
+    digests = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        classifier = Classifier(small(2), None, Cache(str(tmp_path / str(seed))), torch.device("cpu"))
+        digests.append(classifier.digest)
+    assert digests[0] == digests[1]
+    with pytest.raises(ConfigError, match="needs images with labels"):
+        Classifier(small(1), None, Cache(str(tmp_path)), torch.device("cpu"))
+
+
+def test_images_larger_than_64_are_averaged_down_for_the_classifier() -> None:
+    images = torch.randint(0, 256, (2, 3, 128, 128), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    means = images.float().reshape(2, 3, 64, 2, 64, 2).mean((3, 5)) / 127.5 - 1
+    torch.testing.assert_close(prepared(images), means)
+    assert prepared(images[:, :1]).shape == (2, 1, 64, 64) and prepared(images[..., :64, :64]).shape == (2, 3, 64, 64)

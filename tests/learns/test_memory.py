@@ -43,7 +43,7 @@ settings = config("data=cifar10", "evaluation=inception", "evaluation.cache=" + 
 data = Images(pixels, None, 0)
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.time()
-quality = prepare(settings, settings.metrics, data, data, torch.device("cpu"))
+quality = prepare(settings, settings.metrics, data, data, torch.device("cpu"), live=False)
 ready = time.time()
 values = quality.measure(drawn(1, n)).values
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

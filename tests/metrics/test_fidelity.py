@@ -111,3 +111,9 @@ def test_a_few_far_fakes_make_recall_but_not_coverage_believe_in_all() -> None:
     far = torch.tensor([[500.0, 0.0], [0.0, 500.0], [-500.0, 0.0], [0.0, -500.0]], dtype=torch.float64)
     assert precision_recall(far.repeat(25, 1) + torch.rand(100, 2), real, 30)[1] == 1
     assert density_coverage(far.repeat(25, 1) + torch.rand(100, 2), real, 30)[1] == 0
+
+
+def test_kid_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    features = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    kid(features, features, 2, 10, 0)
+    assert capfd.readouterr() == ("", "")

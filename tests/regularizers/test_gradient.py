@@ -248,14 +248,18 @@ def test_the_unit_of_the_wasserstein_distance_follows_what_bounds_the_slope(term
         (["loss=wgan", "regularizer=[lecam,clip]"], ["has the term clip already"]),
     ],
 )
-def test_a_term_that_the_loss_has_already_is_refused(gantrain, tmp_path, overrides: list[str], named: list[str]) -> None:
+def test_a_term_that_the_loss_has_already_is_refused(
+    gantrain, tmp_path, overrides: list[str], named: list[str]
+) -> None:
     outcome = gantrain("data=ring", "total_steps=1", "evaluation=none", *overrides)
     assert outcome.exit_code == 2 and all(text in outcome.err for text in named), outcome.err
     assert not list(tmp_path.rglob("status.json"))
 
 
 def test_a_term_that_the_loss_lacks_is_added(gantrain, tmp_path) -> None:
-    outcome = gantrain("data=ring", "total_steps=1", "evaluation=none", "loss=hinge", "regularizer=[gradient_penalty,r2]")
+    outcome = gantrain(
+        "data=ring", "total_steps=1", "evaluation=none", "loss=hinge", "regularizer=[gradient_penalty,r2]"
+    )
     assert outcome.exit_code == 0, outcome.err
     (lines,) = tmp_path.rglob("metrics.jsonl")
     assert {"d/gp", "d/r2"} <= json.loads(lines.read_text().splitlines()[0]).keys()
@@ -473,3 +477,18 @@ def test_all_regularizers_together_add_to_a_loss_that_has_its_own() -> None:
 def test_regularizers_refuse_senseless_settings(make) -> None:
     with pytest.raises(ConfigError, match="needs"):
         make()
+
+
+def test_dragans_noise_is_in_standard_deviations_over_all_entries_of_the_batch(monkeypatch) -> None:
+    monkeypatch.setattr(torch, "rand_like", torch.ones_like)
+    real = torch.tensor([[0.0, 2.0], [4.0, 6.0]])  # mean 3, mean square deviation (9 + 1 + 1 + 9) / 4 = 5
+    moved = Dragan(10.0, 1.0, 0.5).points(turn(linear(torch.ones(2)), real, real))
+    assert torch.allclose(moved - real, torch.full((2, 2), 0.5 * 5**0.5))
+
+
+def test_consistency_shifts_images_by_every_number_of_pixels_each_way() -> None:
+    torch.manual_seed(0)
+    image = torch.arange(25.0).reshape(1, 1, 5, 5).expand(200, 1, 5, 5)
+    changed = Consistency(1.0, shift=1, flip=False, jitter=0.0).change(image)
+    centre = changed[:, 0, 2, 2]  # 12 moves by 5 a row and by 1 a column
+    assert set(centre.tolist()) == {12 + 5 * rows + columns for rows in (-1, 0, 1) for columns in (-1, 0, 1)}

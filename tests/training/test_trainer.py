@@ -372,3 +372,21 @@ def test_every_loss_trains_on_images_and_points(loss: str, choices: tuple[str, .
     assert all(torch.isfinite(v) for v in trainer.scalars.values())
     assert {"d/loss", "d/adversarial", "d/score_real", "d/score_fake", "d/gradient_norm"} <= set(trainer.scalars)
     assert {"g/loss", "g/adversarial", "g/score_fake", "g/gradient_norm"} <= set(trainer.scalars)
+
+
+def test_a_loss_that_is_not_finite_moves_nothing_where_looking_costs_nothing() -> None:
+    trainer = built(*RING).trainer
+    before = weights(trainer.d.net)
+    trainer.generate = lambda n, labels: torch.full((n, 2), float("nan"))
+    with pytest.raises(DivergedError, match="d/adversarial is nan at step 1"):
+        trainer.d_turn(*trainer.data.next())
+    assert same(before, trainer.d.net)
+
+
+def test_the_speed_is_the_real_images_that_d_sees_in_a_second(tmp_path: Path) -> None:
+    trainer = built(*RING, "ratio=5to1", "total_steps=2", "log.every=1").trainer
+    play(trainer, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["speed/steps_per_s"] > 0 for line in lines)
+    for line in lines:
+        assert line["speed/images_per_s"] == pytest.approx(5 * trainer.batch_size * line["speed/steps_per_s"])
