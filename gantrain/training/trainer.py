@@ -55,9 +55,9 @@ class Trainer:
     total_steps: int
     every: Cadence
     watch: Watch
-    batch_size_g: int | None = None  # samples per turn of G; None: as many as D's
-    simultaneous: bool = False  # both players move at once, from the weights that both had before
-    one_forward: bool = False  # D scores real and fake batch in one forward pass
+    batch_size_g: int | None  # samples per turn of G; None: as many as D's
+    simultaneous: bool  # both players move at once, from the weights that both had before
+    one_forward: bool  # D scores real and fake batch in one forward pass
     perform: Eager = field(default_factory=Eager)  # how turns are carried out: as they are written, or from recordings
     clock: Clock = field(default_factory=Clock)
     step: int = 0

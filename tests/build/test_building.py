@@ -6,10 +6,12 @@ import copy
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch import Tensor, nn
 
 from gantrain import losses, regularizers
 from gantrain.build import build
@@ -228,3 +230,50 @@ def test_a_target_may_be_named_by_an_interpolation(monkeypatch: pytest.MonkeyPat
     cfg = config("device=cpu", "data=ring")
     cfg.loss.objective = {"_target_": "gantrain.losses.${oc.env:OBJECTIVE}"}
     assert type(build(cfg).trainer.loss.objective).__name__ == "Hinge"
+
+
+class ComparesSamples(nn.Module):
+    """A stranger's D that adds the spread of the batch to its features, and does not say so."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int, compares: bool = True) -> None:
+        super().__init__()
+        self.features, self.score = nn.Linear(shape[0], 8), nn.Linear(9, 1)
+        self.dropout, self.compares = nn.Dropout(0.5), compares
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        h = self.dropout(torch.relu(self.features(x)))
+        spread = h.std(0).mean().expand(len(x), 1) if self.compares else h.new_zeros(len(x), 1)
+        return self.score(torch.cat([h, spread], 1))
+
+
+THEIRS = (
+    "data=ring",
+    "trusted_modules=[tests]",
+    "architecture.discriminator={_target_:tests.build.test_building.ComparesSamples}",
+    *(f"~architecture.discriminator.{key}" for key in ("width", "depth", "norm", "minibatch_features", "outputs")),
+)
+
+
+@pytest.mark.parametrize("loss", ["wgan_gp", "r1"])
+def test_a_strangers_d_that_compares_samples_is_found_by_its_scores(loss: str) -> None:
+    with pytest.raises(ConfigError, match="ComparesSamples cannot be used with .*: the score of a sample changes"):
+        built(*THEIRS, f"loss={loss}")
+    built(*THEIRS, "loss=vanilla")  # without a penalty it may compare
+    built(*THEIRS, "+architecture.discriminator.compares=false", f"loss={loss}")  # dropout alone mixes nothing
+
+
+def test_looking_for_a_d_that_compares_samples_leaves_its_state_and_the_random_numbers_alone() -> None:
+    spectral = ("data=ring", "architecture.discriminator.norm=spectral")
+    with_penalty = built(*spectral, "loss=r1").trainer
+    here = torch.rand(1)
+    without = built(*spectral, "loss=vanilla").trainer
+    assert torch.equal(here, torch.rand(1))
+    for a, b in zip(with_penalty.d.net.state_dict().values(), without.d.net.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_network_without_a_setting_for_norm_is_not_said_to_have_none(gantrain: Any) -> None:
+    outcome = gantrain(*THEIRS, "loss=vanilla", "total_steps=1", "evaluation=none")
+    assert outcome.exit_code == 0, outcome.err
+    (row,) = [line for line in outcome.out.splitlines() if line.startswith("D ")]
+    assert "norm" not in row and "parameters; Adam" in row

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.checkpoint import Checkpoints
+from gantrain.data import Digits
 from gantrain.errors import DivergedError, StoppedError
 from gantrain.losses import Hinge
 from gantrain.losses.turn import Precision
@@ -25,7 +26,7 @@ from gantrain.run.records import Records
 from gantrain.training.cadence import Cadence
 from gantrain.training.player import Player, frozen
 from gantrain.training.trainer import Trainer
-from tests.conftest import built, loss_names
+from tests.conftest import built, config, loss_names
 
 RING = ("data=ring", "architecture.generator.width=16", "architecture.discriminator.width=16")
 
@@ -390,3 +391,47 @@ def test_the_speed_is_the_real_images_that_d_sees_in_a_second(tmp_path: Path) ->
     assert all(line["speed/steps_per_s"] > 0 for line in lines)
     for line in lines:
         assert line["speed/images_per_s"] == pytest.approx(5 * trainer.batch_size * line["speed/steps_per_s"])
+
+
+@pytest.mark.parametrize("size", [8, 16, 40])
+def test_a_batch_of_gs_own_size_is_what_g_makes_and_the_average_counts(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = built(*RING, "ratio=2to1", "batch_size=16", f"batch_size_g={size}", "loss=rasgan").trainer
+    seen, generate = [], Trainer.generate
+    monkeypatch.setattr(Trainer, "generate", lambda self, n, labels: (seen.append(n), generate(self, n, labels))[1])
+    trainer.play()
+    assert seen == [16, 16, size] and trainer.ema.images == size
+    assert trainer.data.position == 2 + -(-size // 16)  # as many batches as G's takes, the last one cut
+
+
+def test_gs_batches_begin_where_ds_end_and_are_cut_together_with_their_labels() -> None:
+    batches = Digits().stream(4, 0, torch.device("cpu"))
+    one = [batches.next() for _ in range(4)]
+    batches.position = 1
+    samples, labels = batches.next(10)
+    assert torch.equal(samples, torch.cat([batch[0] for batch in one[1:]])[:10]) and batches.position == 4
+    assert torch.equal(labels, torch.cat([batch[1] for batch in one[1:]])[:10])
+
+
+def test_a_run_with_a_batch_of_gs_own_size_or_players_that_move_at_once_resumes_bit_for_bit() -> None:
+    for setting in ("batch_size_g=24", "ratio.simultaneous=true"):
+        arguments = (*RING, "batch_size=16", setting)
+        whole = built(*arguments).trainer
+        for _ in range(4):
+            whole.play()
+        first = built(*arguments).trainer
+        for _ in range(2):
+            first.play()
+        state = copy.deepcopy(first.state_dict())
+        second = built(*arguments, "seed=0").trainer
+        second.load_state_dict(state)
+        for _ in range(2):
+            second.play()
+        assert_identical(whole.state_dict(), second.state_dict())
+
+
+def test_the_experiments_give_g_the_batch_and_the_length_of_their_authors() -> None:
+    sngan, wgan_gp = config("experiment=sngan_cifar10"), config("experiment=wgan_gp_cifar10")
+    assert (sngan.batch_size, sngan.batch_size_g, sngan.total_steps, sngan.ratio.d_steps) == (64, 128, 50_000, 5)
+    assert (wgan_gp.batch_size, wgan_gp.batch_size_g, wgan_gp.total_steps) == (64, 128, 100_000)
