@@ -111,7 +111,8 @@ def test_no_code_branches_on_the_name_of_a_choice() -> None:
 
 
 def test_the_trainer_stays_on_one_screen_and_functions_stay_small() -> None:
-    assert len((PACKAGE / "training" / "trainer.py").read_text().splitlines()) < 250
+    for name in ("game.py", "trainer.py"):
+        assert len((PACKAGE / "training" / name).read_text().splitlines()) < 250
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):

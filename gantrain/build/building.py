@@ -96,6 +96,7 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
         data=batches,
         rng=rng,
         precision=precision,
+        latent_dim=latent_dim,
         grid_latents=grid_latents(cfg, latent_dim, data).to(precision.device),
         batch_size=cfg.batch_size,
         d_steps=cfg.ratio.d_steps,

@@ -14,11 +14,11 @@ from gantrain.data import Data, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation.cache import Cache, Content
 from gantrain.evaluation.features import Features, full_precision
-from gantrain.run.protocol import VERSION
 from gantrain.terminal import bar
 
 SIDE = 64  # larger images are averaged down to it
 HELD_OUT = 10  # every tenth image measures the accuracy and is never trained on
+VERSION = 1  # of the training: moved when it would give another network
 BATCH, EPOCHS, MOST_STEPS = 128, 20, 3000
 
 

@@ -114,7 +114,7 @@ class ImageQuality:
         return Fakes(features.all(), fitted, logits.all(), projections.all(), kept.all())
 
     def _pairs(self, kept: Tensor, found: Nearest) -> Tensor:
-        first = found.distance.argsort()[:PAIRS]
+        first = found.ratio.argsort()[:PAIRS]
         return torch.stack([kept[first], self.data.at(found.index[first].tolist())])
 
 

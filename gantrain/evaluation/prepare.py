@@ -20,8 +20,9 @@ from gantrain.evaluation.inception import Inception
 from gantrain.evaluation.metric import Metric, asked_for, joined
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.reference import reference
+from gantrain.metrics import samples_for_infinity
 from gantrain.run.directions import ranked
-from gantrain.run.protocol import Protocol
+from gantrain.run.protocol import IMAGES_VERSION, POINTS_VERSION, Protocol
 from gantrain.schema import ProtocolSettings
 from gantrain.terminal import say
 
@@ -83,7 +84,21 @@ def prepare(
     real = reference(compared, n_real, *look)
     whole = compared is data and n_real == data.count  # copies are looked for among all that it was trained on
     training = real if whole else reference(data, data.count or 0, *look)
+    metrics = without_infinity(settings, metrics, n_fake, real.features.shape[1])
     return checked(ImageQuality(protocol, metrics, data, features, real, training), settings)
+
+
+def without_infinity(settings: Any, metrics: Wanted, n_fake: int, d: int) -> Wanted:
+    """Return the metrics without ``fid_infinity``, with a warning, if it has too few samples of d features."""
+    n, least = min(n_fake, settings.n_pool), samples_for_infinity(d)
+    if "fid_infinity" not in metrics or n >= least:
+        return metrics
+    key = "n_fake" if n_fake < least else "n_pool"
+    say(
+        f"fid_infinity is left out: {n:,} samples of {d:,} features are too few to extrapolate from; "
+        f"evaluation.{key}={least} or more is enough"
+    )
+    return [metric for metric in metrics if metric != "fid_infinity"]
 
 
 def without_features(
@@ -152,5 +167,6 @@ def protocol_of(
         resizer=features.resizer if features else Features.resizer,
         n_fake=n_fake,
         n_real=n_real,
+        version=POINTS_VERSION if plain == "points" else IMAGES_VERSION,
         **{entry.name: settings[entry.name] for entry in fields(ProtocolSettings)},
     )

@@ -14,12 +14,12 @@ from gantrain.evaluation.cache import Cache, Content
 from gantrain.evaluation.features import Features
 from gantrain.evaluation.rows import Rows
 from gantrain.metrics import Gaussian, directions, nearest, threshold
-from gantrain.run.protocol import VERSION
+from gantrain.metrics.memorisation import QUERIES
+from gantrain.run.protocol import IMAGES_VERSION
 from gantrain.terminal import bar
 
 BATCH = 500
 ELEMENTS = 2**23  # pixel values in a batch
-QUERIES = 1000  # training samples that the copy limits are estimated from
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Reference:
     all_features: Callable[[], Tensor]  # returns those of all (n, d), mapped from the cache while they are read
     projections: Tensor  # (n, slices) float32
     gaussian: Gaussian | None  # of the features of all
-    pixel_limit: float  # distance below which an image counts as a copy
-    feature_limit: float
+    pixel_limit: float  # ``Nearest.ratio`` up to which an image counts as a copy
+    feature_limit: float  # the same of its features
 
 
 def reference(
@@ -56,7 +56,7 @@ def reference(
         "resizer": resizer,
         "slices": slices,
         "seed": seed,
-        "version": VERSION,
+        "version": IMAGES_VERSION,
     }
 
     def fetched() -> dict[str, Tensor]:
@@ -118,12 +118,12 @@ def pixels(images: Tensor) -> Tensor:
 
 
 def pixel_limit(data: Data, seed: int) -> float:
-    """Return the distance, between vectors of bytes, below which an image counts as a copy."""
+    """Return the ratio of distances between vectors of bytes up to which an image counts as a copy."""
     own = torch.tensor(list(chosen_numbers(data.count or 0, QUERIES, seed)))
     return threshold(nearest(data.at(own.tolist()).flatten(1), (part.flatten(1) for part in once(data)), own))
 
 
 def feature_limit(features: Tensor, seed: int) -> float:
-    """Return the distance between features below which an image counts as a copy."""
+    """Return the ratio of distances between features up to which an image counts as a copy."""
     own = torch.tensor(list(chosen_numbers(len(features), QUERIES, seed)))
     return threshold(nearest(features[own], features.split(BATCH), own))

@@ -5,8 +5,8 @@ Below evaluation, which decides what is compared with what; no metric knows a ru
 
 from gantrain.metrics.diversity import ms_ssim
 from gantrain.metrics.fidelity import density_coverage, inception_score, kid, precision_recall
-from gantrain.metrics.frechet import Fitting, Gaussian, frechet_distance, frechet_infinity
-from gantrain.metrics.memorisation import Nearest, memorised, nearest, threshold
+from gantrain.metrics.frechet import Fitting, Gaussian, frechet_distance, frechet_infinity, samples_for_infinity
+from gantrain.metrics.memorisation import Nearest, memorised, memorised_share, nearest, threshold
 from gantrain.metrics.modes import Coverage, coverage, mode_kl
 from gantrain.metrics.transport import directions, sliced_wasserstein, wasserstein_2
 
@@ -23,10 +23,12 @@ __all__ = [
     "inception_score",
     "kid",
     "memorised",
+    "memorised_share",
     "mode_kl",
     "ms_ssim",
     "nearest",
     "precision_recall",
+    "samples_for_infinity",
     "sliced_wasserstein",
     "threshold",
     "wasserstein_2",

@@ -15,6 +15,7 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
 
     Wang, Simoncelli & Bovik 2003, Equation 7, with as many of its five scales as leave a side of 8 or more (their
     weights scaled to sum to 1) and a window no wider than the image. Below 0 counts as 0 before the powers are taken.
+    The paper is about gray images; of colour images it is the mean over the channels' similarities.
 
     Args:
         a: (n, C, H, W) uint8.
@@ -23,14 +24,14 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     a, b = a.double(), b.double()
     scales = max(1, min(len(WEIGHTS), min(a.shape[-2:]).bit_length() - 3))
     weights = torch.tensor(WEIGHTS[:scales], dtype=torch.float64)
-    result = torch.ones(len(a), dtype=torch.float64)
+    result = torch.ones(a.shape[:2], dtype=torch.float64)
     for scale, weight in enumerate(weights / weights.sum()):
         luminance, structure = similarity(a, b)
         last = scale == scales - 1
-        term = (luminance * structure if last else structure).flatten(1).mean(1)
+        term = (luminance * structure if last else structure).mean((2, 3))
         result *= term.clamp_min(0) ** weight
         a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
-    return result
+    return result.mean(1)
 
 
 def similarity(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -60,7 +60,8 @@ def inception_score(logits: Tensor, splits: int, seed: int) -> tuple[float, floa
 def precision_recall(fake: Tensor, real: Tensor, k: int) -> tuple[float, float]:
     """Return the share of fakes inside the reals' k-nearest-neighbour balls, and of reals inside the fakes'.
 
-    Kynkäänniemi et al. 2019, arXiv:1904.06991, Equations 1-2. ``fake`` (n, d) and ``real`` (m, d), both longer than k.
+    Kynkäänniemi et al. 2019, arXiv:1904.06991, Equations 1-2, a sample at distance ≤ the radius inside, as there.
+    ``fake`` (n, d) and ``real`` (m, d), both longer than k.
     """
     from torch_fidelity.metric_prc import prc_features_to_metric
 
@@ -73,7 +74,8 @@ def density_coverage(fake: Tensor, real: Tensor, k: int) -> tuple[float, float]:
     """Return density and coverage, from the k-nearest-neighbour balls of the reals.
 
     Density is the mean number of balls that a fake lies in, over k; coverage is the share of balls that hold a fake.
-    Naeem et al. 2020, arXiv:2002.09797, Equations 4 and 6. Density is 1 for equal distributions and may be more.
+    Naeem et al. 2020, arXiv:2002.09797, Equations 4 and 6, a sample at distance < the radius inside, as in the authors'
+    code. Density is 1 for equal distributions and may be more.
     Coverage is then 1 - 2⁻ᵏ for sets of the same size.
     """
     density, covered = 0.0, torch.zeros(len(real), dtype=torch.bool)

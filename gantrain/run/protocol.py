@@ -10,7 +10,8 @@ from typing import Any
 from gantrain.run.read import described
 from gantrain.schema import ProtocolSettings
 
-VERSION = 1  # of the definitions in gantrain.metrics and of the classifier's training; moved when a number would change
+IMAGES_VERSION, POINTS_VERSION = 2, 1
+"""Of the definitions in gantrain.metrics by which images and points are measured: moved when a number would change."""
 
 
 @dataclass(kw_only=True)
@@ -26,7 +27,7 @@ class Protocol(ProtocolSettings):
     resizer: str
     n_fake: int
     n_real: int
-    version: int = VERSION
+    version: int = IMAGES_VERSION
 
     @property
     def hash(self) -> str:

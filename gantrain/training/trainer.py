@@ -1,4 +1,4 @@
-"""Trainer: the alternating game of Goodfellow et al. 2014 (arXiv:1406.2661), Algorithm 1."""
+"""Trainer: plays the game to its end, and what happens between steps."""
 
 from __future__ import annotations
 
@@ -12,19 +12,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gantrain.checkpoint import Checkpoints, Rng, tree
-from gantrain.data import Batch, Batches
 from gantrain.errors import CheckpointError, StoppedError, first_line, is_memory_full
-from gantrain.losses import Loss
-from gantrain.losses.turn import Cost, Critic, Precision, Turn
 from gantrain.run.records import Records
 from gantrain.sampling import samples_of
 from gantrain.terminal import bar
 from gantrain.training.cadence import Cadence
 from gantrain.training.clock import Clock
-from gantrain.training.eager import Eager
-from gantrain.training.ema import Ema
-from gantrain.training.nonfinite import Watch, diverged
-from gantrain.training.player import Player, frozen
+from gantrain.training.game import Game
+from gantrain.training.nonfinite import diverged
 
 if TYPE_CHECKING:
     from gantrain.evaluation import Live
@@ -32,37 +27,19 @@ if TYPE_CHECKING:
 Stop = Callable[[], bool]  # the default, bool, returns False when called: never stop
 
 
-@dataclass
-class Trainer:
-    """Per step: ``d_steps`` turns of D, then ``g_steps`` turns of G, every turn on a fresh batch.
+@dataclass(kw_only=True)
+class Trainer(Game):
+    """Plays the game for ``total_steps``, keeping records, grids and checkpoints, and evaluating on the way.
 
-    If ``simultaneous``, it is one of each at once. ``total_steps`` counts such steps; every sample grid is drawn from
-    ``grid_latents`` (n, latent_dim).
+    Every sample grid is drawn from ``grid_latents`` (n, latent_dim).
     """
 
-    g: Player
-    d: Player
-    ema: Ema
-    loss: Loss
-    augment: nn.Module
-    data: Batches
     rng: Rng
-    precision: Precision
     grid_latents: Tensor
-    batch_size: int
-    d_steps: int
-    g_steps: int
     total_steps: int
     every: Cadence
-    watch: Watch
-    batch_size_g: int | None  # samples per turn of G; None: as many as D's
-    simultaneous: bool  # both players move at once, from the weights that both had before
-    one_forward: bool  # D scores real and fake batch in one forward pass
-    perform: Eager = field(default_factory=Eager)  # how turns are carried out: as they are written, or from recordings
     clock: Clock = field(default_factory=Clock)
-    step: int = 0
     rollbacks: int = 0
-    scalars: dict[str, Tensor] = field(default_factory=dict)  # the latest of each, still on the device
     logged: dict[str, float] = field(default_factory=dict)  # the last line of the records
     logged_at: int = 0  # its step
 
@@ -93,104 +70,6 @@ class Trainer:
                     self.log(records, progress)
                 with self.clock.paused():
                     self.keep(records, checkpoints, stop, live)
-
-    def play(self, measure: bool = False) -> None:
-        """Play one step of the game."""
-        if self.simultaneous:
-            self.turn_together(self.data.next(), self.data.next(self.batch_size_g), measure)
-        else:
-            for _ in range(self.d_steps):
-                self.d_turn(*self.data.next(), measure)
-            for _ in range(self.g_steps):
-                self.g_turn(*self.data.next(self.batch_size_g), measure)
-        self.d.end_step()
-        self.g.end_step()
-        self.step += 1
-
-    def d_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
-        """Move D once. G's weights stay and no graph runs through it; its batch-norm statistics see one more batch."""
-        self.scalars |= self.perform(self.move_d, self.d, real, labels, measure)
-        self.d.turns += 1
-
-    def g_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
-        """Move G once through a D whose weights get no gradients, then the average of G."""
-        self.count_images(len(real))
-        self.scalars |= self.perform(self.move_g, self.g, real, labels, measure)
-        self.g.turns += 1
-
-    def turn_together(self, for_d: Batch, for_g: Batch, measure: bool = False) -> None:
-        """Move both players at once, each by its gradient at the weights that both have now."""
-        self.count_images(len(for_g[0]))
-        d_cost = self.cost_of_d(*for_d, measure)
-        d_scalars = self.seen(self.d, "d", d_cost)
-        self.d.differentiate(d_cost.total)
-        with frozen(self.d.weights):
-            g_cost = self.cost_of_g(*for_g, measure)
-            g_scalars = self.seen(self.g, "g", g_cost)
-            self.g.differentiate(g_cost.total)
-        d_scalars["d/gradient_norm"] = self.d.step(measure)
-        self.loss.after_d_step(d_cost.turn)
-        g_scalars["g/gradient_norm"] = self.g.step(measure)
-        self.follow()
-        self.scalars |= d_scalars | g_scalars
-        self.d.turns += 1
-        self.g.turns += 1
-
-    def move_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
-        """Carry out D's turn on the device, and nothing else: recordings hold exactly this. Returns scalars to log."""
-        cost = self.cost_of_d(real, labels, measure)
-        scalars = self.seen(self.d, "d", cost)
-        scalars["d/gradient_norm"] = self.d.descend(cost.total, measure)
-        self.loss.after_d_step(cost.turn)
-        return scalars
-
-    def move_g(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
-        """Carry out G's turn on the device, and nothing else. Returns scalars to log."""
-        with frozen(self.d.weights):
-            cost = self.cost_of_g(real, labels, measure)
-            scalars = self.seen(self.g, "g", cost)
-            scalars["g/gradient_norm"] = self.g.descend(cost.total, measure)
-        self.follow()
-        return scalars
-
-    def cost_of_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> Cost:
-        """Return what the present weights cost D on a batch; no graph runs through G."""
-        with torch.no_grad():
-            fake = self.generate(len(real), labels)
-        return self.loss.for_d(self.turn(self.d, real, fake, labels, measure))
-
-    def cost_of_g(self, real: Tensor, labels: Tensor | None, measure: bool) -> Cost:
-        """Return what the present weights cost G on a batch."""
-        fake = self.generate(len(real), labels)
-        return self.loss.for_g(self.turn(self.g, real, fake, labels, measure))
-
-    def seen(self, player: Player, name: str, cost: Cost) -> dict[str, Tensor]:
-        """Return the scalars of a cost, tagged with the player's name, after looking whether it is finite."""
-        scalars = cost.scalars(name)
-        self.watch.see(player, cost.total, self.step + 1, scalars)
-        return scalars
-
-    def count_images(self, n: int) -> None:
-        """Let the average of G know that G makes ``n`` samples; it hears of a look-ahead's with the move."""
-        if not self.g.looks_ahead:
-            self.ema.advance(n * self.g.turns_per_move)
-
-    def follow(self) -> None:
-        """Let the average follow G to where it moved, but not to where it only looked ahead."""
-        if not self.g.looks_ahead:
-            self.ema.follow()
-
-    def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None, measure: bool) -> Turn:
-        """Return the view that ``player`` has when it moves."""
-        critic = Critic(self.d.net, self.precision, self.precision.forward, labels, self.augment, self.one_forward)
-        return Turn(critic, self.g.net, real, fake, player.moves, measure)
-
-    def generate(self, n: int, labels: Tensor | None) -> Tensor:
-        """Return ``n`` samples (n, *shape) float32 from fresh latents z ~ N(0, I)."""
-        z = torch.randn(n, self.grid_latents.shape[1], device=self.precision.device)
-        with self.precision.autocast(self.precision.forward):
-            fake: Tensor = self.g.net(z, labels)
-        return fake.float()
 
     def log(self, records: Records, progress: tqdm[Any]) -> None:
         """Write the latest scalars; refuse to go on if one is not finite."""

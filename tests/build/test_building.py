@@ -256,7 +256,7 @@ THEIRS = (
 
 @pytest.mark.parametrize("loss", ["wgan_gp", "r1"])
 def test_a_strangers_d_that_compares_samples_is_found_by_its_scores(loss: str) -> None:
-    with pytest.raises(ConfigError, match="ComparesSamples cannot be used with .*: the score of a sample changes"):
+    with pytest.raises(ConfigError, match=r"ComparesSamples cannot be used with .*: the score of a sample changes"):
         built(*THEIRS, f"loss={loss}")
     built(*THEIRS, "loss=vanilla")  # without a penalty it may compare
     built(*THEIRS, "+architecture.discriminator.compares=false", f"loss={loss}")  # dropout alone mixes nothing

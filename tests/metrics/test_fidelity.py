@@ -117,3 +117,12 @@ def test_kid_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     features = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
     kid(features, features, 2, 10, 0)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_sample_on_the_border_of_a_ball_is_inside_for_precision_and_outside_for_density() -> None:
+    # On a line: reals at 0 and 2, whose nearest others are 2 away, and a fake at 4, which is 2 from the real at 2.
+    real, fake = torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0], [104.0]])
+    assert precision_recall(fake, real, 1)[0] == 0.5
+    assert density_coverage(fake, real, 1) == (0.0, 0.0)
+    nearer = torch.tensor([[3.99], [104.0]])
+    assert precision_recall(nearer, real, 1)[0] == 0.5 and density_coverage(nearer, real, 1) == (0.5, 0.5)

@@ -14,6 +14,7 @@ from gantrain.metrics import (
     frechet_distance,
     frechet_infinity,
 )
+from gantrain.metrics.frechet import influences
 from tests.metrics.conftest import features
 
 
@@ -78,15 +79,68 @@ def test_fid_needs_two_samples() -> None:
         Gaussian.of(np.zeros((1, 3)))
 
 
-def test_fid_at_infinity_takes_the_bias_away() -> None:
-    rng = np.random.default_rng(0)
-    reference = Gaussian(np.zeros(30), np.eye(30))
-    closer = 0
-    for seed in range(8):
-        found = rng.standard_normal((600, 30))
-        found[:, 0] += 0.5  # the true distance is 0.25
-        value, error = frechet_infinity(found, reference, seed)
-        biased = frechet_distance(Gaussian.of(found), reference)
-        assert biased > 0.25 + 0.3 and 0 < error < 0.2
-        closer += abs(value - 0.25) < abs(biased - 0.25) / 2
-    assert closer == 8
+def spectrum(d: int, scale: float, n: int, seed: int) -> np.ndarray:
+    """Features (n, d) whose variances are scale / k, k = 1, 2, …"""
+    return np.random.default_rng(seed).standard_normal((n, d)) * np.sqrt(scale / np.arange(1, d + 1))
+
+
+def exact(d: int) -> Gaussian:
+    """The distribution of ``spectrum`` with scale 1, from infinitely many samples."""
+    return Gaussian(np.zeros(d), np.diag(np.sqrt(1 / np.arange(1, d + 1))))
+
+
+@pytest.mark.parametrize(
+    ("d", "n", "repetitions"),
+    [
+        (16, 80, 200),  # as few as are allowed
+        (16, 800, 100),
+        (64, 500, 60),
+        pytest.param(64, 1797, 100, marks=pytest.mark.slow),  # the default digits
+        pytest.param(256, 2600, 40, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("scale", [1.0, 1.44])
+def test_fid_at_infinity_is_unbiased_and_its_error_covers_the_truth(
+    d: int, n: int, repetitions: int, scale: float
+) -> None:
+    # Of covariances that commute the distance is Σ (√s₁ - √s₂)².
+    truth = (math.sqrt(scale) - 1) ** 2 * sum(1 / k for k in range(1, d + 1))
+    found = [frechet_infinity(spectrum(d, scale, n, seed), exact(d), seed) for seed in range(repetitions)]
+    values, errors = np.array(found).T
+    spread = values.std(ddof=1)
+    biased = np.mean([frechet_distance(Gaussian.of(spectrum(d, scale, n, seed)), exact(d)) for seed in range(10)])
+    # What is left of the bias is much less than what was taken away, and than chance.
+    assert abs(values.mean() - truth) < 0.25 * (biased - truth) + 3 * spread / math.sqrt(repetitions)
+    assert np.mean(abs(values - truth) <= 2 * errors) >= 0.85
+    assert 0.7 * spread < np.median(errors) < 2 * spread
+
+
+@pytest.mark.parametrize(("n", "d"), [(1250, 256), (500, 128), (319, 64), (9, 2)])
+def test_fid_at_infinity_of_too_few_samples_is_refused_with_how_many_it_takes(n: int, d: int) -> None:
+    with pytest.raises(ValueError, match=f"{n:,} samples of {d:,} features are too few .* {5 * d:,} are needed"):
+        frechet_infinity(spectrum(d, 1.44, n, 0), exact(d), 0)
+
+
+def test_fid_at_infinity_takes_a_reference_as_features_too() -> None:
+    a, b = features(200, 16, 0), features(300, 16, 1, 1.2)
+    assert frechet_infinity(a, b, 3) == frechet_infinity(a, Gaussian.of(b), 3)
+    assert frechet_infinity(a, b, 3) != frechet_infinity(a, b, 4)
+
+
+def test_the_influence_of_a_sample_is_the_derivative_of_the_distance_by_its_weight() -> None:
+    a, reference = features(60, 5, 0, 1.3, 0.2), Gaussian.of(features(80, 5, 1))
+    found = influences(a, Gaussian.of(a), reference)
+
+    def weighted(weights: np.ndarray) -> float:
+        shares = weights / weights.sum()
+        mean = shares @ a
+        factor = np.sqrt(shares)[:, None] * (a - mean) * math.sqrt(60 / 59)  # the unbiased covariance of equal weights
+        return frechet_distance(Gaussian(mean, factor), reference)
+
+    step = 1e-5
+    for k in (0, 7, 59):
+        more, less = np.ones(60), np.ones(60)
+        more[k], less[k] = 1 + step, 1 - step
+        derivative = 60 * (weighted(more) - weighted(less)) / (2 * step)
+        # Of the constant that weights are normed by, the influence knows nothing; differences are free of it.
+        assert derivative == pytest.approx(found[k] - found.mean(), rel=0.03, abs=1e-3)

@@ -192,9 +192,9 @@ def nan_pixel(position: int) -> None:
 
     following = Batches.next
 
-    def poisoned(self: Batches) -> object:
+    def poisoned(self: Batches, n: int | None = None) -> object:
         at = self.position
-        samples, labels = following(self)
+        samples, labels = following(self, n)
         if at == position:
             samples = samples.clone()
             samples.view(-1)[0] = float("nan")

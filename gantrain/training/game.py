@@ -1,0 +1,141 @@
+"""Game: the alternating game of Goodfellow et al. 2014 (arXiv:1406.2661), Algorithm 1, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from gantrain.data import Batch, Batches
+from gantrain.losses import Loss
+from gantrain.losses.turn import Cost, Critic, Precision, Turn
+from gantrain.training.eager import Eager
+from gantrain.training.ema import Ema
+from gantrain.training.nonfinite import Watch
+from gantrain.training.player import Player, frozen
+
+
+@dataclass(kw_only=True)
+class Game:
+    """Per step: ``d_steps`` turns of D, then ``g_steps`` turns of G, every turn on a fresh batch.
+
+    If ``simultaneous``, it is one of each at once.
+    """
+
+    g: Player
+    d: Player
+    ema: Ema
+    loss: Loss
+    augment: nn.Module
+    data: Batches
+    precision: Precision
+    latent_dim: int
+    batch_size: int
+    batch_size_g: int | None  # samples per turn of G; None: as many as D's
+    d_steps: int
+    g_steps: int
+    simultaneous: bool  # both players move at once, from the weights that both had before
+    one_forward: bool  # D scores real and fake batch in one forward pass
+    watch: Watch
+    perform: Eager = field(default_factory=Eager)  # how turns are carried out: as they are written, or from recordings
+    step: int = 0
+    scalars: dict[str, Tensor] = field(default_factory=dict)  # the latest of each, still on the device
+
+    def play(self, measure: bool = False) -> None:
+        """Play one step of the game."""
+        if self.simultaneous:
+            self.turn_together(self.data.next(), self.data.next(self.batch_size_g), measure)
+        else:
+            for _ in range(self.d_steps):
+                self.d_turn(*self.data.next(), measure)
+            for _ in range(self.g_steps):
+                self.g_turn(*self.data.next(self.batch_size_g), measure)
+        self.d.end_step()
+        self.g.end_step()
+        self.step += 1
+
+    def d_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
+        """Move D once. G's weights stay and no graph runs through it; its batch-norm statistics see one more batch."""
+        self.scalars |= self.perform(self.move_d, self.d, real, labels, measure)
+        self.d.turns += 1
+
+    def g_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
+        """Move G once through a D whose weights get no gradients, then the average of G."""
+        self.count_images(len(real))
+        self.scalars |= self.perform(self.move_g, self.g, real, labels, measure)
+        self.g.turns += 1
+
+    def turn_together(self, for_d: Batch, for_g: Batch, measure: bool = False) -> None:
+        """Move both players at once, each by its gradient at the weights that both have now."""
+        self.count_images(len(for_g[0]))
+        d_cost = self.cost_of_d(*for_d, measure)
+        d_scalars = self.seen(self.d, "d", d_cost)
+        self.d.differentiate(d_cost.total)
+        with frozen(self.d.weights):
+            g_cost = self.cost_of_g(*for_g, measure)
+            g_scalars = self.seen(self.g, "g", g_cost)
+            self.g.differentiate(g_cost.total)
+        d_scalars["d/gradient_norm"] = self.d.step(measure)
+        self.loss.after_d_step(d_cost.turn)
+        g_scalars["g/gradient_norm"] = self.g.step(measure)
+        self.follow()
+        self.scalars |= d_scalars | g_scalars
+        self.d.turns += 1
+        self.g.turns += 1
+
+    def move_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
+        """Carry out D's turn on the device, and nothing else: recordings hold exactly this. Returns scalars to log."""
+        cost = self.cost_of_d(real, labels, measure)
+        scalars = self.seen(self.d, "d", cost)
+        scalars["d/gradient_norm"] = self.d.descend(cost.total, measure)
+        self.loss.after_d_step(cost.turn)
+        return scalars
+
+    def move_g(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
+        """Carry out G's turn on the device, and nothing else. Returns scalars to log."""
+        with frozen(self.d.weights):
+            cost = self.cost_of_g(real, labels, measure)
+            scalars = self.seen(self.g, "g", cost)
+            scalars["g/gradient_norm"] = self.g.descend(cost.total, measure)
+        self.follow()
+        return scalars
+
+    def cost_of_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> Cost:
+        """Return what the present weights cost D on a batch; no graph runs through G."""
+        with torch.no_grad():
+            fake = self.generate(len(real), labels)
+        return self.loss.for_d(self.turn(self.d, real, fake, labels, measure))
+
+    def cost_of_g(self, real: Tensor, labels: Tensor | None, measure: bool) -> Cost:
+        """Return what the present weights cost G on a batch."""
+        fake = self.generate(len(real), labels)
+        return self.loss.for_g(self.turn(self.g, real, fake, labels, measure))
+
+    def seen(self, player: Player, name: str, cost: Cost) -> dict[str, Tensor]:
+        """Return the scalars of a cost, tagged with the player's name, after looking whether it is finite."""
+        scalars = cost.scalars(name)
+        self.watch.see(player, cost.total, self.step + 1, scalars)
+        return scalars
+
+    def count_images(self, n: int) -> None:
+        """Let the average of G know that G makes ``n`` samples; it hears of a look-ahead's with the move."""
+        if not self.g.looks_ahead:
+            self.ema.advance(n * self.g.turns_per_move)
+
+    def follow(self) -> None:
+        """Let the average follow G to where it moved, but not to where it only looked ahead."""
+        if not self.g.looks_ahead:
+            self.ema.follow()
+
+    def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None, measure: bool) -> Turn:
+        """Return the view that ``player`` has when it moves."""
+        critic = Critic(self.d.net, self.precision, self.precision.forward, labels, self.augment, self.one_forward)
+        return Turn(critic, self.g.net, real, fake, player.moves, measure)
+
+    def generate(self, n: int, labels: Tensor | None) -> Tensor:
+        """Return ``n`` samples (n, *shape) float32 from fresh latents z ~ N(0, I)."""
+        z = torch.randn(n, self.latent_dim, device=self.precision.device)
+        with self.precision.autocast(self.precision.forward):
+            fake: Tensor = self.g.net(z, labels)
+        return fake.float()
