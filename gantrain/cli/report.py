@@ -11,6 +11,7 @@ from pathlib import Path
 from gantrain.errors import ConfigError, DiskError, GantrainError, first_line
 from gantrain.report import page, runs, text
 from gantrain.report.comparison import Table, tables
+from gantrain.report.grids import verdict
 from gantrain.run import files
 from gantrain.run.directory import SWEEP_FILE
 from gantrain.run.read import PARTS
@@ -35,6 +36,10 @@ class Request:
     metric: str | None
     of: str
     title: str
+
+
+LISTED = 10
+"""Variants that a comparison's outcome in the terminal lists."""
 
 
 def main() -> None:
@@ -112,13 +117,15 @@ def report(request: Request) -> str:
 def winner(table: Table) -> str:
     """Return a comparison's outcome in a line."""
     lines = [f"{table.name}, {table.budget} each, {table.protocol}"]
-    for variant in table.ranked[:10]:
+    for variant in table.ranked[:LISTED]:
         s = variant.summary(table.metric, table.part)
         assert s is not None
         sd = f" ± {s.sd:.2g}" if s.sd is not None else ""
         interval = f"  95% CI [{s.interval.low:.4g}, {s.interval.high:.4g}]" if s.interval else ""
         lines.append(f"  {variant.name:<24} {table.metric} {s.mean:.4g}{sd}{interval}  n={s.n}")
-    return "\n".join(lines)
+    if len(table.ranked) > LISTED:
+        lines.append(f"  ({LISTED} of {len(table.ranked)})")
+    return "\n".join([*lines, *filter(None, [verdict(table)])])
 
 
 def refused(folders: Sequence[str]) -> list[str]:

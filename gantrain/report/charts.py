@@ -123,11 +123,13 @@ def strip(values: Sequence[float], mean: float, low: float, high: float, span: t
     width, height = 170, 22
     scale = Scale(span, 6, width - 6, may_be_log=True)
     colour, middle = f"var(--c{k % COLOURS})", height / 2
-    bar = max(scale(high) - scale(low), 1)
+    # An interval may reach beyond the picture, and below 0, which has no place on a logarithmic axis.
+    left, right = (min(max(scale(v) if v > 0 or not scale.log else 0.0, 0.0), width) for v in (low, high))
     dots = "".join(f'<circle class="dot" cx="{scale(v):.1f}" cy="{middle}" r="3.2" stroke="{colour}"/>' for v in values)
     return (
         f'<svg class="strip" viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true">'
-        f'<rect class="bar" x="{scale(low):.1f}" y="{middle - 4}" width="{bar:.1f}" height="8" fill="{colour}"/>{dots}'
+        f'<rect class="bar" x="{left:.1f}" y="{middle - 4}" width="{max(right - left, 1):.1f}" height="8" '
+        f'fill="{colour}"/>{dots}'
         f'<rect x="{scale(mean) - 1:.1f}" y="{middle - 8}" width="2" height="16" fill="{colour}"/></svg>'
     )
 

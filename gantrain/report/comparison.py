@@ -145,9 +145,32 @@ class Table:
             name: 1 + sum(factor * other < factor * mean for other in means.values()) for name, mean in means.items()
         }
 
-    def difference(self, a: Variant, b: Variant) -> Difference | None:
-        """Compare two variants seed by seed."""
-        return paired_difference(self._values(a), self._values(b), self.lower_is_better)
+    def difference(self, a: Variant, b: Variant, metric: str | None = None) -> Difference | None:
+        """Compare two variants seed by seed, by the ranked metric or another."""
+        metric = metric or self.metric
+        ours, theirs = a.by_seed(metric, self.part), b.by_seed(metric, self.part)
+        return paired_difference(ours, theirs, sign(self.better, metric) > 0)
+
+    def first(self, metric: str) -> Variant | None:
+        """Return the variant with the best mean of a metric, None if the metric has no better side or no values."""
+        ranks = self.rank(metric)
+        return next((v for v in self.variants if ranks.get(v.name) == 1), None)
+
+    def rivals(self, metric: str) -> list[tuple[Variant, Difference | None]]:
+        """Return those that the best variant cannot be told from, the nearest first, with what is known of each pair.
+
+        Told apart are two whose interval of the difference, paired by seed, leaves out 0. None: they share no seed.
+        """
+        best, ranks = self.first(metric), self.rank(metric)
+        if best is None:
+            return []
+        others = sorted((v for v in self.variants if v is not best and v.name in ranks), key=lambda v: ranks[v.name])
+        pairs = [(other, self.difference(best, other, metric)) for other in others]
+        return [(other, found) for other, found in pairs if found is None or not found.separated]
+
+    def is_separated(self, metric: str) -> bool:
+        """Tell whether there are others than the best variant by a metric, and all of them can be told from it."""
+        return len(self.rank(metric)) > 1 and not self.rivals(metric)
 
     def chance(self, a: Variant, b: Variant) -> Chance:
         """Return the probability that a run of A beats one of B."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gantrain.report.comparison import Table
 from gantrain.report.runs import Run
-from gantrain.report.statistics import Summary
+from gantrain.report.statistics import LEAST_FOR_CHANCES, LEAST_FOR_IQM, Summary
 from gantrain.run.directions import arrow
 from gantrain.run.read import LAST, MEDIAN, PARTS
 
@@ -52,6 +52,24 @@ def grids(table: Table) -> list[Grid]:
     return found
 
 
+def verdict(table: Table) -> str:
+    """Return in a sentence whether the first in the ranking can be told from the others, "" for one variant alone."""
+    best = table.first(table.metric)
+    if best is None or len(table.ranked) < 2:
+        return ""
+    rivals = table.rivals(table.metric)
+    if not rivals:
+        return f"{best.name} is best by {table.metric}: its difference from every other, paired by seed, leaves out 0."
+    rival, found = rivals[0]
+    others = f" (nor from {len(rivals) - 1} more)" if len(rivals) > 1 else ""
+    text = f"By {table.metric}, {best.name} ranks first but is not separable from {rival.name}{others}"
+    if found is None or found.interval is None:
+        return f"{text} with {found.n if found else 0} seeds in common; two or more are needed to tell."
+    bounds = f"{found.mean:+.4g} [{found.interval.low:+.4g}, {found.interval.high:+.4g}]"
+    enough = f"about {found.needed} would be needed" if found.needed else "more than a thousand would be needed"
+    return f"{text} with {found.n} seeds: the difference is {bounds}; {enough} if mean and spread stayed."
+
+
 def number(value: float) -> str:
     """Return a value in four digits."""
     return f"{value:.4g}"
@@ -76,7 +94,7 @@ def share(count: int, of: int) -> Cell:
 
 def ranking(table: Table) -> Grid:
     """Mean and spread of the metric that is ranked by."""
-    ranks, rows = table.rank(table.metric), []
+    ranks, rows, separated = table.rank(table.metric), [], table.is_separated(table.metric)
     for variant in table.variants:
         found = variant.summary(table.metric, table.part)
         rates = [share(*variant.collapses()), share(*variant.rate("diverged")), share(*variant.others())]
@@ -84,12 +102,13 @@ def ranking(table: Table) -> Grid:
             rows.append([Cell(variant.name), EMPTY, Cell("0", value=0), EMPTY, EMPTY, EMPTY, EMPTY, *rates])
             continue
         place = ranks[variant.name]
-        middle = Cell(spread(found), value=found.mean, kind="first" if place == 1 else "")
+        middle = Cell(spread(found), value=found.mean, kind="first" if place == 1 and separated else "")
         bounds = Cell(interval(found), value=found.interval.low) if found.interval else EMPTY
         rows.append(
             [
                 *(Cell(variant.name), Cell(str(place), value=place), Cell(str(found.n), value=found.n), middle, bounds),
-                *(Cell(number(found.iqm), value=found.iqm), Cell("", value="", picture=variant.name), *rates),
+                EMPTY if found.iqm is None else Cell(number(found.iqm), value=found.iqm),
+                *(Cell("", value="", picture=variant.name), *rates),
             ]
         )
     head = (
@@ -104,16 +123,17 @@ def ranking(table: Table) -> Grid:
         "diverged",
         "unfinished",
     )
-    fewest = min((v.summary(table.metric, table.part).n for v in table.ranked), default=0)  # type: ignore[union-attr]
-    note = "n: seeds that finished. IQM: interquartile mean. The interval is the percentile bootstrap's."
-    if 1 < fewest < 5:
-        note += f" With n = {fewest} it is too narrow: a handful of seeds cannot tell how rare a bad one is."
+    note = (
+        f"n: seeds that finished. The interval is Student's t. IQM: interquartile mean, from {LEAST_FOR_IQM} seeds on. "
+        "Green: separated from every other by the differences paired by seed."
+    )
     return Grid(f"Ranking by {table.metric}, {PARTS[table.part]}", head, rows, note)
 
 
 def every_metric(table: Table) -> Grid:
     """Each metric with its rank."""
     ranks, rows = {metric: table.rank(metric) for metric in table.metrics}, []
+    separated = {metric for metric in table.metrics if table.is_separated(metric)}
     for variant in table.variants:
         row = [Cell(variant.name)]
         for metric in table.metrics:
@@ -123,7 +143,8 @@ def every_metric(table: Table) -> Grid:
                 continue
             place = ranks[metric].get(variant.name)
             small = " ".join(filter(None, [f"#{place}" if place else "", interval(found)]))
-            row.append(Cell(spread(found), small, found.mean, "first" if place == 1 else ""))
+            first = place == 1 and metric in separated
+            row.append(Cell(spread(found), small, found.mean, "first" if first else ""))
         rows.append(row)
     note = (
         "Mean ± sd over seeds; below, the rank (#) and the 95% interval of the mean. Arrows point to the better side."
@@ -166,8 +187,8 @@ def chances(table: Table) -> Grid:
             row.append(Cell(f"{found.probability:.2f}", small, found.probability, "heat", found.probability))
         rows.append(row)
     note = (
-        "Over all pairs of their runs, a tie counting half (Agarwal et al. 2021); below, the 95% bootstrap interval. "
-        "0.5 is no difference." + left_out(table)
+        "Over all pairs of their runs, a tie counting half (Agarwal et al. 2021); below, the 95% bootstrap interval "
+        f"from {LEAST_FOR_CHANCES} seeds of each on. 0.5 is no difference." + left_out(table)
     )
     return Grid("Probability that the row beats the column", ["", *(v.name for v in shown)], rows, note)
 

@@ -13,7 +13,7 @@ import numpy as np
 from gantrain.budget import UNITS
 from gantrain.report import charts
 from gantrain.report.comparison import COLLAPSE, Table, Variant
-from gantrain.report.grids import Cell, Grid, grids
+from gantrain.report.grids import Cell, Grid, grids, verdict
 from gantrain.report.runs import Run
 from gantrain.report.statistics import profile
 from gantrain.run.directions import arrow
@@ -57,6 +57,7 @@ def section(table: Table, anchor: str) -> str:
     first, *rest = ready.values()
     body = [
         f'<h2 id="{anchor}">{escape(table.name)}</h2><ul class="stamp">{items}</ul>',
+        f'<p class="verdict">{escape(said)}</p>' if (said := verdict(table)) else "",
         first,
         curves(table),
         pictures(table, colours),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gantrain.report.comparison import COLLAPSE, Table, budget, collapsed
-from gantrain.report.grids import Cell, Grid, grids
+from gantrain.report.grids import Cell, Grid, grids, verdict
 from gantrain.report.runs import Run
 from gantrain.run.directions import arrow
 from gantrain.run.read import PARTS
@@ -26,6 +26,8 @@ def markdown(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
             f"## {table.name}\n\n- data: {table.data}\n- budget: {table.budget} each\n- protocol: {table.protocol}\n"
             f"- ranked by: {arrow(table.better, table.metric)}, {PARTS[table.part]}"
         )
+        if said := verdict(table):
+            parts.append(escaped(said))
         parts += [grid_markdown(grid) for grid in grids(table)]
     if notes:
         parts.append("## Left out\n\n" + "\n".join(f"- {escaped(note)}" for note in notes))

@@ -39,7 +39,7 @@ def test_losses_are_ranked_with_their_spread_and_differences(report: Command, tm
         "wgan_gp 3 3 4.8 ± 2.3",
     ]
     pairs = {row[0]: row[1:] for row in rows_of(text, "Differences, paired by seed")[1:]}
-    assert pairs["hinge − vanilla"] == ["3", "-0.8667", "[-1, -0.7]", "3 of 3"]
+    assert pairs["hinge − vanilla"] == ["3", "-0.8667", "[-1.246, -0.4872]", "3 of 3"]
     assert pairs["vanilla − wgan_gp"][3] == "2 of 3"
     chances = {row[0]: row[1:] for row in rows_of(text, "Probability that the row beats the column")[1:]}
     assert chances["hinge"][1].startswith("1.00") and chances["wgan_gp"][0].startswith("0.11")
@@ -48,6 +48,37 @@ def test_losses_are_ranked_with_their_spread_and_differences(report: Command, tm
     cost = {row[0]: row[1:] for row in rows_of(text, "What it cost, a run")[1:]}
     assert cost["hinge"] == ["400", "25,600", "11 ± 1", "1 ± 0", "0.4", "1 ± 0"]
     assert "400 updates of D each" in text and "classifier aaaa1111: 1,797 of the averaged generator" in text
+
+
+def test_the_best_is_marked_where_it_is_separated_and_else_it_is_said_how_many_seeds_it_takes(
+    report: Command, tmp_path: Path
+) -> None:
+    for loss, fids in {"near": (3.0, 3.4, 2.9), "best": (2.0, 2.5, 2.2), "far": (5.0, 5.4, 4.8)}.items():
+        for seed, fid in enumerate(fids):
+            left(tmp_path / "clear", loss, seed, fid)
+            left(tmp_path / "one", loss, seed, fid) if seed == 0 else None
+    outcome = report("clear", "out=clear.html")
+    said = "best is best by fid: its difference from every other, paired by seed, leaves out 0."
+    assert said in outcome.out and said in (tmp_path / "clear.md").read_text()
+    page = (tmp_path / "clear.html").read_text()
+    assert f'<p class="verdict">{said}</p>' in page and page.count('<td class="first"') == 2  # in two tables
+    sweep(tmp_path / "outputs")  # wgan_gp is sometimes far, sometimes near
+    report("outputs", "out=r.html")
+    said = "By fid, hinge ranks first but is not separable from wgan_gp with 3 seeds: the difference is "
+    text = (tmp_path / "r.md").read_text()
+    # Differences of -3, 0.1 and -4.8: 2.567 ± 2.479. With 7 seeds 2.447 · 2.479 / √7 = 2.293 < 2.567, with 6 2.602.
+    assert said in text and "; about 7 would be needed" in text
+    assert 'class="first"' not in (tmp_path / "r.html").read_text()
+    report("one", "out=one.html")
+    one = (tmp_path / "one.html").read_text()
+    assert "with 1 seeds in common; two or more are needed" in one and 'class="first"' not in one and ">IQM<" in one
+
+
+def test_the_terminal_says_of_how_many_it_lists_ten(report: Command, tmp_path: Path) -> None:
+    for k in range(12):
+        left(tmp_path / "outputs", f"loss{k}", 0, 1.0 + k)
+    outcome = report("outputs")
+    assert "(10 of 12)" in outcome.out and "loss9" in outcome.out and "loss10" not in outcome.out
 
 
 def test_the_metric_and_what_it_is_taken_of_can_be_chosen(report: Command, tmp_path: Path) -> None:
