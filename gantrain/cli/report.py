@@ -11,7 +11,7 @@ from pathlib import Path
 from gantrain.errors import ConfigError, DiskError, GantrainError, first_line
 from gantrain.report import page, runs, text
 from gantrain.report.comparison import Table, tables
-from gantrain.report.grids import verdict
+from gantrain.report.grids import nothing_finished, verdict
 from gantrain.run import files
 from gantrain.run.directory import SWEEP_FILE
 from gantrain.run.read import PARTS
@@ -117,6 +117,8 @@ def report(request: Request) -> str:
 def winner(table: Table) -> str:
     """Return a comparison's outcome in a line."""
     lines = [f"{table.name}, {table.budget} each, {table.protocol}"]
+    if said := nothing_finished(table):
+        return f"{lines[0]}\n  {said}"
     for variant in table.ranked[:LISTED]:
         s = variant.summary(table.metric, table.part)
         assert s is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -132,6 +133,18 @@ def strip(values: Sequence[float], mean: float, low: float, high: float, span: t
         f'fill="{colour}"/>{dots}'
         f'<rect x="{scale(mean) - 1:.1f}" y="{middle - 8}" width="2" height="16" fill="{colour}"/></svg>'
     )
+
+
+def standalone(drawn: str, style: str) -> str:
+    """Return a picture as an SVG file of its own: light colours, in which ``style``, the page's CSS, has them first."""
+    colours = dict(reversed(re.findall(r"--(\w+): (#\w+)", style)))
+    rules = (
+        "text{font:12px sans-serif;fill:var(--soft)}.label{fill:var(--ink)}.grid{stroke:var(--rule)}"
+        ".axis{stroke:var(--soft)}.line{fill:none;stroke-width:2;stroke-linejoin:round}.band{opacity:.15}"
+    )
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"'
+    text = drawn.replace("<svg", start, 1).replace(">", f"><style>{rules}</style>", 1)
+    return re.sub(r"var\(--(\w+)\)", lambda found: colours[found[1]], text)
 
 
 def short(value: float) -> str:

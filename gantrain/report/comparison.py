@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean, stdev
@@ -183,6 +183,17 @@ class Table:
     def lower_is_better(self) -> bool:
         """Whether low values of the ranked metric are the good ones."""
         return sign(self.better, self.metric) > 0
+
+
+def headings(tables: Sequence[Table]) -> list[str]:
+    """Return a heading for each table: the data's name, and what tells apart those that share it."""
+    found = []
+    for table in tables:
+        alike = [other for other in tables if other.name == table.name]
+        facts = {"data": table.data, "protocol": table.protocol, "budget": f"{table.budget} each"}
+        telling = [text for key, text in facts.items() if len({getattr(other, key) for other in alike}) > 1]
+        found.append(": ".join([table.name, ", ".join(telling)]) if telling else table.name)
+    return found
 
 
 def collapsed(run: Run) -> bool | None:

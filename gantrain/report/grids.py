@@ -46,7 +46,7 @@ def grids(table: Table) -> list[Grid]:
     found = [ranking(table), every_metric(table), stability(table)]
     if len(table.ranked) > 1:
         found += [chances(table), differences(table)]
-    found.append(costs(table))
+    found += [settings(table), costs(table)]
     if table.unfinished:
         found.append(unfinished(table.unfinished))
     return found
@@ -64,10 +64,21 @@ def verdict(table: Table) -> str:
     others = f" (nor from {len(rivals) - 1} more)" if len(rivals) > 1 else ""
     text = f"By {table.metric}, {best.name} ranks first but is not separable from {rival.name}{others}"
     if found is None or found.interval is None:
-        return f"{text} with {found.n if found else 0} seeds in common; two or more are needed to tell."
+        n = found.n if found else 0
+        return f"{text} with {n} {'seed' if n == 1 else 'seeds'} in common; two or more are needed to tell."
     bounds = f"{found.mean:+.4g} [{found.interval.low:+.4g}, {found.interval.high:+.4g}]"
     enough = f"about {found.needed} would be needed" if found.needed else "more than a thousand would be needed"
     return f"{text} with {found.n} seeds: the difference is {bounds}; {enough} if mean and spread stayed."
+
+
+def nothing_finished(table: Table) -> str:
+    """Return a line about a kind of runs of which none has finished, "" if one has."""
+    if table.ranked:
+        return ""
+    states = [run.state for run in table.unfinished]
+    counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    names = ", ".join(variant.name for variant in table.variants)
+    return f"No run of this kind has finished and been measured ({counted}): {names}."
 
 
 def number(value: float) -> str:
@@ -221,6 +232,34 @@ def left_out(table: Table) -> str:
     """Say how many variants pairs are not shown of."""
     more = len(table.ranked) - MOST_PAIRS
     return f" The best {MOST_PAIRS} are shown, {more} more are not." if more > 0 else ""
+
+
+def settings(table: Table) -> Grid:
+    """Return what each variant was trained with, in bold where variants differ."""
+    names = ("optimizer of G", "of D", "learning rate of G", "of D", "D : G", "parameters of G", "of D", "command")
+    rows = [(variant.name, described_settings(variant.runs[0])) for variant in table.variants]
+    differing = [len({row[k] for _, row in rows}) > 1 for k in range(len(names))]
+    cells = [
+        [Cell(name), *(Cell(text or "–", kind=kind(k, differing[k])) for k, text in enumerate(row))]
+        for name, row in rows
+    ]
+    note = "Of the first seed; the other seeds differ in nothing but the seed. Bold: not the same in all rows."
+    return Grid("What each was trained with", ("", *names), cells, note)
+
+
+def described_settings(run: Run) -> tuple[str, ...]:
+    """Return a run's settings as words; "" for what an older gantrain has not recorded."""
+    players = [run.players.get(name, {}) for name in ("G", "D")]
+    betas = [f" β {tuple(p['betas'])}" if "betas" in p else "" for p in players]
+    optimizers = [f"{p.get('optimizer', '')}{beta}" for p, beta in zip(players, betas, strict=True)]
+    rates = [f"{p['learning_rate']:g}" if "learning_rate" in p else "" for p in players]
+    sizes = [f"{p['parameters']:,}" if "parameters" in p else "" for p in players]
+    return (*optimizers, *rates, run.ratio, *sizes, run.command)
+
+
+def kind(column: int, differs: bool) -> str:
+    """Return the class of a cell of the settings: the command's own, else that of what differs."""
+    return "command" if column == 7 else "differs" if differs else ""
 
 
 def costs(table: Table) -> Grid:

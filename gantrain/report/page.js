@@ -4,6 +4,10 @@ document.querySelector(".theme").addEventListener("click", () => {
   const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   root.dataset.theme = (root.dataset.theme || system) === "dark" ? "light" : "dark";
 });
+const wide = [...document.querySelectorAll(".wide")];
+const mark = () => wide.forEach(box => box.classList.toggle("cut", box.scrollWidth > box.clientWidth + 1));
+addEventListener("resize", mark);
+mark();
 const wanted = new URLSearchParams(location.search).get("theme");
 if (wanted) root.dataset.theme = wanted;
 for (const head of document.querySelectorAll("table.sortable th")) {

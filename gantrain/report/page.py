@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 import numpy as np
 
 from gantrain.budget import UNITS
 from gantrain.report import charts
-from gantrain.report.comparison import COLLAPSE, Table, Variant
-from gantrain.report.grids import Cell, Grid, grids, verdict
+from gantrain.report.comparison import COLLAPSE, Table, Variant, headings
+from gantrain.report.grids import Cell, Grid, grids, nothing_finished, verdict
 from gantrain.report.runs import Run
 from gantrain.report.statistics import profile
+from gantrain.report.text import grid_latex
 from gantrain.run.directions import arrow
 from gantrain.run.read import PARTS
 
 HERE = Path(__file__).parent
 MOST_LINES, MOST_PICTURES = 16, 12
+HINT = '<p class="hint">The table is wider than the page: scroll it sideways.</p>'
 STAGES = (0.1, 0.4, 1.0)
 """Shares of the images that all variants have seen, at which their samples are compared."""
 
 
 def page(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
     """Return the whole file."""
-    parts = [section(table, f"t{k}") for k, table in enumerate(tables)]
+    parts = [
+        section(table, name, f"t{k}") for k, (table, name) in enumerate(zip(tables, headings(tables), strict=True))
+    ]
     if len(tables) > 1:
         warning = (
             f"These runs are of {len(tables)} kinds: their data, protocol or budget differ. "
@@ -43,8 +49,10 @@ def page(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
     )
 
 
-def section(table: Table, anchor: str) -> str:
-    """Return one comparison."""
+def section(table: Table, heading: str, anchor: str) -> str:
+    """Return one comparison; a line if nothing in it has finished."""
+    if said := nothing_finished(table):
+        return f'<h2 id="{anchor}">{escape(heading)}</h2><p class="note">{escape(said)}</p>'
     stamp = {
         "data": table.data,
         "budget": f"{table.budget} each",
@@ -56,7 +64,7 @@ def section(table: Table, anchor: str) -> str:
     ready = {grid.title: grid_html(grid, table, colours) for grid in grids(table)}
     first, *rest = ready.values()
     body = [
-        f'<h2 id="{anchor}">{escape(table.name)}</h2><ul class="stamp">{items}</ul>',
+        f'<h2 id="{anchor}">{escape(heading)}</h2><ul class="stamp">{items}</ul>',
         f'<p class="verdict">{escape(said)}</p>' if (said := verdict(table)) else "",
         first,
         curves(table),
@@ -74,9 +82,23 @@ def grid_html(grid: Grid, table: Table, colours: dict[str, int]) -> str:
     rows = "".join(f"<tr>{''.join(cell_html(cell, table, colours) for cell in row)}</tr>" for row in grid.rows)
     note = f'<p class="note">{escape(grid.note)}</p>' if grid.note else ""
     return (
-        f'<h3>{escape(grid.title)}</h3><div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>{note}"
+        f"<h3>{escape(grid.title)}{download('LaTeX', f'{grid.title}.tex', 'text/x-tex', grid_latex(grid))}</h3>"
+        f'<div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{HINT}{note}"
     )
+
+
+def download(what: str, name: str, kind: str, content: str) -> str:
+    """Return a link that saves a text which the page holds."""
+    file = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+    return f' <a class="get" download="{file}" href="data:{kind};charset=utf-8,{quote(content)}">{what}</a>'
+
+
+def figure(drawn: str, shown: Sequence[Variant], caption: str, name: str) -> str:
+    """Return a chart with its legend and caption, and the same as a file."""
+    style = (HERE / "page.css").read_text()
+    link = download("SVG", f"{name}.svg", "image/svg+xml", charts.standalone(drawn, style))
+    return f"<figure>{legend(shown)}{drawn}<figcaption>{escape(caption)}{link}</figcaption></figure>"
 
 
 def cell_html(cell: Cell, table: Table, colours: dict[str, int]) -> str:
@@ -135,7 +157,7 @@ def curves(table: Table) -> str:
         drawn = charts.chart(lines, f"τ, {table.metric}", "share of runs")
         better = "≤" if lower else "≥"
         caption = f"Performance profile: the share of runs with {table.metric} {better} τ."
-        figures.append(f"<figure>{legend(shown)}{drawn}<figcaption>{escape(caption)}</figcaption></figure>")
+        figures.append(figure(drawn, shown, caption, f"{table.name} profile {table.metric}"))
     more = (
         f'<p class="note">The best {MOST_LINES} of {len(table.variants)} are drawn.</p>'
         if len(table.variants) > MOST_LINES
@@ -149,7 +171,7 @@ def learning_curve(table: Table, shown: Sequence[Variant], metric: str) -> str:
     lines = [charts.Series(variant.name, variant.curve(metric, table.unit)) for variant in shown]
     drawn = charts.chart(lines, UNITS[table.unit], arrow(table.better, metric))
     caption = "Mean over the seeds; the band reaches from the lowest to the highest seed."
-    return f"<figure>{legend(shown)}{drawn}<figcaption>{caption}</figcaption></figure>" if drawn else ""
+    return figure(drawn, shown, caption, f"{table.name} {metric}") if drawn else ""
 
 
 def other_curves(table: Table) -> str:
@@ -180,11 +202,14 @@ def pictures(table: Table, colours: dict[str, int]) -> str:
             cells.append(f"<td>{image}<small>{seen:,} images, step {step:,}</small></td>")
         name = f"{key(colours[variant.name])}{escape(variant.name)}<small>seed {run.seed}</small>"
         rows.append(f"<tr><td>{name}</td>{''.join(cells)}</tr>")
+    if real := next(filter(None, (run.real() for _, run in runs)), None):
+        image = f'<img alt="real samples" src="{embedded(real)}">'
+        rows.append(f"<tr><td>real samples</td><td>{image}</td>{'<td></td>' * (len(STAGES) - 1)}</tr>")
     head = "".join(f"<th>about {round(stage * common):,} real images</th>" for stage in STAGES)
     note = "From latents that depend on the seed alone; the grid that was drawn nearest to these numbers of images."
     return (
         f'<h3>Samples after as many images</h3><div class="wide"><table class="grids"><thead><tr><th></th>{head}</tr>'
-        f'</thead><tbody>{"".join(rows)}</tbody></table></div><p class="note">{note}</p>'
+        f'</thead><tbody>{"".join(rows)}</tbody></table></div>{HINT}<p class="note">{note}</p>'
     )
 
 

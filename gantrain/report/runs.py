@@ -34,6 +34,9 @@ class Run:
     data: str
     environment: dict[str, Any]
     cost: dict[str, float]
+    command: str = ""
+    ratio: str = ""
+    players: dict[str, dict[str, Any]] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
     better: dict[str, str] = field(default_factory=dict)
     best_by: str | None = None
@@ -51,6 +54,11 @@ class Run:
         if unit == "seconds":
             return step / max(self.step, 1) * self.cost.get("training_seconds", 0.0)
         return step * (self.cost.get("flops_per_step", 0.0) if unit == "flops" else self.per_step[unit])
+
+    def real(self) -> Path | None:
+        """Return the picture of real samples, None if there is none."""
+        path = self.path / "samples" / "real.png"
+        return path if path.is_file() else None
 
     def pictures(self) -> dict[int, Path]:
         """Return the sample grids by step."""
@@ -142,6 +150,9 @@ def of_status(directory: RunDirectory, evaluation: recorded.Evaluation, values: 
         data=str(status["data"]),
         environment=dict(status["environment"]),
         cost={name: float(value) for name, value in status["cost"].items() if value is not None},
+        command=str(status.get("command") or ""),
+        ratio=str(status.get("ratio") or ""),
+        players={str(name): dict(facts) for name, facts in (status.get("players") or {}).items()},
         protocol=evaluation.protocol,
         better=evaluation.better,
         best_by=evaluation.best_by,

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gantrain.report.comparison import COLLAPSE, Table, budget, collapsed
-from gantrain.report.grids import Cell, Grid, grids, verdict
+from gantrain.report.comparison import COLLAPSE, Table, budget, collapsed, headings
+from gantrain.report.grids import Cell, Grid, grids, nothing_finished, verdict
 from gantrain.report.runs import Run
 from gantrain.run.directions import arrow
 from gantrain.run.read import PARTS
@@ -21,11 +21,14 @@ COSTS = ("training_seconds", "other_seconds", "flops", "peak_memory_bytes")
 def markdown(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
     """Return the tables; pictures are the page's."""
     parts = [f"{MARK}\n\n# {escaped(title)}"]
-    for table in tables:
+    for table, heading in zip(tables, headings(tables), strict=True):
         parts.append(
-            f"## {table.name}\n\n- data: {table.data}\n- budget: {table.budget} each\n- protocol: {table.protocol}\n"
-            f"- ranked by: {arrow(table.better, table.metric)}, {PARTS[table.part]}"
+            f"## {escaped(heading)}\n\n- data: {table.data}\n- budget: {table.budget} each\n"
+            f"- protocol: {table.protocol}\n- ranked by: {arrow(table.better, table.metric)}, {PARTS[table.part]}"
         )
+        if said := nothing_finished(table):
+            parts.append(escaped(said))
+            continue
         if said := verdict(table):
             parts.append(escaped(said))
         parts += [grid_markdown(grid) for grid in grids(table)]
@@ -42,6 +45,31 @@ def grid_markdown(grid: Grid) -> str:
     rows += [[plain(row[k]) for k in columns] for row in grid.rows]
     body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"### {grid.title}\n\n{body}" + (f"\n\n{grid.note}" if grid.note else "")
+
+
+def grid_latex(grid: Grid) -> str:
+    """Return a table for a LaTeX document that uses booktabs."""
+    drawn = {k for k in range(len(grid.head)) if any(row[k].picture for row in grid.rows)}
+    columns = [k for k in range(len(grid.head)) if k not in drawn]
+    lines = [" & ".join(latex(grid.head[k]) for k in columns)]
+    lines += [" & ".join(latex(f"{row[k].text} {row[k].small}") for k in columns) for row in grid.rows]
+    head, *body = (f"{line} \\\\" for line in lines)
+    rows = "\n".join(["\\toprule", head, "\\midrule", *body, "\\bottomrule"])
+    return f"% {grid.title}\n\\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}\n{rows}\n\\end{{tabular}}\n"
+
+
+LATEX = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"±": r"$\pm$", "−": "$-$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "≤": r"$\leq$", "≥": r"$\geq$"},
+    **{"β": r"$\beta$", "∞": r"$\infty$", "–": "--"},
+}
+"""Characters that LaTeX reads as something else, or does not know."""
+
+
+def latex(text: str) -> str:
+    """Return a text in one line as LaTeX sets it."""
+    return "".join(LATEX.get(character, character) for character in " ".join(text.split()))
 
 
 def plain(cell: Cell) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,18 +49,22 @@ class Identity:
         compared: by dotted key, the settings in which two runs must agree for one to go on from the other.
         choices: the option of each config group.
         overrides: all else that was chosen, as it was written.
+        command: the whole command, as a shell takes it.
     """
 
     text: str
     compared: dict[str, Any]
     choices: dict[str, str]
     overrides: list[str]
+    command: str
 
     @classmethod
     def of(cls, cfg: DictConfig, lines: Iterable[str]) -> Identity:
         """Return the identity of a validated configuration that a command line, ``lines``, asked for."""
+        lines = list(lines)
         others = distinguishing(lines, (*GROUPS, "seed"))
-        return cls(OmegaConf.to_yaml(cfg, resolve=True), compared(plain(cfg)), choices(), others)
+        command = shlex.join(["gantrain", *lines])
+        return cls(OmegaConf.to_yaml(cfg, resolve=True), compared(plain(cfg)), choices(), others, command)
 
     @property
     def config(self) -> str:

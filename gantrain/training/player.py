@@ -128,6 +128,13 @@ class Player:
         """The optimizer's current learning rate (of its first parameter group)."""
         return float(self.optimizer.param_groups[0]["lr"])
 
+    def facts(self) -> dict[str, Any]:
+        """Return what is worth knowing of a player beside its run: its size, and how it moves."""
+        group = self.optimizer.param_groups[0]
+        facts = {"parameters": sum(p.numel() for p in self.weights), "optimizer": type(self.optimizer).__name__}
+        rate = float(group.get("initial_lr", group["lr"]))  # before a schedule moved it
+        return facts | {"learning_rate": rate} | ({"betas": list(group["betas"])} if "betas" in group else {})
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a later turn depends on."""
         return {

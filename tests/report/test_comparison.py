@@ -71,7 +71,7 @@ def test_the_best_is_marked_where_it_is_separated_and_else_it_is_said_how_many_s
     assert 'class="first"' not in (tmp_path / "r.html").read_text()
     report("one", "out=one.html")
     one = (tmp_path / "one.html").read_text()
-    assert "with 1 seeds in common; two or more are needed" in one and 'class="first"' not in one and ">IQM<" in one
+    assert "with 1 seed in common; two or more are needed" in one and 'class="first"' not in one and ">IQM<" in one
 
 
 def test_the_terminal_says_of_how_many_it_lists_ten(report: Command, tmp_path: Path) -> None:

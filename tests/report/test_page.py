@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gantrain.report.text import latex
 from tests.conftest import GUARD
 from tests.report.conftest import Command, left, sweep
 
@@ -85,3 +88,58 @@ def test_in_a_browser_it_sorts_turns_dark_and_fits_a_phone(report: Command, tmp_
     assert np.median(light) > 240 and np.median(dark) < 40
     for colour in ((37, 99, 168), (200, 80, 30), (38, 128, 90)):  # --c0 to --c2 of page.css
         assert (np.abs(light - colour).max(-1) < 12).sum() > 100  # each loss is drawn
+
+
+def test_tables_and_charts_can_be_saved_as_latex_and_svg(report: Command, tmp_path: Path) -> None:
+    sweep(tmp_path / "outputs")
+    report("outputs", "out=r.html")
+    page = (tmp_path / "r.html").read_text()
+    files = dict(re.findall(r'download="([^"]+)" href="data:[^,"]+,([^"]*)"', page))
+    latex = unquote(files["ranking-by-fid-final.tex"])
+    assert r"hinge & 1 & 3 & 2.233 $\pm$ 0.25 & [1.608, 2.858] & -- & 0 of 3" in latex and latex.count(r"\\") == 4
+    assert latex.splitlines()[1] == r"\begin{tabular}{lrrrrrrrr}" and latex.rstrip().endswith(r"\end{tabular}")
+    svg = unquote(files["digits-fid.svg"])
+    drawn = ElementTree.fromstring(svg)
+    assert drawn.tag == "{http://www.w3.org/2000/svg}svg" and "var(" not in svg and "#2563a8" in svg
+    assert len(drawn.findall("{*}polyline")) == 3
+
+
+def test_latex_reads_no_character_of_a_name_as_its_own() -> None:
+    assert latex("50% of a_b & {c} # $ \\ ~ ± ↓") == (
+        r"50\% of a\_b \& \{c\} \# \$ \textbackslash{} \textasciitilde{} $\pm$ $\downarrow$"
+    )
+
+
+def test_settings_show_what_differs_and_the_command(report: Command, tmp_path: Path) -> None:
+    for loss, rate in (("hinge", 2e-4), ("lsgan", 1e-4)):
+        path = left(tmp_path / "outputs", loss, 0, 2.0) / "status.json"
+        player = {"parameters": 1234, "optimizer": "Adam", "learning_rate": rate, "betas": [0.5, 0.999]}
+        more = {"command": f"gantrain loss={loss}", "ratio": "1:1", "players": {"G": player, "D": player}}
+        path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    report("outputs", "out=r.html")
+    page = (tmp_path / "r.html").read_text()
+    start = page.index("What each was trained with")
+    row = page[start : page.index("</table>", start)]
+    assert '<td class="differs">0.0002</td>' in row and '<td class="differs">0.0001</td>' in row
+    assert "<td>Adam β (0.5, 0.999)</td>" in row and "<td>1,234</td>" in row and "<td>1:1</td>" in row
+    assert '<td class="command">gantrain loss=hinge</td>' in row
+
+
+def test_real_samples_stand_below_the_generated_ones(report: Command, tmp_path: Path) -> None:
+    sweep(tmp_path / "outputs")
+    for run in (tmp_path / "outputs").rglob("samples"):
+        Image.fromarray(np.full((16, 16), 7, np.uint8)).save(run / "real.png")
+    report("outputs", "out=r.html")
+    assert (tmp_path / "r.html").read_text().count('alt="real samples"') == 1
+
+
+def test_kinds_of_one_data_set_say_in_their_headings_what_tells_them_apart(report: Command, tmp_path: Path) -> None:
+    sweep(tmp_path / "outputs")
+    left(tmp_path / "more", "hinge", 0, 1.0, budget={"of": "d_updates", "amount": 800.0})
+    left(tmp_path / "stopped", "hinge", 0, 1.0, budget={"of": "d_updates", "amount": 900.0}, state="stopped")
+    outcome = report("outputs", "more", "stopped", "out=r.html")
+    headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", (tmp_path / "r.html").read_text())
+    assert headings == [f"digits: {amount} updates of D each" for amount in (400, 800, 900)]
+    said = "No run of this kind has finished and been measured (1 stopped): hinge."
+    page = (tmp_path / "r.html").read_text()
+    assert said in outcome.out and page[page.index("900 updates of D each</h2>") :].count("<table") == 0
