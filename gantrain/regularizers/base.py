@@ -14,6 +14,13 @@ from gantrain.regularizers.convolution import TwiceDifferentiable
 class Regularizer(nn.Module):
     """A term or projection for any objective. Its methods do nothing unless overridden; ``check`` runs at build."""
 
+    adds_to_d = adds_to_g = False
+    """Whether it can add a term to a player's loss."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.adds_to_d, cls.adds_to_g = cls.for_d is not Regularizer.for_d, cls.for_g is not Regularizer.for_g
+
     def phase(self, index: int) -> int:
         """Return the phase of the turn that ``index`` turns went before: equal phases mean the same computation.
 

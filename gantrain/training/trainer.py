@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from gantrain.checkpoint import Checkpoints, Rng, tree
 from gantrain.data import Batches
@@ -18,7 +17,7 @@ from gantrain.losses import Loss
 from gantrain.losses.turn import Critic, Precision, Turn
 from gantrain.run.records import Records
 from gantrain.sampling import samples_of
-from gantrain.terminal import bar
+from gantrain.terminal import Progress
 from gantrain.training.cadence import Cadence
 from gantrain.training.clock import Clock
 from gantrain.training.eager import Eager
@@ -77,7 +76,7 @@ class Trainer:
                 self.draw(records)
             else:
                 self.evaluate(records, checkpoints, stop, live)  # if it was stopped in the middle of that
-        with bar(total=self.total_steps, initial=self.step, unit="step") as progress:
+        with Progress(self.total_steps, self.step) as progress:
             while self.step < self.total_steps:
                 progress.total = self.total_steps = self.clock.last_step(self.step, self.total_steps)
                 measure = self.every.due(self.every.log, self.step + 1, self.total_steps)
@@ -85,7 +84,7 @@ class Trainer:
                 progress.update()
                 if measure:
                     self.log(records, progress)
-                    checkpoints.check_best([*self.scalars, *self.logged])
+                    checkpoints.check_best(self.scalars.keys() - self.loss.whole | self.logged.keys())
                 with self.clock.paused():
                     self.keep(records, checkpoints, stop, live)
 
@@ -144,11 +143,12 @@ class Trainer:
             fake: Tensor = self.g.net(z, labels)
         return fake.float()
 
-    def log(self, records: Records, progress: tqdm[Any]) -> None:
+    def log(self, records: Records, progress: Progress) -> None:
         """Write the latest scalars; refuse to go on if one is not finite."""
         self.watch.refuse(self.step, self.scalars)
+        scalars = {name: value for name, value in self.scalars.items() if name not in self.loss.whole}
         # One transfer for all: .item() on each would make the device wait as many times.
-        values = dict(zip(self.scalars, torch.stack(list(self.scalars.values())).tolist(), strict=True))
+        values = dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
         if not self.g.scaler.is_enabled():  # in float16 it may be a step that the scaler skips, not an end
             if not all(map(math.isfinite, values.values())):
                 raise diverged(self.step, values)
@@ -160,9 +160,7 @@ class Trainer:
         values |= {"speed/steps_per_s": steps_per_s, "speed/images_per_s": images_per_s}
         records.scalars(self.step, values)
         self.logged = {name: value for name, value in values.items() if math.isfinite(value)}
-        progress.set_postfix_str(
-            f"d={values['d/loss']:.3f} g={values['g/loss']:.3f} {images_per_s:,.0f} images/s", refresh=False
-        )
+        progress.note(f"d={values['d/loss']:.3f} g={values['g/loss']:.3f}, {images_per_s:,.0f} images/s")
 
     def keep(self, records: Records, checkpoints: Checkpoints, stop: Stop, live: Live | None = None) -> None:
         """Draw, save and evaluate if it is time, stop if asked to; between steps."""

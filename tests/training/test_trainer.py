@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gantrain.checkpoint import Checkpoints
-from gantrain.errors import DivergedError, StoppedError
+from gantrain.checkpoint import Checkpoints, Retention
+from gantrain.errors import ConfigError, DivergedError, StoppedError
 from gantrain.losses import Hinge
 from gantrain.losses.turn import Precision
 from gantrain.run.directory import RunDirectory
@@ -372,3 +372,33 @@ def test_every_loss_trains_on_images_and_points(loss: str, choices: tuple[str, .
     assert all(torch.isfinite(v) for v in trainer.scalars.values())
     assert {"d/loss", "d/adversarial", "d/score_real", "d/score_fake", "d/gradient_norm"} <= set(trainer.scalars)
     assert {"g/loss", "g/adversarial", "g/score_fake", "g/gradient_norm"} <= set(trainer.scalars)
+
+
+@pytest.mark.parametrize(
+    ("choices", "with_others"),
+    [
+        (("loss=vanilla",), set()),
+        (("loss=wgan",), set()),  # it projects D's weights, which is no term
+        (("loss=wgan_gp",), {"d"}),
+        (("loss=vanilla", "regularizer=[orthogonal]"), {"g"}),
+        (("loss=vanilla", "regularizer=[orthogonal]", "loss.regularizers.orthogonal.discriminator=true"), {"d", "g"}),
+    ],
+)
+def test_a_term_that_is_the_whole_loss_is_not_logged_twice(
+    choices: tuple[str, ...], with_others: set[str], tmp_path: Path
+) -> None:
+    trainer = built(*choices, *RING, "total_steps=2", "ratio=1to1").trainer
+    play(trainer, tmp_path)
+    (line,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    for player in ("d", "g"):
+        assert f"{player}/loss" in line
+        assert (f"{player}/adversarial" in line) == (player in with_others)
+        whole = line[f"{player}/loss"] == line.get(f"{player}/adversarial", line[f"{player}/loss"])
+        assert whole == (player not in with_others)
+
+
+def test_a_term_that_is_not_logged_cannot_choose_the_best_checkpoint(tmp_path: Path) -> None:
+    trainer = built("loss=vanilla", *RING, "total_steps=2").trainer
+    checkpoints = Checkpoints(tmp_path / "checkpoints", Retention(2, best="d/adversarial"))
+    with Records(RunDirectory(tmp_path), 0) as records, pytest.raises(ConfigError, match="is not a logged value"):
+        trainer.train(records, checkpoints)
