@@ -77,7 +77,7 @@ class Progress:
         if has_bar():
             from tqdm import tqdm  # imported here, so that --help is quick
 
-            label = f"{_name}: " if _name else ""
+            label = f"{shortened(_name, shutil.get_terminal_size().columns // 2)}: " if _name else ""
             self._bar = tqdm(
                 desc=label, total=self.total, initial=self._done, bar_format=BAR, dynamic_ncols=True, mininterval=0.2
             )
@@ -98,11 +98,28 @@ class Progress:
     def note(self, text: str) -> None:
         """Show a text beside the steps: its place in the bar, or a line of its own."""
         if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
+            rest = len(f"{self._bar.desc}100%|bar| {self.total}/{self.total}, 0:00:00 left, ") + 1
+            self._bar.set_postfix_str(fitting(text, shutil.get_terminal_size().columns - rest), refresh=False)
             return
         seconds = (time.monotonic() - self._began) / max(self._done - self._first, 1) * (self.total - self._done)
         line = f"step {self._done:,} of {self.total:,}, {clock(seconds)} left, {text}"
         print(folded(named(line), sys.stderr), file=sys.stderr, flush=True)
+
+
+def shortened(path: str, room: int) -> str:
+    """Return a path without as many of its first folders as it takes to need no more than ``room`` columns."""
+    left = path
+    while len(left) + 2 * (left != path) > room and "/" in left:
+        left = left.partition("/")[2]
+    return path if left == path else f"…/{left}"
+
+
+def fitting(text: str, room: int) -> str:
+    """Return as many of a text's parts, which commas divide, as ``room`` columns hold."""
+    parts = text.split(", ")
+    while parts and len(", ".join(parts)) > room:
+        parts.pop()
+    return ", ".join(parts)
 
 
 def clock(seconds: float) -> str:

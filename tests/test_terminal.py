@@ -14,7 +14,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 import pytest
 
 from gantrain import terminal
-from gantrain.terminal import Progress, each, fold, folded, job, named, say
+from gantrain.terminal import Progress, each, fitting, fold, folded, job, named, say
 from tests.conftest import GUARD
 
 
@@ -92,6 +92,24 @@ def test_the_bar_of_a_job_bears_its_name() -> None:
     with screen() as shown, job("ring/mlp/hinge/seed3", shared=False):
         played()
     assert shown.getvalue().lstrip("\r").startswith("ring/mlp/hinge/seed3: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["hinge/seed3", "ring/mlp/hinge/seed3-0123abcd", f"ring/mlp/{30 * 'x'}/seed3-0123abcd"]
+)
+def test_a_bar_ends_with_a_whole_word(name: str) -> None:
+    with screen() as shown, job(name, shared=False), Progress(10_000, 9_999) as progress:
+        progress.update()
+        progress.note("d=1.234 g=-5.678, 62,345 images/s")
+    last = shown.getvalue().rstrip("\n").split("\r")[-1]
+    assert len(last) <= 80 and re.search(r" left(, d=1\.234 g=-5\.678(, 62,345 images/s)?)?$", last), last
+    assert re.match(r"(hinge/seed3|ring/mlp/hinge/seed3-0123abcd|…/seed3-0123abcd): ", last), last
+
+
+def test_parts_of_a_note_that_do_not_fit_are_left_out() -> None:
+    assert [fitting("d=1 g=2, 62,345 images/s", room) for room in (24, 23, 7, 6)] == [
+        *("d=1 g=2, 62,345 images/s", "d=1 g=2", "d=1 g=2", ""),
+    ]
 
 
 def test_jobs_of_several_processes_on_one_terminal_write_lines_and_no_bars() -> None:

@@ -85,3 +85,14 @@ def test_in_a_browser_it_sorts_turns_dark_and_fits_a_phone(report: Command, tmp_
     assert np.median(light) > 240 and np.median(dark) < 40
     for colour in ((37, 99, 168), (200, 80, 30), (38, 128, 90)):  # --c0 to --c2 of page.css
         assert (np.abs(light - colour).max(-1) < 12).sum() > 100  # each loss is drawn
+
+
+def test_a_report_of_runs_without_pictures_says_why_there_are_none(report: Command, tmp_path: Path) -> None:
+    sweep(tmp_path / "outputs")
+    assert report("outputs", "out=with.html").exit_code == 0
+    for picture in (tmp_path / "outputs").rglob("step-*.png"):
+        picture.unlink()
+    assert report("outputs", "out=without.html").exit_code == 0
+    found = [page.count("There are no pictures of samples") for page in
+             ((tmp_path / f"{name}.html").read_text() for name in ("with", "without"))]  # fmt: skip
+    assert found == [0, 1]
