@@ -1,34 +1,190 @@
-"""The progress bar, warnings, and output streams that survive the loss of their reader."""
+"""Progress, warnings, lines that fit the terminal, and output streams that survive the loss of their reader."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
-from collections.abc import Iterator
+import textwrap
+import time
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+T = TypeVar("T")
+SECONDS = 20.0
+"""Between two lines about something that has no log lines of its own, where there is no terminal."""
+BAR = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
+WIDEST_LABEL = 24
+"""Columns: a continued line is indented below its text if the label before that is no wider."""
 
-def bar(**options: Any) -> tqdm[Any]:
-    """Return a tqdm bar on stderr: redrawn several times a second on a terminal, every 20 s elsewhere."""
-    from tqdm import tqdm  # imported here, so that --help is quick
+_name, _shared = "", False
 
-    return tqdm(dynamic_ncols=True, mininterval=0.2 if sys.stderr.isatty() else 20, **options)
+
+@contextmanager
+def job(name: str, shared: bool) -> Iterator[None]:
+    """Put a name before every line about progress, warning and error inside the block.
+
+    Args:
+        name: of the job; "" where there is only one.
+        shared: whether jobs of other processes may write to the same terminal; then there is no bar, because bars of
+            several processes would overwrite each other.
+    """
+    global _name, _shared
+    before = _name, _shared
+    _name, _shared = name, shared
+    try:
+        yield
+    finally:
+        _name, _shared = before
+
+
+def call_job(name: str) -> None:
+    """Give the job another name, once a better one is known."""
+    global _name
+    _name = name
+
+
+def named(text: str) -> str:
+    """Return a text behind the name of the job it is about, if there are several."""
+    return f"{_name}: {text}" if _name else text
+
+
+def has_bar() -> bool:
+    """Tell whether progress is a bar: on a terminal that no other job writes to."""
+    return sys.stderr.isatty() and not _shared
+
+
+class Progress:
+    """How many of ``total`` steps are done: a bar on a terminal, else a line for every note.
+
+    Args:
+        total: the steps; may be set anew on the way.
+        done: those that were done before.
+    """
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        self.total = total
+        self._done = self._first = done
+        self._bar: tqdm[Any] | None = None
+
+    def __enter__(self) -> Progress:
+        self._began = time.monotonic()
+        if has_bar():
+            from tqdm import tqdm  # imported here, so that --help is quick
+
+            label = f"{shortened(_name, shutil.get_terminal_size().columns // 2)}: " if _name else ""
+            self._bar = tqdm(
+                desc=label, total=self.total, initial=self._done, bar_format=BAR, dynamic_ncols=True, mininterval=0.2
+            )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self) -> None:
+        """Count a step."""
+        self._done += 1
+        if self._bar is not None:
+            self._bar.total = self.total
+            self._bar.update()
+
+    def note(self, text: str) -> None:
+        """Show a text beside the steps: its place in the bar, or a line of its own."""
+        if self._bar is not None:
+            rest = len(f"{self._bar.desc}100%|bar| {self.total}/{self.total}, 0:00:00 left, ") + 1
+            self._bar.set_postfix_str(fitting(text, shutil.get_terminal_size().columns - rest), refresh=False)
+            return
+        seconds = (time.monotonic() - self._began) / max(self._done - self._first, 1) * (self.total - self._done)
+        line = f"step {self._done:,} of {self.total:,}, {clock(seconds)} left, {text}"
+        print(folded(named(line), sys.stderr), file=sys.stderr, flush=True)
+
+
+def shortened(path: str, room: int) -> str:
+    """Return a path without as many of its first folders as it takes to need no more than ``room`` columns."""
+    left = path
+    while len(left) + 2 * (left != path) > room and "/" in left:
+        left = left.partition("/")[2]
+    return path if left == path else f"…/{left}"
+
+
+def fitting(text: str, room: int) -> str:
+    """Return as many of a text's parts, which commas divide, as ``room`` columns hold."""
+    parts = text.split(", ")
+    while parts and len(", ".join(parts)) > room:
+        parts.pop()
+    return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Return a time like 02:45 or 1:02:45."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def each(things: Iterable[T], what: str, unit: str, total: int | None = None) -> Iterator[T]:
+    """Yield things, telling how many are done if that takes long: a bar for the time being, or now and then a line."""
+    if total is None:
+        assert isinstance(things, Collection)
+        total = len(things)
+    if has_bar():
+        from tqdm import tqdm
+
+        yield from tqdm(things, named(what), total, unit=unit, leave=False, delay=1, dynamic_ncols=True)
+        return
+    last = time.monotonic()
+    for k, thing in enumerate(things):
+        if time.monotonic() - last >= SECONDS:
+            last = time.monotonic()
+            print(folded(named(f"{what}: {unit} {k:,} of {total:,}"), sys.stderr), file=sys.stderr, flush=True)
+        yield thing
+
+
+def folded(text: str, stream: TextIO | None = None) -> str:
+    """Return a text whose lines break at spaces where the terminal behind a stream, stdout by default, ends.
+
+    Where there is no terminal the text stays as it is, and so does a word that is wider than the terminal.
+    """
+    if not (stream or sys.stdout).isatty():
+        return text
+    columns = shutil.get_terminal_size().columns
+    return "\n".join(fold(line, columns) for line in text.split("\n"))
+
+
+def fold(line: str, columns: int) -> str:
+    """Return a line in several, what follows indented below the text behind a label like ``loss          hinge``."""
+    if len(line) <= columns:
+        return line
+    label = re.match(r" *\S+(?: \S+)*? {2,}(?=\S)", line)
+    indent = len(line) - len(line.lstrip()) + 2
+    if label is not None and label.end() <= WIDEST_LABEL:
+        indent = label.end()
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "replace_whitespace": False}
+    return "\n".join(textwrap.wrap(line, columns, subsequent_indent=" " * indent, **options))
 
 
 class Unbreakable:
-    """A stream whose reader may go away: its output is then dropped, and the program goes on."""
+    """A stream whose reader may go away: its output is then dropped, and the program goes on.
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    Args:
+        stream: the stream.
+        folds: whether it breaks lines that are too long for the terminal, as ``folded`` does.
+    """
+
+    def __init__(self, stream: TextIO, folds: bool = False) -> None:
+        self.stream, self.folds = stream, folds
 
     def write(self, text: str) -> int:
         """Write; ignore the error if the reader is gone."""
         with self._tolerant():
-            self.stream.write(text)
+            self.stream.write(folded(text, self.stream) if self.folds else text)
         return len(text)
 
     def flush(self) -> None:
@@ -49,10 +205,10 @@ class Unbreakable:
 
 
 @contextmanager
-def unbreakable() -> Iterator[None]:
+def unbreakable(folds: bool = False) -> Iterator[None]:
     """Make stdout and stderr unbreakable inside the block: in ``gantrain | tee``, a Ctrl-C ends tee as well."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = Unbreakable(before[0]), Unbreakable(before[1])
+    sys.stdout, sys.stderr = Unbreakable(before[0], folds), Unbreakable(before[1])
     try:
         yield
     finally:
@@ -65,4 +221,4 @@ def say(text: str) -> None:
     """Print a warning on stderr, above the bar if one is shown."""
     from tqdm import tqdm
 
-    tqdm.write(f"gantrain: warning: {text}", file=sys.stderr)
+    tqdm.write(folded(f"gantrain: warning: {named(text)}", sys.stderr), file=sys.stderr)

@@ -82,7 +82,7 @@ def train(job: Job, picture: Path | None = None) -> dict[str, Any]:
 
     from gantrain.build import build
     from gantrain.metrics import coverage
-    from gantrain.run.pictures import draw_images, draw_points
+    from gantrain.run.pictures import draw_images, draw_points, half_width
 
     torch.set_num_threads(1)
     built = build(composed(job))
@@ -98,7 +98,8 @@ def train(job: Job, picture: Path | None = None) -> dict[str, Any]:
     is_image = samples.ndim == 4
     if picture is not None:
         picture.parent.mkdir(parents=True, exist_ok=True)
-        save_image(draw_images(samples[:36]) if is_image else draw_points(samples[:2000], built.limits, 160), picture)
+        drawn = draw_images(samples[:36]) if is_image else draw_points(samples[:2000], half_width(built.preview), 160)
+        save_image(drawn, picture)
     measured: dict[str, Any] = {"steps": trainer.total_steps, "seconds": round(seconds, 1), "finite": finite}
     if is_image:
         return measured | {"readable": round(readable(samples), 4), "nearness": round(nearness(samples), 3)}

@@ -51,7 +51,6 @@ class Built:
     data: Data
     performance: Performance
     preview: Tensor  # real samples, to be drawn beside the generated ones
-    limits: float  # half-width of the picture of points
 
 
 def build(cfg: DictConfig, data: Data | None = None) -> Built:
@@ -110,7 +109,7 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
         perform=performance.carry_out([g, d], ema, loss, augment, watch.nonfinite, rng),
     )
     preview = batches.peek(len(trainer.grid_latents))
-    return Built(trainer, data, performance, preview, limits=1.25 * float(preview.abs().max()))
+    return Built(trainer, data, performance, preview)
 
 
 def scratch(cfg: DictConfig, data: Data) -> Trainer:

@@ -26,7 +26,7 @@ from gantrain.run import identity
 from gantrain.run.signals import StopSignal
 from gantrain.schema import one_line
 from gantrain.sweep import follow
-from gantrain.terminal import unbreakable
+from gantrain.terminal import folded, named, unbreakable
 
 GROUPS = (*identity.GROUPS, "generated", "experiment")
 EXTRAS = {"hydra_joblib_launcher": "sweep", "hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray"}
@@ -43,10 +43,11 @@ def fail(error: Exception) -> int:
     if isinstance(error, OmegaConfBaseException):
         error = ConfigError(one_line(error))
     if isinstance(error, GantrainError):
-        print(f"gantrain: error: {error}", file=sys.stderr)
+        print(folded(f"gantrain: error: {named(str(error))}", sys.stderr), file=sys.stderr)
         return error.exit_code
     traceback.print_exception(error)
-    print(f"gantrain: internal error: {type(error).__name__}: {error}", file=sys.stderr)
+    message = f"gantrain: internal error: {named(f'{type(error).__name__}: {error}')}"
+    print(folded(message, sys.stderr), file=sys.stderr)
     return 1
 
 
@@ -96,8 +97,9 @@ def start(command: Callable[[], None], config_name: str) -> None:
     store = ConfigStore.instance()
     store.__deepcopy__ = lambda memo: store  # type: ignore[attr-defined]  # --help copies it for each group it lists
     sys.path.append(str(Path.cwd()))  # so that _target_ may name a module of the user's own, beside the command
+    helps = any(a in ("-h", "--help", "--hydra-help") for a in sys.argv[1:])
     listener = SweepSignal() if is_sweep(sys.argv[1:]) else StopSignal()
-    with tempfile.TemporaryDirectory(prefix="gantrain-") as scratch, unbreakable():
+    with tempfile.TemporaryDirectory(prefix="gantrain-") as scratch, unbreakable(helps):
         try:
             sys.argv[1:] = prepared(sys.argv[1:], scratch)
             with listener.listening(), follow.until_the_end():  # before the first job and between jobs

@@ -15,14 +15,17 @@ from gantrain.report.grids import nothing_finished, verdict
 from gantrain.run import files
 from gantrain.run.directory import SWEEP_FILE
 from gantrain.run.read import PARTS
+from gantrain.terminal import folded
 
-USAGE = f"""usage: gantrain-report DIR… [out=report.html] [metric=fid] [of=final] [title=…]
+USAGE = f"""usage: gantrain-report DIR… [out=report.html] [metric=fid] [of=final]
+                           [title=…]
 
-Compare every run in the folders: mean, spread and interval over seeds, differences paired by seed, collapse, cost,
-curves and samples, in one HTML file that opens offline. FILE.md and FILE.csv lie beside it.
+Compare every run in the folders: mean, spread and interval over seeds,
+differences paired by seed, collapse, cost, curves and samples, in one HTML file
+that opens offline. A .md and a .csv of the same name lie beside it.
 
   out     where to write; default: report.html in the first folder
-  metric  what to rank by; default: what the runs chose their best checkpoint by
+  metric  what to rank by; default: what the best checkpoint was chosen by
   of      {" | ".join(PARTS)}
   title   the page's"""
 
@@ -50,7 +53,7 @@ def main() -> None:
     try:
         print(report(parse(sys.argv[1:])))
     except GantrainError as error:
-        print(f"gantrain: error: {error}", file=sys.stderr)
+        print(folded(f"gantrain: error: {error}", sys.stderr), file=sys.stderr)
         sys.exit(error.exit_code)
 
 

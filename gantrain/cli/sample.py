@@ -60,7 +60,7 @@ def sample(cfg: DictConfig) -> None:
         if cfg.interpolate:
             interpolate(cfg, folder, net, z, labels, device)
         if not (names := sorted(entry.name for entry in folder.iterdir())):
-            raise ConfigError(f"save={list(cfg.save)}: this run has nothing of that kind; points have grid and npz")
+            raise ConfigError(f"save={list(cfg.save)}: this run has nothing of that kind; use save=[npz]")
     print(f"{place}: {', '.join(names)} (step {trained.step:,})")
 
 
@@ -133,22 +133,26 @@ def draws(cfg: DictConfig, latent_dim: int) -> Iterator[Tensor]:
 
 
 def write(cfg: DictConfig, trained: Trained, folder: Path, samples: Tensor, z: Tensor, labels: Tensor | None) -> None:
-    """Write grid, files, arrays and the progress of the training, as far as asked for; of points there are no files."""
+    """Write grid, files, arrays and the progress of the training, as far as asked for and drawable."""
     from gantrain.evaluation import as_bytes
     from gantrain.run import pictures
+    from gantrain.terminal import say
 
-    is_image = samples.ndim == 4
+    is_image, why = samples.ndim == 4, pictures.undrawn(samples.shape[1:])
     arrays = {"latents": z.numpy(), "seed": np.array(cfg.seed)}
     arrays |= {} if labels is None else {"labels": labels.numpy()}
     arrays |= {"images": as_bytes(samples).permute(0, 2, 3, 1).numpy()} if is_image else {"points": samples.numpy()}
     drawn = sorted((trained.run.path / "samples").glob("step-*.png"))
     writers: dict[str, Callable[[], None]] = {
-        "grid": lambda: pictures.grid(samples, folder / "grid.png"),
         "npz": lambda: np.savez_compressed(folder / "samples.npz", **arrays),  # type: ignore[arg-type]
     }
-    if is_image:
+    if why is None:
+        writers["grid"] = lambda: pictures.grid(samples, folder / "grid.png")
+    elif set(cfg.save) - {"npz"}:
+        say(f"{why}; npz holds them as numbers")
+    if is_image and why is None:
         writers["files"] = lambda: pictures.files(as_bytes(samples), folder / "files")
-    if drawn:
+    if drawn and why is None:
         writers["progress"] = lambda: pictures.progress(drawn, folder / "progress.gif")
     for kind in writers.keys() & set(cfg.save):
         writers[kind]()
@@ -160,7 +164,7 @@ def interpolate(
     """Write a walk through the first samples and back to the first, and a picture whose rows lead from one to another.
 
     Raises:
-        ConfigError: for points, or a single sample.
+        ConfigError: for points, for images that are not drawn, or a single sample.
     """
     import torch
 
@@ -179,6 +183,8 @@ def interpolate(
     frames = through([(k, (k + 1) % stops) for k in range(stops)], cfg.frames, last=False)
     if frames.ndim != 4:
         raise ConfigError("interpolate=true is for images")
+    if why := pictures.undrawn(frames.shape[1:]):
+        raise ConfigError(f"interpolate=true: {why}")
     pictures.walk(frames, folder / "walk.gif")
     rows = [(k, (k + 1) % len(z)) for k in range(min(ROWS, len(z)))]
     pictures.grid(through(rows, COLUMNS, last=True), folder / "interpolation.png", columns=COLUMNS)

@@ -18,7 +18,7 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import Identity, check_same_run
 from gantrain.run.signals import StopSignal
 from gantrain.schema import fill_cadences
-from gantrain.terminal import say
+from gantrain.terminal import folded, say
 
 if TYPE_CHECKING:
     from gantrain.build import Built, Quality
@@ -124,6 +124,10 @@ class Session:
             DivergedError: if going back is not allowed, or no longer, or there is no checkpoint.
             StoppedError, PrunedError: as ``Trainer.train`` does.
         """
+        from gantrain.run.pictures import undrawn
+
+        if why := undrawn(self.built.data.shape):
+            say(f"{why}; training goes on, and everything else is recorded")
         stop.patient = True
         began = time.monotonic()
         with memory_errors(for_training(self.cfg.batch_size)):
@@ -135,17 +139,17 @@ class Session:
         from gantrain.run.records import Records
 
         try:
-            with Records(self.run, self.trainer.step, self.built.limits) as records:
+            with Records(self.run, self.trainer.step, self.built.preview) as records:
                 if self.live is not None:
                     self.live.go_on(self.trainer.step)
-                records.hyperparameters(summary.hyperparameters(self.cfg, self.trainer), self.shown())
-                records.picture("samples/real", self.trainer.step, self.built.preview, "real.png")
+                records.hyperparameters(summary.hyperparameters(self.cfg, self.trainer))
+                records.preview(self.trainer.step)
                 self.trainer.train(records, self.checkpoints, stop.__bool__, self.live)
         except DivergedError as error:
             self.roll_back(error)
             return False
         if self.live is not None and not summary.in_sweep():
-            print(summary.evaluation(self.live, time.monotonic() - began))
+            print(folded(summary.evaluation(self.live, time.monotonic() - began)))
         return True
 
     def roll_back(self, error: DivergedError) -> None:
@@ -160,11 +164,6 @@ class Session:
             raise DivergedError(f"{error} ({reason}). {remedies(self.cfg)}") from error
         self.trainer.go_on_elsewhere(found[1], self.cfg.seed)
         say(f"{error}. Rolled back to step {self.trainer.step:,}, to go on with other data and random numbers")
-
-    def shown(self) -> list[str]:
-        """Return the scalars that TensorBoard shows beside the hyper-parameters."""
-        measured = [] if self.live is None else [f"{self.live.protocol.tag}/{name}" for name in self.live.quality.gives]
-        return ["d/loss", "g/loss", *measured]
 
     def manifest(self) -> dict[str, Any]:
         """Return the facts about the run that stand in a checkpoint's manifest, beside its step."""

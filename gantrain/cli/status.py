@@ -16,6 +16,7 @@ from gantrain.run import files
 from gantrain.run.directory import RunDirectory
 from gantrain.run.find import runs
 from gantrain.run.read import last_lines
+from gantrain.terminal import folded
 
 KILLED = 137  # a shell's exit code for a process that SIGKILL ended
 
@@ -33,7 +34,7 @@ def main() -> None:
     try:
         facts = [describe(RunDirectory(path)) for path in find(arguments.runs)]
     except GantrainError as error:
-        print(f"gantrain: error: {error}", file=sys.stderr)
+        print(folded(f"gantrain: error: {error}", sys.stderr), file=sys.stderr)
         sys.exit(error.exit_code)
     for run in facts:
         print(json.dumps(run) if arguments.json else line(run, max(len(other["run"]) for other in facts)))

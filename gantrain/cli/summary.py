@@ -32,11 +32,15 @@ def in_sweep() -> bool:
 
 
 def hyperparameters(cfg: DictConfig, trainer: Trainer) -> dict[str, str | int | float | bool]:
-    """Return the settings that distinguish this run from others, for TensorBoard's HParams tab."""
-    settings = {"seed": cfg.seed, "batch_size": cfg.batch_size, "total_steps": cfg.total_steps}
-    settings |= {"budget_amount": cfg.budget.amount}
-    rates = {"g/learning_rate": trainer.g.learning_rate, "d/learning_rate": trainer.d.learning_rate}
-    return choices() | settings | rates
+    """Return the settings that distinguish this run from others, for TensorBoard's HParams tab.
+
+    It shows five, those that differ between runs in the order of their names: data, loss and seed come before the rest.
+    """
+    first, chosen = {"seed": cfg.seed}, choices()
+    first |= {name: chosen.pop(name) for name in ("data", "loss")}
+    rest = chosen | {"batch_size": cfg.batch_size, "total_steps": cfg.total_steps, "budget_amount": cfg.budget.amount}
+    rest |= {"g_learning_rate": trainer.g.learning_rate, "d_learning_rate": trainer.d.learning_rate}
+    return first | {f"settings/{name}": value for name, value in rest.items()}
 
 
 def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -> str:
@@ -73,12 +77,14 @@ def evaluation(live: Live, seconds: float) -> str:
     """
     found = live.history.summary()
     best, final, middle = found["best"] or {}, found["final"], found[MEDIAN]
-    heads = ["", f"best (step {best['step']:,})" if best else "best", f"final (step {final['step']:,})"]
     lines = [f"evaluation    {live.protocol}, {found['evaluations']} times; best by {found['best_by']}"]
-    rows = [[*heads, PARTS[MEDIAN]]]
+    steps = [f"step {part['step']:,}" if part else "" for part in (best, final)]
+    median, _, of_last = PARTS[MEDIAN].partition(" ")
+    rows = [["", "best", "final", median], ["", *steps, of_last]]
     for name in (name for name in shown(live.history.better) if name in final):
         rows.append([name, *(f"{part[name]:.4g}" if name in part else "" for part in (best, final, middle))])
-    lines += ["".join(f"{cell:<22}" for cell in ["", *row][1:]).rstrip() for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines += ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     share = live.seconds / max(seconds, 1e-9)
     lines.append(f"It took {live.seconds:.1f} s, {share:.1%} of the training")
     if share > MOST_OF_THE_TIME and live.seconds > 10:
@@ -97,9 +103,15 @@ def player(player: Player, architecture: DictConfig) -> str:
     )
 
 
-def where(path: Path, picture: str = "step-*") -> str:
-    """Return where to look: the last of the pictures of that name, and TensorBoard."""
-    last = max((path / "samples").glob(f"{picture}.png"), default=path / "samples")
+def short(path: Path, root: str) -> str:
+    """Return a run's path in its root, where it lies there: TensorBoard's name for it."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def where(path: Path, root: str, picture: str = "step-*") -> str:
+    """Return where to look: the last of the pictures of that name, and TensorBoard of all runs with the same root."""
+    last = max((path / "samples").glob(f"{picture}.png"), default="none was drawn")
     # After `make train` the environment's programs are not on the PATH; then the command needs their folder.
     program = "tensorboard" if shutil.which("tensorboard") else str(Path(sys.executable).with_name("tensorboard"))
-    return f"samples       {last}\nTensorBoard   {shlex.quote(program)} --logdir {shlex.quote(str(path))}"
+    folder = root if path.is_relative_to(root) else str(path)
+    return f"samples       {last}\nTensorBoard   {shlex.quote(program)} --logdir {shlex.quote(folder)}"

@@ -16,6 +16,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from gantrain import terminal
 from gantrain.cli import entry
 from gantrain.errors import ConfigError, Reported, StoppedError, first_line
 from gantrain.run import files, read
@@ -38,6 +39,12 @@ def job(cfg: DictConfig, work: Callable[[], Result | None]) -> Result | None:
     """
     if StopSignal.received is not None:
         raise Reported(StoppedError.exit_code)
+    with terminal.job(" ".join(overrides()), shared=not entry.STARTED):
+        return carried_out(cfg, work)
+
+
+def carried_out(cfg: DictConfig, work: Callable[[], Result | None]) -> Result | None:
+    """Do a job's work, and leave its line."""
     try:
         arrive()
         result = work()
@@ -83,11 +90,15 @@ def end_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def overrides() -> list[str]:
+    """Return what this job was asked for, without the settings of how it is carried out."""
+    return distinguishing([str(o) for o in HydraConfig.get().overrides.task], ())
+
+
 def leave(cfg: DictConfig, facts: Result) -> None:
     """Add a job's line to the sweep's file; a disk that does not take it costs a warning."""
-    overrides = [str(o) for o in HydraConfig.get().overrides.task]
     own = {"sweep": str(HydraConfig.get().sweep.dir), "job": HydraConfig.get().job.num}
-    own |= {"overrides": distinguishing(overrides, ())}
+    own |= {"overrides": overrides()}
     root = Path(str(cfg.run.root))
     try:
         files.make_folder(root)

@@ -8,13 +8,15 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from gantrain.cli import summary
+from gantrain import terminal
+from gantrain.cli import entry, summary
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_kinds
 from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import check_same_run, run_directory
 from gantrain.run.signals import StopSignal
 from gantrain.schema import TheoryConfig, validated
+from gantrain.terminal import folded
 
 if TYPE_CHECKING:
     from gantrain.theory.study import Study
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 @hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="theory")
 def job(cfg: DictConfig) -> None:
     """Run one study and report its error here, so that in a sweep it stands beside its job."""
-    reported(lambda: run_one(cfg))
+    with terminal.job("", shared=not entry.STARTED):
+        reported(lambda: run_one(cfg))
 
 
 def main() -> None:
@@ -38,10 +41,12 @@ def run_one(cfg: DictConfig) -> None:
     cfg = validated(cfg, TheoryConfig)
     path = run_directory(cfg, overrides, ("data", "generated", "loss"))
     cfg.run.dir = str(path)
+    if summary.in_sweep():
+        terminal.call_job(summary.short(path, cfg.run.root))
     run = RunDirectory(path)
     check_same_run(cfg, run)
     if run.status().get("state") == "finished":
-        print(f"{path} is finished; remove it to study again\n{summary.where(path, 'theory')}")
+        print(folded(f"{path} is finished; remove it to study again\n{summary.where(path, cfg.run.root, 'theory')}"))
         return
 
     from gantrain.build import build_study  # imports torch, which takes seconds: not before it is needed
@@ -56,8 +61,8 @@ def run_one(cfg: DictConfig) -> None:
             stop.patient = True
             study.train(records, stop.__bool__)
             records.image("theory", study.step, picture(study), "theory.png")
-    print(table(study))
-    print(summary.where(path, "theory"))
+    print(folded(table(study)))
+    print(folded(summary.where(path, cfg.run.root, "theory")))
 
 
 def table(study: Study) -> str:

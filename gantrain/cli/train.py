@@ -19,6 +19,7 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import run_directory
 from gantrain.run.signals import StopSignal
 from gantrain.schema import TrainConfig, fill_cadences, validated
+from gantrain.terminal import call_job, folded
 
 
 @hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="train")
@@ -42,6 +43,8 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
     check_added(lines, "train")
     cfg = validated(composed)
     composed.run.dir = cfg.run.dir = str(run_directory(cfg, lines))  # a sweep's own record of the job reads the first
+    if in_sweep():
+        call_job(summary.short(Path(cfg.run.dir), cfg.run.root))
     if cfg.profile:
         profile(cfg)
         return None
@@ -52,9 +55,9 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
         if not finished:
             train_reported(cfg, run, stop, lines)
         elif not in_sweep():
-            print(f"{run.path} is finished ({cfg.total_steps:,} steps); remove it to train again")
+            print(folded(f"{run.path} is finished ({cfg.total_steps:,} steps); remove it to train again"))
         if not in_sweep():
-            print(summary.where(run.path))
+            print(folded(summary.where(run.path, cfg.run.root)))
     if stop and in_sweep():
         raise StoppedError(f"{run.path} is finished, the rest of the sweep was stopped by {stop.name}")
     return sweep.outcome(cfg, finished) if in_sweep() else None
@@ -66,7 +69,7 @@ def train_reported(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: 
         train(cfg, run, stop, lines)
     except PrunedError as error:
         if not in_sweep():
-            print(error)
+            print(folded(str(error)))
     except StoppedError:
         if in_sweep():
             sweep.hand_over(stop)
@@ -78,7 +81,7 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str]
     run.refuse_if_in_use()
     session = Session.prepare(cfg, run, lines)
     if not in_sweep():
-        print(session.describe())
+        print(folded(session.describe()))
     with run.open(), run.disk_errors():
         session.restore()
         with run.recording(session.facts):
@@ -95,6 +98,6 @@ def profile(cfg: DictConfig) -> None:
     with memory_errors(for_training(cfg.batch_size)), RunDirectory(folder).disk_errors():
         fill_cadences(cfg)  # which a budget of seconds or operations leaves open
         built = build(cfg)
-        print(summary.table(cfg, folder, built))
-        print(f"\n{profiling.profile(built.trainer, folder, built.limits)}")
+        print(folded(summary.table(cfg, folder, built)))
+        print(f"\n{profiling.profile(built.trainer, folder, built.preview)}")
     print(f"\ntrace         {folder / 'trace.json'} (open in ui.perfetto.dev or chrome://tracing)")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, flip_some
 from gantrain.errors import ConfigError, DataError, first_line
-from gantrain.terminal import bar, say
+from gantrain.terminal import each, say
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 GRAY = {"1", "L", "LA"}
@@ -243,9 +243,7 @@ class ImageFolder(Data):
         channels, side, _ = self.shape
         pixels = np.empty((len(self.paths), side, side, channels), dtype=np.uint8)
         images = in_threads(self.read, self.paths, self.timeout)
-        for k, image in enumerate(
-            bar(iterable=images, desc="reading images", total=len(self.paths), leave=False, delay=1)
-        ):
+        for k, image in enumerate(each(images, "reading images", "image", len(self.paths))):
             pixels[k] = image
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 

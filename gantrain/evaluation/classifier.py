@@ -14,7 +14,7 @@ from gantrain.data import Data, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation.cache import Cache, Content
 from gantrain.evaluation.features import Features, full_precision
-from gantrain.terminal import bar
+from gantrain.terminal import each
 
 SIDE = 64  # larger images are averaged down to it
 HELD_OUT = 10  # every tenth image measures the accuracy and is never trained on
@@ -113,7 +113,7 @@ class Classifier(Features):
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
             rng = np.random.default_rng(0)
             what = f"training a classifier on {self.data}"
-            for _ in bar(iterable=range(steps), desc=what, unit="step", leave=False, delay=1):
+            for _ in each(range(steps), what, "step"):
                 chosen = rng.choice(train, min(BATCH, len(train)), replace=False)
                 images = moved(prepared(self.data.at(chosen.tolist()).to(self.device)), rng)
                 loss = F.cross_entropy(net(images)[1], labels[chosen].to(self.device), label_smoothing=0.05)

@@ -86,7 +86,10 @@ class Live:
         self.history.values[step] = result.values
         records.scalars(step, {f"{self.protocol.tag}/{name}": value for name, value in result.values.items()})
         if result.pairs is not None:
-            records.pairs(f"{self.protocol.tag}/nearest_training_images", step, result.pairs)
+            records.pairs(self.protocol.hash, step, result.pairs)
+        if (best := self.history.best_step()) is not None:
+            value = self.history.values[best][str(self.history.best_by)]
+            records.best(f"{self.protocol.features}_{self.protocol.hash}", step, str(self.history.best_by), value)
         self.write()
         if self.judge is not None and self.judge(step, self.history.values):
             raise PrunedError(f"pruned by its search at step {step:,}")

@@ -16,7 +16,7 @@ from gantrain.evaluation.rows import Rows
 from gantrain.metrics import Gaussian, directions, nearest, threshold
 from gantrain.metrics.memorisation import QUERIES
 from gantrain.run.protocol import IMAGES_VERSION
-from gantrain.terminal import bar
+from gantrain.terminal import each
 
 BATCH = 500
 ELEMENTS = 2**23  # pixel values in a batch
@@ -82,7 +82,7 @@ def measure(data: Data, count: int, features: Features | None, slices: int, seed
     found, projected = Rows(len(chosen)), Rows(len(chosen))
     batch = at_once(data)
     starts = range(0, len(chosen), batch)
-    for start in bar(iterable=starts, desc="looking at the real images", unit="batch", leave=False, delay=1):
+    for start in each(starts, "looking at the real images", "batch"):
         images = data.at(chosen[start : start + batch])
         projected.add(pixels(images) @ onto)
         found.add(features(images)[0] if features else torch.empty(len(images), 0))

@@ -117,6 +117,12 @@ class Loss(nn.Module):
         return tuple(regularizer.phase(index) for _, regularizer in self._seams())
 
     @property
+    def whole(self) -> set[str]:
+        """The tags of terms that are a player's whole loss, because no regularizer adds another."""
+        added = {p: any(getattr(r, f"adds_to_{p}", True) for r in self.regularizers.values()) for p in ("d", "g")}
+        return {f"{player}/adversarial" for player, others in added.items() if not others}
+
+    @property
     def differentiates_twice(self) -> bool:
         """Whether a term needs second derivatives of D, which torch.compile cannot give."""
         return self.lookahead is not present or any(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, record_function
 
 from gantrain.checkpoint import Checkpoints, Retention
@@ -104,13 +105,13 @@ def watched(trainer: Trainer) -> Stopwatch:
     return watch
 
 
-def seconds_of_records(trainer: Trainer, folder: Path, limits: float) -> float:
+def seconds_of_records(trainer: Trainer, folder: Path, real: Tensor) -> float:
     """Return the time a step spends on logs, pictures and checkpoints, spread over their cadence."""
     run = RunDirectory(folder)
     checkpoints = Checkpoints(folder / "checkpoints", Retention(2))
     every = trainer.every
     total = 0.0
-    with Records(run, 0, limits) as records:
+    with Records(run, 0, real) as records:
         actions: list[tuple[Callable[[], None], int]] = [
             (lambda: records.scalars(0, dict.fromkeys(trainer.scalars, 0.0)), every.log),
             (lambda: trainer.draw(records), every.samples),
@@ -146,8 +147,8 @@ def write_trace(trainer: Trainer, path: Path) -> None:
     profiler.export_chrome_trace(str(path))
 
 
-def profile(trainer: Trainer, folder: Path, limits: float) -> str:
-    """Profile a fresh trainer and return the table; ``folder`` gets trace.json.
+def profile(trainer: Trainer, folder: Path, real: Tensor) -> str:
+    """Profile a fresh trainer and return the table; ``folder`` gets trace.json. ``real`` samples are for its pictures.
 
     Raises:
         OSError: if the folder cannot be written.
@@ -157,7 +158,7 @@ def profile(trainer: Trainer, folder: Path, limits: float) -> str:
     free = seconds_per_step(trainer)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:  # on the disk that the run would write to
-        records = seconds_of_records(trainer, Path(scratch), limits)
+        records = seconds_of_records(trainer, Path(scratch), real)
     trainer.perform = Eager()  # a recording cannot be timed in parts
     flops = count_flops(trainer)
     precision = trainer.precision

@@ -21,6 +21,12 @@ class Regularizer(nn.Module):
     """What it is, in words, if a loss may have only one such; None if it may have several."""
     slope_is_one = False
     """Whether it holds the gradient norm of the witness at 1 all over the space between real and fake samples."""
+    adds_to_d = adds_to_g = False
+    """Whether it can add a term to a player's loss."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.adds_to_d, cls.adds_to_g = cls.for_d is not Regularizer.for_d, cls.for_g is not Regularizer.for_g
 
     def phase(self, index: int) -> int:
         """Return the phase of the turn that ``index`` turns went before: equal phases mean the same computation.

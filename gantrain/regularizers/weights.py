@@ -64,6 +64,7 @@ class Orthogonal(Regularizer):
         super().__init__()
         require(self, weight=weight)
         self.weight, self.generator, self.discriminator = weight, generator, discriminator
+        self.adds_to_d, self.adds_to_g = discriminator, generator
 
     def for_d(self, turn: Turn) -> Tensor | None:
         """Return the term of D's weights."""

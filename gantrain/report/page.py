@@ -28,6 +28,11 @@ HINT = '<p class="hint">The table is wider than the page: scroll it sideways.</p
 STAGES = (0.1, 0.4, 1.0)
 """Shares of the images that all variants have seen, at which their samples are compared."""
 
+NO_PICTURES = (
+    "There are no pictures of samples: their files were removed, or the samples are neither points with one or two "
+    "coordinates nor images with one or three channels."
+)
+
 
 def page(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
     """Return the whole file."""
@@ -186,11 +191,11 @@ def other_curves(table: Table) -> str:
 
 
 def pictures(table: Table, colours: dict[str, int]) -> str:
-    """Return sample grids side by side after as many images, of the first seed that finished."""
+    """Return sample grids side by side after as many images, of the first seed that finished; or why there are none."""
     chosen = [(v, next((r for r in v.finished if r.pictures()), None)) for v in table.variants[:MOST_PICTURES]]
     runs = [(v, run) for v, run in chosen if run is not None]
     if not runs:
-        return ""
+        return f'<p class="note">{NO_PICTURES}</p>' if any(v.finished for v in table.variants) else ""
     common = min(max(run.pictures()) * run.per_step["images"] for _, run in runs)
     rows = []
     for variant, run in runs:

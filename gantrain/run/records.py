@@ -7,17 +7,19 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from pathlib import Path
 from typing import Any
 
+from tensorboard.data_compat import migrate_value
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from torch.utils.tensorboard import summary as board_summary
 from torchvision.utils import save_image
 
 from gantrain.run import files
 from gantrain.run.directory import RunDirectory
-from gantrain.run.pictures import draw_images, draw_pairs, draw_points
+from gantrain.run.pictures import draw_images, draw_pairs, draw_points, half_width, undrawn
+from gantrain.run.tags import BEST, NEAREST, described
 
 
 class Records:
@@ -26,21 +28,22 @@ class Records:
     Args:
         run: the run's directory; it is told of records that are lost.
         step: where the run goes on (0 for a new one); records of later steps, left by a killed run, are dropped.
-        limits: for points, the half-width of the square to draw; unused for images.
+        real: real samples (n, *shape), float32; generated points are drawn above them and in their square.
 
     Raises:
         OSError: on opening, if the directory cannot be written at all.
     """
 
-    def __init__(self, run: RunDirectory, step: int, limits: float = 1.0) -> None:
-        folder = run.path
-        self.run, self.samples, self.limits = run, folder / "samples", limits
+    def __init__(self, run: RunDirectory, step: int, real: Tensor | None = None) -> None:
+        self.run, self.samples, self.real = run, run.path / "samples", real
+        self.limits = half_width(real) if real is not None and real.ndim == 2 else 1.0
         self.samples.mkdir(parents=True, exist_ok=True)
         drop_lines_after(run, step)
         self._lines = files.Lines(run.metrics_file)
+        events = events_folder(run)
         # Also a run that was killed before its first checkpoint starts again with old events in the folder.
-        purge = (step + 1 if step else 0) if (folder / "tb").exists() else None
-        self._board: SummaryWriter | None = SummaryWriter(str(folder / "tb"), purge_step=purge)
+        purge = (step + 1 if step else 0) if any(events.glob("events.out.tfevents.*")) else None
+        self._board: SummaryWriter | None = SummaryWriter(str(events), purge_step=purge)
         self._session_end: Any = None
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -52,34 +55,65 @@ class Records:
         with self._forgiven():
             self._lines.append(json.dumps({"step": step} | values))
         for tag, value in values.items():
-            self._on_board(partial(SummaryWriter.add_scalar, tag=tag, scalar_value=value, global_step=step))
+            self._show("scalars", tag, step, board_summary.scalar(tag, value))
+
+    def best(self, protocol: str, step: int, name: str, value: float) -> None:
+        """Show TensorBoard the best value of a metric so far; metrics.jsonl has the values that it is the best of."""
+        tag = f"{BEST}/{name}_{protocol}"
+        self._show("scalars", tag, step, board_summary.scalar(tag, value))
 
     def picture(self, tag: str, step: int, samples: Tensor, file: str | None = None) -> None:
-        """Draw images (N, C, H, W) in [-1, 1] or points (N, 1) or (N, 2), as ``image`` does."""
-        self.image(tag, step, draw_images(samples) if samples.ndim == 4 else draw_points(samples, self.limits), file)
+        """Draw images (N, C, H, W) in [-1, 1], or points (N, 1) or (N, 2) above real ones, as ``image`` does.
 
-    def pairs(self, tag: str, step: int, pairs: Tensor) -> None:
-        """Draw pairs of images (2, n, C, H, W) uint8, the second of each below the first, into a PNG too."""
-        self.image(tag, step, draw_pairs(pairs), f"nearest-step-{step:09d}.png")
+        Samples of other shapes, as ``undrawn`` tells, are passed over.
+        """
+        if undrawn(samples.shape[1:]) is None:
+            points = samples.ndim == 2
+            drawn = draw_points(samples, self.limits, real=self.real) if points else draw_images(samples)
+            self.image(tag, step, drawn, file)
+
+    def preview(self, step: int) -> None:
+        """Draw the real samples alone, as ``picture`` does, into ``real.png`` too."""
+        if self.real is not None:
+            self.picture("samples/real", step, self.real[:0] if self.real.ndim == 2 else self.real, "real.png")
+
+    def pairs(self, protocol: str, step: int, pairs: Tensor) -> None:
+        """Draw pairs of images (2, n, C, H, W) uint8, the second of each below the first; into a PNG too."""
+        if undrawn(pairs.shape[2:]) is None:
+            self.image(f"{NEAREST}{protocol}", step, draw_pairs(pairs), f"nearest-step-{step:09d}.png")
 
     def image(self, tag: str, step: int, drawn: Tensor, file: str | None = None) -> None:
         """Put a picture (3, h, w) in [0, 1] into TensorBoard and, if ``file`` is given, into a PNG."""
-        self._on_board(lambda board: board.add_image(tag, drawn, step))
+        self._show("images", tag, step, board_summary.image(tag, drawn, dataformats="CHW"))
         if file is not None:
             with self._forgiven():
                 save_image(drawn, self.samples / file)
 
-    def hyperparameters(self, choices: Mapping[str, str | int | float | bool], metrics: list[str]) -> None:
-        """Tell TensorBoard's HParams tab this run's choices and which scalars to show beside them."""
-        experiment, start, self._session_end = hparams(dict(choices), dict.fromkeys(metrics, 0.0))
-        self._on_board(lambda board: [board._get_file_writer().add_summary(s) for s in (experiment, start)])
+    def hyperparameters(self, choices: Mapping[str, str | int | float | bool]) -> None:
+        """Tell TensorBoard's HParams tab this run's choices.
+
+        The summary that describes an experiment is left out: TensorBoard would take that of one run for all. Without it
+        the columns are the choices of all runs, those that differ first, and every scalar can be shown beside them.
+        """
+        _, start, self._session_end = board_summary.hparams(dict(choices), {})
+        self._on_board(lambda board: board._get_file_writer().add_summary(start))
+
+    def _show(self, plugin: str, tag: str, step: int, summary: Any) -> None:
+        metadata = summary.value[0].metadata
+        metadata.summary_description = described(tag)
+        metadata.plugin_data.plugin_name = plugin
+        # TensorBoard's fast reader, the default, drops the description of values in torch's older form. Scalars keep
+        # that form all the same: there are more programs that read it.
+        if plugin == "images":
+            summary.value[0].CopyFrom(migrate_value(summary.value[0]))
+        self._on_board(lambda board: board._get_file_writer().add_summary(summary, step))
 
     def flush(self) -> None:
         """Force the metrics to disk, hand TensorBoard's events over, and open their file again if it had failed."""
         with self._forgiven():
             files.sync(self.run.metrics_file)
             if self._board is None:
-                self._board = SummaryWriter(str(self.run.path / "tb"))
+                self._board = SummaryWriter(str(events_folder(self.run)))
         self._on_board(SummaryWriter.flush)
 
     def __enter__(self) -> Records:
@@ -113,6 +147,15 @@ class Records:
         # TensorBoard's writing thread ends on a full disk and raises in ours at the next call; no traceback as well.
         if not isinstance(failure.exc_value, OSError):
             self._hook(failure)
+
+
+def events_folder(run: RunDirectory) -> Path:
+    """Return where TensorBoard's events lie: in the run's folder, so that TensorBoard calls the run by its path.
+
+    A run that has begun to keep them in a folder ``tb``, as gantrain once did, goes on there.
+    """
+    old = run.path / "tb"
+    return old if old.is_dir() else run.path
 
 
 def drop_lines_after(run: RunDirectory, step: int) -> None:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from gantrain.run.directions import ranked
 from gantrain.run.directory import SWEEP_FILE
 from gantrain.run.read import evaluation, last_lines
+from gantrain.terminal import folded
 
 SECONDS = 0.3  # between two looks
 
@@ -46,7 +47,7 @@ class _Follower:
         with self.lock:
             for entry in self._new():
                 if entry.get("sweep") == self.sweep:
-                    print(line(entry), flush=True)
+                    print(folded(line(entry)), flush=True)
 
     def _new(self) -> Iterator[dict[str, Any]]:
         if not self.path.exists():

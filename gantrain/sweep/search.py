@@ -31,6 +31,7 @@ from gantrain.run.read import PARTS
 from gantrain.run.signals import StopSignal
 from gantrain.schema import SearchSettings
 from gantrain.sweep import follow
+from gantrain.terminal import folded
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -78,7 +79,7 @@ def search(
                 raise Reported(code)  # the next one would be refused as well
             failed = failed or code
     follow.catch_up()
-    print(result(study, metric, settings["of"], fixed), flush=True)
+    print(folded(result(study, metric, settings["of"], fixed)), flush=True)
     if failed:
         raise Reported(failed)
     return done

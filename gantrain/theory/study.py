@@ -16,7 +16,7 @@ from gantrain.errors import DivergedError, StoppedError
 from gantrain.losses import Loss
 from gantrain.losses.turn import Critic, Precision, Turn
 from gantrain.run.records import Records
-from gantrain.terminal import bar
+from gantrain.terminal import Progress
 from gantrain.theory import divergences
 from gantrain.theory.divergences import Array, Discrete, Samples
 from gantrain.training.player import Player
@@ -70,7 +70,7 @@ class Study:
             StoppedError: when ``stop()`` turned true.
         """
         sources = self.sources()
-        with bar(total=self.total_steps, unit="step") as progress:
+        with Progress(self.total_steps) as progress:
             while self.step < self.total_steps:
                 measure = (self.step + 1) % self.log_every == 0 or self.step + 1 == self.total_steps
                 turn = self.turn(sources, measure)
@@ -82,6 +82,7 @@ class Study:
                 progress.update()
                 if measure:
                     self.compare({name: value.item() for name, value in cost.readings.items()}, records)
+                    progress.note(f"d={cost.total.item():.3f}")
                 if stop() and self.step < self.total_steps:
                     raise StoppedError(f"stopped at step {self.step:,}; run the same command again to start over")
 

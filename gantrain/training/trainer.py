@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from gantrain.checkpoint import Checkpoints, Rng, tree
 from gantrain.errors import CheckpointError, StoppedError, first_line, is_memory_full
 from gantrain.run.records import Records
 from gantrain.sampling import samples_of
-from gantrain.terminal import bar
+from gantrain.terminal import Progress
 from gantrain.training.cadence import Cadence
 from gantrain.training.clock import Clock
 from gantrain.training.game import Game
@@ -58,7 +57,7 @@ class Trainer(Game):
                 self.draw(records)
             if self.step > 0:
                 self.evaluate(records, checkpoints, stop, live)  # if it was stopped in the middle of that
-        with bar(total=self.total_steps, initial=self.step, unit="step") as progress:
+        with Progress(self.total_steps, self.step) as progress:
             while self.step < self.total_steps:
                 progress.total = self.total_steps = self.clock.last_step(self.step, self.total_steps)
                 measure = self.every.due(self.every.log, self.step + 1, self.total_steps)
@@ -71,15 +70,13 @@ class Trainer(Game):
                 with self.clock.paused():
                     self.keep(records, checkpoints, stop, live)
 
-    def log(self, records: Records, progress: tqdm[Any]) -> None:
+    def log(self, records: Records, progress: Progress) -> None:
         """Write the latest scalars; refuse to go on if one is not finite."""
         values = self.values()
         records.scalars(self.step, values)
         self.logged, self.logged_at = {n: value for n, value in values.items() if math.isfinite(value)}, self.step
-        progress.set_postfix_str(
-            f"d={values['d/loss']:.3f} g={values['g/loss']:.3f} {values['speed/images_per_s']:,.0f} images/s",
-            refresh=False,
-        )
+        speed = values["speed/images_per_s"]
+        progress.note(f"d={values['d/loss']:.3f} g={values['g/loss']:.3f}, {speed:,.0f} images/s")
 
     def values(self) -> dict[str, float]:
         """Return the values of a line of the records.
@@ -88,8 +85,9 @@ class Trainer(Game):
             DivergedError: if one is not finite.
         """
         self.watch.refuse(self.step, self.scalars)
+        scalars = {name: value for name, value in self.scalars.items() if name not in self.loss.whole}
         # One transfer for all: .item() on each would make the device wait as many times.
-        values = dict(zip(self.scalars, torch.stack(list(self.scalars.values())).tolist(), strict=True))
+        values = dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
         if not self.g.scaler.is_enabled():  # in float16 it may be a step that the scaler skips, not an end
             if not all(map(math.isfinite, values.values())):
                 raise diverged(self.step, values)

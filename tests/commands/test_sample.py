@@ -106,3 +106,30 @@ def test_a_torn_picture_is_left_out_of_the_progress(gantrain_sample: Command, ru
     torn.write_bytes(next((run / "samples").glob("step-*.png")).read_bytes()[:100])
     outcome = gantrain_sample(f"run={run}", "n=4", "out=drawn", "save=[progress]")
     assert outcome.exit_code == 0 and "is left out" in outcome.err and Path("drawn/progress.gif").exists()
+
+
+@pytest.fixture
+def stacked_pairs(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run, with a generator whose images have two channels, of which there is no picture."""
+
+    class Pairs(torch.nn.Module):
+        def forward(self, z: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+            return z[:, :1, None, None].clamp(-1, 1).expand(-1, 2, 8, 8)
+
+    monkeypatch.setattr(Trained, "generator", lambda self, which, device: Pairs())
+    return run
+
+
+def test_samples_without_a_drawing_are_written_as_numbers_and_a_sentence_says_so(
+    gantrain_sample: Command, stacked_pairs: Path
+) -> None:
+    outcome = gantrain_sample(f"run={stacked_pairs}", "n=4", "out=here", "device=cpu")
+    assert outcome.exit_code == 0, outcome.err
+    assert outcome.err.count("samples of shape (2, 8, 8) are not drawn") == 1 and "npz holds them" in outcome.err
+    assert [path.name for path in Path("here").iterdir()] == ["samples.npz"]  # no GIF of another run's pictures either
+    assert np.load("here/samples.npz")["images"].shape == (4, 8, 8, 2)
+
+
+def test_a_walk_through_samples_without_a_drawing_is_refused(gantrain_sample: Command, stacked_pairs: Path) -> None:
+    outcome = gantrain_sample(f"run={stacked_pairs}", "n=4", "save=[npz]", "interpolate=true", "out=here", "device=cpu")
+    assert outcome.exit_code == 2 and "(2, 8, 8) are not drawn" in outcome.err and not Path("here").exists()

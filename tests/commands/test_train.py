@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,17 +46,17 @@ def test_a_run_prints_its_choices_and_leaves_everything_where_it_says(gantrain: 
     for word in ("run           here", "digits", "dcgan", "vanilla", "adam", "1 D : 1 G", "fp32 on cpu", "seed 0"):
         assert word in outcome.out
     assert "tensorboard --logdir here" in outcome.out and "here/samples/step-000000003.png" in outcome.out
-    assert "images/s" in outcome.err and "3/3" in outcome.err
+    assert "step 3 of 3, 00:00 left, d=" in outcome.err and "images/s" in outcome.err
     run = tmp_path / "here"
     grids = sorted(p.name for p in (run / "samples").iterdir())
     assert grids == ["real.png", *(f"step-00000000{k}.png" for k in range(4))]
     assert json.loads((run / "status.json").read_text())["state"] == "finished"
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in metrics] == [3]
-    assert {"d/adversarial", "g/adversarial", "d/score_real", "d/score_fake", "d/gradient_norm", "g/gradient_norm",
-            "d/learning_rate", "g/learning_rate", "speed/images_per_s"} <= set(metrics[0])  # fmt: skip
+    assert {"d/loss", "g/loss", "d/score_real", "d/score_fake", "d/gradient_norm", "g/gradient_norm", "d/learning_rate",
+            "g/learning_rate", "speed/images_per_s"} <= set(metrics[0])  # fmt: skip
     assert "seed: 0" in (run / "config.yaml").read_text()
-    assert list((run / "tb").glob("events*")) and (run / "checkpoints" / "step-000000003").is_dir()
+    assert list(run.glob("events*")) and (run / "checkpoints" / "step-000000003").is_dir()
 
 
 @pytest.fixture
@@ -395,6 +396,8 @@ def test_a_misspelt_best_is_noticed_before_the_first_step(gantrain: Command) -> 
     outcome = gantrain(*RING, "total_steps=40", "log.every=3", "run.dir=here", "checkpoint.keep_best=fid")
     assert outcome.exit_code == 2 and "checkpoint.keep_best=fid is not a logged value; there are d/" in outcome.err
     assert "set evaluation.best" in outcome.err and not Path("here").exists()
+    twice = gantrain(*RING, "total_steps=3", "run.dir=twice", "loss=vanilla", "checkpoint.keep_best=d/adversarial")
+    assert twice.exit_code == 2 and "d/loss" in twice.err  # the loss's only term is logged as the loss alone
     lecam = gantrain(*RING, "total_steps=3", "run.dir=lecam", "regularizer=[lecam]", "checkpoint.keep_best=d/lecam")
     assert lecam.exit_code == 0, lecam.err  # a term that the first turn does not have
     right = gantrain(*RING, "total_steps=6", "run.dir=there", "log.every=3", "checkpoint.keep_best=d/gradient_norm")
@@ -538,3 +541,43 @@ def test_an_entry_of_metrics_that_is_no_metric_is_one_sentence(gantrain: Command
     outcome = gantrain(*TINY, "data=ring", "evaluation=points", f"evaluation.metrics=[{entry}]")
     assert outcome.exit_code == 2 and "is not measured on points; there are modes" in outcome.err
     assert "Traceback" not in outcome.err
+
+
+SIGNALS = """
+import numpy as np
+import torch
+from gantrain.data import Batches, Data
+
+class Signals(Data):
+    shape, classes = (1, 64), 0
+
+    def stream(self, batch_size, seed, device):
+        def batch_at(position):
+            x = np.random.default_rng([seed, position]).standard_normal((batch_size, 1, 64))
+            return torch.from_numpy(x.astype(np.float32)), None
+        return Batches(batch_at)
+"""
+
+
+def test_data_that_has_no_drawing_trains_with_one_sentence_and_everything_but_pictures(
+    gantrain: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "signals_of_mine.py").write_text(SIGNALS)
+    own = ("data=ring", "~data.modes", "~data.radius", "~data.std", "data._target_=signals_of_mine.Signals")
+    rest = ("trusted_modules=[signals_of_mine]", "evaluation=none", "architecture=mlp", "run.dir=run")
+    outcome = gantrain(*TINY, *own, *rest, "samples.every=1", "log.every=1")
+    assert outcome.exit_code == 0, outcome.err
+    assert outcome.err.count("samples of shape (1, 64) are not drawn") == 1 and outcome.err.count("warning") == 1
+    assert "none was drawn" in outcome.out
+    assert list((tmp_path / "run" / "samples").iterdir()) == []
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+    assert Checkpoints(tmp_path / "run" / "checkpoints").steps()[-1] == 3
+
+
+def test_every_line_of_a_sweep_says_which_job_it_is_about(gantrain: Command, tmp_path: Path) -> None:
+    outcome = gantrain("-m", "loss=wgan_gp,vanilla", *TINY, "data=ring", "architecture.discriminator.norm=batch")
+    of_hydra = "Error executing job with overrides: "  # which says itself what the job was
+    lines = [line for line in outcome.err.splitlines() if line and not line.startswith(of_hydra)]
+    assert any("norm=layer" in line for line in lines) and any("step 3 of 3" in line for line in lines)
+    for line in lines:
+        assert re.match(r"(gantrain: (error|warning): )?ring/mlp/(wgan_gp|vanilla)/seed0-\w{8}: ", line), line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -71,9 +72,12 @@ def test_a_run_is_measured_on_the_way_and_says_best_final_and_median(gantrain: C
 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    board = EventAccumulator(str(tmp_path / "run" / "tb")).Reload()
+    board = EventAccumulator(str(tmp_path / "run")).Reload()
     assert [round(event.value, 4) for event in board.Scalars(f"{tag}/fid")] == [round(v, 4) for v in course.values()]
-    assert f"{tag}/nearest_training_images" in board.Tags()["images"]
+    digest = tag.removeprefix("eval_classifier_")
+    assert f"training/nearest_{digest}" in board.Tags()["tensors"]
+    best = [event.value for event in board.Scalars(f"best/fid_classifier_{digest}")]
+    assert best == pytest.approx(list(itertools.accumulate(course.values(), min)), rel=1e-6)
 
 
 def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_lost_records_cost_a_warning_not_the_run(
 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    board = [e.step for e in EventAccumulator(str(run.path / "tb"), {"scalars": 0}).Reload().Scalars("d/loss")]
+    board = [e.step for e in EventAccumulator(str(run.path), {"scalars": 0}).Reload().Scalars("d/loss")]
     assert board == sorted(set(board)) and board[-50:] == list(range(251, 301))
     figure(f"one warning, {run.lost_records} records lost and counted, no torn line; both files went on afterwards")
 

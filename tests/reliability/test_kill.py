@@ -315,7 +315,7 @@ def test_a_kill_loses_no_line_of_the_metrics(start: Start, tmp_path: Path, figur
     assert steps == list(range(1, len(steps) + 1))
 
     def board() -> list[int]:
-        scalars = EventAccumulator(str(tmp_path / "run" / "tb"), {"scalars": 0}).Reload().Scalars("d/loss")
+        scalars = EventAccumulator(str(tmp_path / "run"), {"scalars": 0}).Reload().Scalars("d/loss")
         return [event.step for event in scalars]
 
     behind = steps[-1] - board()[-1]

@@ -90,6 +90,17 @@ def test_in_a_browser_it_sorts_turns_dark_and_fits_a_phone(report: Command, tmp_
         assert (np.abs(light - colour).max(-1) < 12).sum() > 100  # each loss is drawn
 
 
+def test_a_report_of_runs_without_pictures_says_why_there_are_none(report: Command, tmp_path: Path) -> None:
+    sweep(tmp_path / "outputs")
+    assert report("outputs", "out=with.html").exit_code == 0
+    for picture in (tmp_path / "outputs").rglob("step-*.png"):
+        picture.unlink()
+    assert report("outputs", "out=without.html").exit_code == 0
+    found = [page.count("There are no pictures of samples") for page in
+             ((tmp_path / f"{name}.html").read_text() for name in ("with", "without"))]  # fmt: skip
+    assert found == [0, 1]
+
+
 def test_tables_and_charts_can_be_saved_as_latex_and_svg(report: Command, tmp_path: Path) -> None:
     sweep(tmp_path / "outputs")
     report("outputs", "out=r.html")

@@ -9,12 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from gantrain.run.pictures import draw_images, draw_points
+from gantrain.run import pictures
+from gantrain.run.pictures import BOTH, GENERATED, REAL, draw_images, draw_points, undrawn
 
 
 def test_the_grid_has_the_grey_levels_of_the_files(tmp_path: Path) -> None:
-    from gantrain.run import pictures
-
     levels = torch.arange(256).reshape(1, 1, 16, 16) / 127.5 - 1
     pictures.grid(levels, tmp_path / "grid.png")
     grid = np.asarray(Image.open(tmp_path / "grid.png"))[..., 0]
@@ -35,3 +34,36 @@ def test_points_are_drawn_where_they_are() -> None:
     assert rows.float().mean().item() == pytest.approx(24, abs=1)  # up is positive
     assert columns.float().mean().item() == pytest.approx(75, abs=1)
     assert len(rows) == 9  # the far point is outside
+
+
+def test_points_that_are_not_finite_are_drawn_nowhere_and_hide_no_other() -> None:
+    bad = torch.tensor([[float("nan"), 0.0], [float("inf"), 0.0], [1e30, 0.0], [-1e30, 0.0], [0.0, 0.0]])
+    assert int((draw_points(bad, limits=1.0, side=100)[0] < 0.5).sum()) == 9
+
+
+def test_the_bars_of_generated_and_real_numbers_are_in_one_scale() -> None:
+    # Of the real numbers all stand in one bin, of the generated ones half, the other half in another bin.
+    generated, real = torch.tensor([[-0.5], [0.5]] * 4), torch.full((6, 1), 0.5)
+    picture = draw_points(generated, limits=1.0, side=80, real=real)  # ten bins, eight pixels wide
+    found = {name: int((picture == torch.tensor(colour)[:, None, None]).all(0).sum())
+             for name, colour in (("generated", GENERATED), ("real", REAL), ("both", BOTH))}  # fmt: skip
+    # The highest bar is 0.9 · 80 = 72 pixels high, the generated ones 36.
+    assert found == {"generated": 36 * 8, "real": 36 * 8, "both": 36 * 8}
+
+
+def test_images_that_are_no_squares_keep_their_form() -> None:
+    grid = draw_images(torch.zeros(4, 1, 8, 16))  # twice as large, the longer side being half of 32
+    assert grid.shape == (3, 2 * (16 + 2) + 2, 2 * (32 + 2) + 2)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (1, 8, 8), (3, 8, 8), (1, 8, 16), (3, 64, 4)])
+def test_points_and_images_are_drawn(shape: tuple[int, ...], tmp_path: Path) -> None:
+    assert undrawn(shape) is None
+    pictures.grid(torch.zeros(5, *shape), tmp_path / "grid.png")  # all at 0: the square has a width all the same
+    with Image.open(tmp_path / "grid.png") as image:
+        assert image.mode == "RGB"
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (64,), (1, 64), (2, 64), (2, 8, 8), (4, 8, 8), (1, 4, 8, 8)])
+def test_other_samples_are_not_drawn_and_a_sentence_says_why(shape: tuple[int, ...]) -> None:
+    assert f"samples of shape {shape} are not drawn" in str(undrawn(shape))

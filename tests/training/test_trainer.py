@@ -435,3 +435,26 @@ def test_the_experiments_give_g_the_batch_and_the_length_of_their_authors() -> N
     sngan, wgan_gp = config("experiment=sngan_cifar10"), config("experiment=wgan_gp_cifar10")
     assert (sngan.batch_size, sngan.batch_size_g, sngan.total_steps, sngan.ratio.d_steps) == (64, 128, 50_000, 5)
     assert (wgan_gp.batch_size, wgan_gp.batch_size_g, wgan_gp.total_steps) == (64, 128, 100_000)
+
+
+@pytest.mark.parametrize(
+    ("choices", "with_others"),
+    [
+        (("loss=vanilla",), set()),
+        (("loss=wgan",), set()),  # it projects D's weights, which is no term
+        (("loss=wgan_gp",), {"d"}),
+        (("loss=vanilla", "regularizer=[orthogonal]"), {"g"}),
+        (("loss=vanilla", "regularizer=[orthogonal]", "loss.regularizers.orthogonal.discriminator=true"), {"d", "g"}),
+    ],
+)
+def test_a_term_that_is_the_whole_loss_is_not_logged_twice(
+    choices: tuple[str, ...], with_others: set[str], tmp_path: Path
+) -> None:
+    trainer = built(*choices, *RING, "total_steps=2", "ratio=1to1").trainer
+    play(trainer, tmp_path)
+    (line,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    for player in ("d", "g"):
+        assert f"{player}/loss" in line
+        assert (f"{player}/adversarial" in line) == (player in with_others)
+        whole = line[f"{player}/loss"] == line.get(f"{player}/adversarial", line[f"{player}/loss"])
+        assert whole == (player not in with_others)
