@@ -36,7 +36,7 @@ class Discrete:
     """
 
     log_weights: Array | None = None
-    """The weights' logarithms if a density is known, kept because the weights themselves underflow in the tails."""
+    """Of a density: the logarithms of the weights, kept because the weights themselves underflow in the tails."""
 
     def __init__(self, weights: ArrayLike, points: ArrayLike | None = None) -> None:
         self.weights = np.asarray(weights, dtype=np.float64)
@@ -84,6 +84,7 @@ class Gaussian:
 
 
 Distribution = Discrete | Samples | Gaussian
+Components = Sequence[tuple[float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -115,15 +116,36 @@ F_DIVERGENCES: dict[str, Generator] = {
 """By the names of the f-GAN losses; ``jensen_shannon`` is Nowozin's, twice ``js``; ``le_cam`` is ½ Σ (p-q)²/(p+q)."""
 
 
+def kl_of_logarithms(p: Array, q: Array) -> float:
+    """Return Σ p log(p/q) from log p and log q."""
+    return float((np.exp(p) * (p - q)).sum())
+
+
+def pearson_of_logarithms(p: Array, q: Array) -> float:
+    """Return Σ p²/q - 1 from log p and log q."""
+    with np.errstate(over="ignore"):  # a value too large for a number is infinite
+        return float(np.expm1(np.logaddexp.reduce(2 * p - q)))
+
+
+OF_LOGARITHMS: dict[str, Callable[[Array, Array], float]] = {
+    "kl": kl_of_logarithms,
+    "reverse_kl": lambda p, q: kl_of_logarithms(q, p),
+    "pearson": pearson_of_logarithms,
+    "neyman": lambda p, q: pearson_of_logarithms(q, p),
+}
+"""Those that depend on tails where a density is too small for a number."""
+
+
 def f_divergence(p: Any, q: Any, name: str) -> float:
     """Return D_f(p‖q), in nats where a logarithm is involved. Nowozin et al. 2016, arXiv:1606.00709, Table 1.
 
-    Discrete: exact, ∞ if it is infinite. Gaussian: kl and reverse_kl in closed form, the rest by integration in one or
-    two dimensions. Samples: the density ratio at each sample from its nearest neighbours.
+    Discrete: exact, ∞ if it is infinite. Gaussian: kl, reverse_kl, pearson and neyman in closed form (the last two are
+    ∞ if one distribution is too wide for the other), the rest by integration in one or two dimensions. Samples: the
+    density ratio at each sample from its nearest neighbours.
 
     Raises:
-        ValueError: for an unknown name, distributions of different kinds or dimensions, or Gaussians of more than two
-            dimensions where there is no closed form.
+        ValueError: for an unknown name, distributions of different kinds or dimensions, Gaussians of more than two
+            dimensions where there is no closed form, or samples that coincide.
     """
     if name not in F_DIVERGENCES:
         raise ValueError(f"there is no f-divergence {name!r}; there is {', '.join(F_DIVERGENCES)}")
@@ -131,11 +153,12 @@ def f_divergence(p: Any, q: Any, name: str) -> float:
     if isinstance(p, Gaussian):
         if name in ("kl", "reverse_kl"):
             return kl_of_gaussians(p, q) if name == "kl" else kl_of_gaussians(q, p)
-        p, q = on_a_grid([p, q])
+        if name in ("pearson", "neyman"):
+            return pearson_of_gaussians(p, q) if name == "pearson" else pearson_of_gaussians(q, p)
+        p, q = on_nodes(p, q)
     if isinstance(p, Discrete):
-        if name in ("kl", "reverse_kl") and p.log_weights is not None and q.log_weights is not None:
-            surplus = p.log_weights - q.log_weights
-            return float((p.weights * surplus if name == "kl" else -q.weights * surplus).sum())
+        if p.log_weights is not None and q.log_weights is not None and name in OF_LOGARITHMS:
+            return OF_LOGARITHMS[name](p.log_weights, q.log_weights)
         return of_weights(p.weights, q.weights, F_DIVERGENCES[name])
     return of_samples(p.points, q.points, name)
 
@@ -177,7 +200,8 @@ def wasserstein(p: Any, q: Any, order: int = 1) -> float:
             return wasserstein_2_of_gaussians(p, q)
         if len(p.mean) > 1:
             raise ValueError("order 1 has no closed form beyond a line; use order=2, or Samples")
-        p, q = on_a_grid([p, q])
+        axes = [(float(g.mean[0]), math.sqrt(g.covariance[0, 0])) for g in (p, q)]
+        return wasserstein_1_on_a_line(*([(1.0, *axis)] for axis in axes))
     if isinstance(p, Samples):
         p, q = (Discrete(np.full(len(s.points), 1 / len(s.points)), s.points) for s in (p, q))
     if p.points is None or q.points is None:
@@ -218,14 +242,19 @@ def nats_per(unit: str) -> float:
     return math.log(2) if unit == "bits" else 1.0
 
 
+MOST = 1e150
+"""Ratios from which a probability counts as 0 beside the other, so that its square is still a number."""
+
+
 def of_weights(p: Array, q: Array, generator: Generator) -> float:
     """Return Σ q f(p/q) with the limits where p or q is 0."""
     if len(p) != len(q):
         raise ValueError(f"both need the same symbols, got {len(p)} and {len(q)}")
-    both = (p > 0) & (q > 0)
-    with np.errstate(over="ignore"):  # a value too large for a number is infinite
-        total = float((q[both] * generator.f(p[both] / q[both])).sum())
-    only_p, only_q = float(p[q == 0].sum()), float(q[p == 0].sum())
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = p / q
+    both = (ratio > 1 / MOST) & (ratio < MOST)
+    total = float((q[both] * generator.f(ratio[both])).sum())
+    only_p, only_q = float(p[~both & (p > q)].sum()), float(q[~both & (q > p)].sum())
     if only_q > 0:
         total += only_q * generator.at_zero
     if only_p > 0:
@@ -256,8 +285,14 @@ def log_ratio(at: Array, x: Array, y: Array, k: int) -> Array:
 
     def distance(to: Array) -> Array:
         own = to is at  # a sample is its own nearest neighbour
-        found: Array = cKDTree(to).query(at, k=[k + own])[0][:, 0]
-        return np.maximum(found, np.finfo(np.float64).tiny)
+        first, found = cKDTree(to).query(at, k=[1 + own, k + own])[0].T
+        if (first == 0).any():
+            raise ValueError(
+                f"{int((first == 0).sum())} of {len(at)} samples coincide with others, so that no density can be told "
+                "from distances there; leave out what is there twice, or compare Discrete distributions"
+            )
+        distances: Array = found
+        return distances
 
     n, m = len(x) - (at is x), len(y) - (at is y)
     if min(n, m) < k:
@@ -284,20 +319,92 @@ def wasserstein_2_of_gaussians(p: Gaussian, q: Gaussian) -> float:
     return math.sqrt(max(float(squared), 0.0))
 
 
-def on_a_grid(distributions: Sequence[Gaussian]) -> list[Discrete]:
-    """Return Gaussians of one or two dimensions as probabilities of the cells of one fine grid.
+def pearson_of_gaussians(p: Gaussian, q: Gaussian) -> float:
+    """Return ∫ p²/q - 1, ∞ unless A = 2Σ_p⁻¹ - Σ_q⁻¹ is positive definite.
+
+    With b = 2Σ_p⁻¹μ_p - Σ_q⁻¹μ_q the integral is |Σ_p|⁻¹ |Σ_q|^½ |A|^-½ exp(½ bᵀA⁻¹b - μ_pᵀΣ_p⁻¹μ_p + ½ μ_qᵀΣ_q⁻¹μ_q).
+    """
+    of_p, of_q = np.linalg.inv(p.covariance), np.linalg.inv(q.covariance)
+    a = 2 * of_p - of_q
+    if np.linalg.eigvalsh(a).min() <= 1e-12 * np.abs(a).max():
+        return math.inf
+    centre = q.mean  # of the coordinates, in which the last term is 0 and nothing large cancels
+    mean = p.mean - centre
+    b = 2 * of_p @ mean
+    volumes = [np.linalg.slogdet(m)[1] for m in (p.covariance, q.covariance, a)]
+    exponent = 0.5 * b @ np.linalg.solve(a, b) - mean @ of_p @ mean - volumes[0] + 0.5 * volumes[1] - 0.5 * volumes[2]
+    with np.errstate(over="ignore"):
+        return float(np.expm1(exponent))
+
+
+Axis = Sequence[tuple[float, float]]
+"""Centres and standard deviations of everything that varies along one axis."""
+REACH, PANELS = 9, 64
+"""Standard deviations around each centre that are integrated over, and panels of an axis at least."""
+
+
+def nodes(axes: Sequence[Axis]) -> tuple[Array, Array]:
+    """Return points (N, d) and weights (N,) to integrate by, in a box around everything that varies.
+
+    Along each axis the panels are as narrow as the narrowest thing that varies there, each with five Gauss-Legendre
+    points, so that a thin density inside a broad one is seen.
+    """
+    at, weight = np.polynomial.legendre.leggauss(5)
+    places, widths = [], []
+    for axis in axes:
+        steps = np.arange(-REACH, REACH + 1)
+        around = np.concatenate([centre + std * steps for centre, std in axis])
+        centres = np.unique([centre for centre, _ in axis])
+        # Between two components the logarithm of a density has an edge.
+        between = (centres[1:] + centres[:-1]) / 2
+        edges = np.unique(np.concatenate([around, between, np.linspace(around.min(), around.max(), PANELS)]))
+        narrowest = min(std for _, std in axis)
+        edges = edges[np.concatenate([[True], np.diff(edges) > 1e-6 * narrowest])]
+        middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
+        places.append((middle[:, None] + half[:, None] * at).ravel())
+        widths.append((half[:, None] * weight).ravel())
+    points = np.stack([x.ravel() for x in np.meshgrid(*places, indexing="ij")], axis=1)
+    weights = np.prod(np.stack([x.ravel() for x in np.meshgrid(*widths, indexing="ij")], axis=1), axis=1)
+    return points, weights
+
+
+def on_nodes(p: Gaussian, q: Gaussian) -> tuple[Discrete, Discrete]:
+    """Return Gaussians of one or two dimensions as probabilities of points to integrate by.
+
+    An f-divergence is the same in all coordinates. Those are taken in which both covariances are diagonal, and the
+    first is 1, so that no narrow ridge runs between the points.
 
     Raises:
         ValueError: for more dimensions.
     """
-    d = len(distributions[0].mean)
+    d = len(p.mean)
     if d > 2:
         raise ValueError(f"in {d} dimensions this has no closed form and no grid fits; compare Samples")
-    spread = [np.sqrt(np.diag(g.covariance)) for g in distributions]
-    low = np.min([g.mean - 12 * s for g, s in zip(distributions, spread, strict=True)], axis=0)
-    high = np.max([g.mean + 12 * s for g, s in zip(distributions, spread, strict=True)], axis=0)
-    points = grid(low, high, {1: 20_001, 2: 801}[d])
-    return [from_log_density(g.log_density(points), points) for g in distributions]
+    root = np.linalg.cholesky(p.covariance)
+    inverse = np.linalg.inv(root)
+    values, vectors = np.linalg.eigh(inverse @ q.covariance @ inverse.T)
+    mean = vectors.T @ inverse @ (q.mean - p.mean)
+    ours = Gaussian(np.zeros(d), np.eye(d))
+    theirs = Gaussian(mean, np.diag(values))
+    points, weights = nodes([[(0.0, 1.0), (float(mean[k]), math.sqrt(values[k]))] for k in range(d)])
+    return (
+        from_log_density(ours.log_density(points) + np.log(weights), points),
+        from_log_density(theirs.log_density(points) + np.log(weights), points),
+    )
+
+
+def wasserstein_1_on_a_line(p: Components, q: Components) -> float:
+    """Return ∫ |F - G| dx of two mixtures of Gaussians on a line, given as (weight, mean, standard deviation)."""
+    from scipy.special import ndtr
+
+    points, weights = nodes([[(mean, std) for _, mean, std in (*p, *q)]])
+
+    def cumulated(mixture: Components) -> Array:
+        parts = [share * ndtr((points[:, 0] - mean) / std) for share, mean, std in mixture]
+        found: Array = np.sum(parts, axis=0)
+        return found
+
+    return float((weights * np.abs(cumulated(p) - cumulated(q))).sum())
 
 
 def grid(low: ArrayLike, high: ArrayLike, side: int) -> Array:
@@ -307,7 +414,7 @@ def grid(low: ArrayLike, high: ArrayLike, side: int) -> Array:
 
 
 def from_log_density(log_density: Array, points: Array) -> Discrete:
-    """Return a density on a regular grid as probabilities of its cells."""
+    """Return a density as probabilities of points, whose weights are in it or equal."""
     log_weights: Array = log_density - np.logaddexp.reduce(log_density)
     discrete = Discrete(np.exp(log_weights), points)
     discrete.log_weights = log_weights

@@ -21,9 +21,6 @@ from gantrain.theory import divergences
 from gantrain.theory.divergences import Array, Discrete, Samples
 from gantrain.training.player import Player
 
-SIDE = {1: 4001, 2: 401}
-"""Points along each axis of the grid that truths are computed on."""
-
 
 @dataclass
 class Curves:
@@ -163,12 +160,12 @@ def box(real: Mixture, generated: Mixture, side: int) -> Array:
 def truths(real: Mixture, generated: Mixture, samples: int = 1000) -> dict[str, float]:
     """Return every distance that an objective may estimate, by the names of their estimates.
 
-    They are integrated on a fine grid, but the Wasserstein distance in the plane is that of ``samples`` of each, which
-    is a little too high, as for any finite samples.
+    They are integrated by points as dense as the narrowest component needs; ∞ is infinite. The Wasserstein distance in
+    the plane is that of ``samples`` of each, which is a little too high, as for any finite samples.
     """
-    points = box(real, generated, SIDE[real.shape[0]])
-    p, q = (divergences.from_log_density(m.log_density(points), points) for m in (real, generated))
+    p, q = on_nodes(real, generated)
     values = {name: divergences.f_divergence(p, q, name) for name in divergences.F_DIVERGENCES}
+    values |= dict.fromkeys(infinite(real, generated), math.inf)
     twice_js = values.pop("jensen_shannon")
     named = {
         f"{name}_{'nats' if divergences.F_DIVERGENCES[name].in_nats else 'unitless'}": value
@@ -180,13 +177,47 @@ def truths(real: Mixture, generated: Mixture, samples: int = 1000) -> dict[str, 
         "twice_js_nats": twice_js,
         "twice_js_minus_log4_nats": twice_js - math.log(4),
         "fisher_distance_unitless": divergences.fisher_distance(p, q),
-        "wasserstein_1_data_units": wasserstein_1(p, q, real, generated, samples),
+        "wasserstein_1_data_units": wasserstein_1(real, generated, samples),
     }
 
 
-def wasserstein_1(p: Discrete, q: Discrete, real: Mixture, generated: Mixture, samples: int) -> float:
+def infinite(real: Mixture, generated: Mixture) -> list[str]:
+    """Return the f-divergences that are infinite: ∫ p²/q is, and with it Pearson's, if p is √2 times as wide or more.
+
+    Far out p² falls as exp(-x²/σ_p²) and q as exp(-x²/2σ_q²).
+    """
+    wide, narrow = real.std**2, generated.std**2
+    return ["pearson"] * (wide >= 2 * narrow) + ["neyman"] * (narrow >= 2 * wide)
+
+
+def on_nodes(real: Mixture, generated: Mixture) -> tuple[Discrete, Discrete]:
+    """Return both as probabilities of points to integrate by: dense around every component, and far enough for p²/q."""
+    axes = []
+    for k in range(real.shape[0]):
+        axis = [(float(c), m.std) for m in (real, generated) for c in np.unique(m.centers[:, k])]
+        for a, b in ((real, generated), (generated, real)):
+            if (precision := 2 / a.std**2 - 1 / b.std**2) > 0:  # of a²/b
+                axis += [(float(c), precision**-0.5) for c in (axis_end(a, b, k, precision))]
+        axes.append(axis)
+    points, weights = divergences.nodes(axes)
+    p, q = (divergences.from_log_density(m.log_density(points) + np.log(weights), points) for m in (real, generated))
+    return p, q
+
+
+def axis_end(a: Mixture, b: Mixture, k: int, precision: float) -> set[float]:
+    """Return along an axis the outermost centres of a²/b, whose components have this precision."""
+    centres = [
+        (2 * x / a.std**2 - y / b.std**2) / precision
+        for x in (a.centers[:, k].min(), a.centers[:, k].max())
+        for y in (b.centers[:, k].min(), b.centers[:, k].max())
+    ]
+    return {min(centres), max(centres)}
+
+
+def wasserstein_1(real: Mixture, generated: Mixture, samples: int) -> float:
     """Return the distance: exact on a line, between samples in the plane."""
     if real.shape == (1,):
-        return divergences.wasserstein(p, q)
+        mixtures = ([(w, c, m.std) for w, c in zip(m.weights, m.centers[:, 0], strict=True)] for m in (real, generated))
+        return divergences.wasserstein_1_on_a_line(*mixtures)
     x, y = (Samples(m.sample(samples, np.random.default_rng(k))[0]) for k, m in enumerate((real, generated)))
     return divergences.wasserstein(x, y)

@@ -183,3 +183,55 @@ def test_senseless_questions_are_refused_in_one_sentence(call, words: str) -> No
     with pytest.raises(ValueError, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_pearsons_divergence_of_gaussians_is_the_integral_and_infinite_where_it_diverges() -> None:
+    # On a line ∫ p²/q of N(0, a²) and N(0, b²) is b² / (a √(2b² - a²)), finite for a² < 2b².
+    for a, b in ((1.0, 1.0), (1.3, 1.0), (0.2, 1.0), (1.0, 3.0)):
+        p, q = Gaussian(0.0, a**2), Gaussian(0.0, b**2)
+        expected = b**2 / (a * math.sqrt(2 * b**2 - a**2)) - 1
+        assert f_divergence(p, q, "pearson") == pytest.approx(expected, abs=1e-12)
+        assert f_divergence(q, p, "neyman") == pytest.approx(expected, abs=1e-12)
+    for wide in (math.sqrt(2), 1.5, 10.0):
+        assert f_divergence(Gaussian(0.0, wide**2), Gaussian(0.0, 1.0), "pearson") == math.inf
+        assert f_divergence(Gaussian(0.0, 1.0), Gaussian(0.0, wide**2), "neyman") == math.inf
+    # Of shifted normals of one covariance it is exp(ΔᵀΣ⁻¹Δ) - 1, in any dimension.
+    covariance = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 1.5]])
+    shift = np.array([0.3, -0.2, 0.4])
+    expected = math.expm1(shift @ np.linalg.solve(covariance, shift))
+    found = f_divergence(Gaussian(5 + shift, covariance), Gaussian(np.full(3, 5.0), covariance), "pearson")
+    assert found == pytest.approx(expected, rel=1e-9)
+    one_direction = np.diag([1.0, 1.0, 2.5])  # too wide along the third axis only
+    assert f_divergence(Gaussian(np.zeros(3), one_direction), Gaussian(np.zeros(3), np.eye(3)), "pearson") == math.inf
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9, 0.999, 0.999999])
+def test_thin_gaussians_are_integrated_where_they_are(correlation: float) -> None:
+    covariance = np.array([[1.0, correlation], [correlation, 1.0]])
+    shift = np.array([0.05, 0.0])
+    p, q = Gaussian(shift, covariance), Gaussian(np.zeros(2), covariance)
+    distance = math.sqrt(shift @ np.linalg.solve(covariance, shift))
+    assert total_variation(p, q) == pytest.approx(math.erf(distance / math.sqrt(8)), abs=1e-4)
+    coefficient = math.exp(-(distance**2) / 8)
+    assert f_divergence(p, q, "squared_hellinger") == pytest.approx(2 - 2 * coefficient, abs=1e-6)
+    round_one = Gaussian(np.zeros(2), np.eye(2))  # BC = |Σ|^¼ / |(1 + Σ)/2|^½
+    determinants = np.linalg.det(covariance), np.linalg.det((np.eye(2) + covariance) / 2)
+    expected = 2 - 2 * determinants[0] ** 0.25 / determinants[1] ** 0.5
+    assert f_divergence(round_one, q, "squared_hellinger") == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("std", [1.0, 0.1, 1e-3, 1e-6])
+def test_a_thin_gaussian_beside_a_broad_one_on_a_line(std: float) -> None:
+    p, q = Gaussian(0.0, 1.0), Gaussian(0.0, std**2)
+    assert wasserstein(p, q, order=1) == pytest.approx((1 - std) * math.sqrt(2 / math.pi), abs=1e-8)
+    expected = 2 - 2 * math.sqrt(2 * std / (1 + std**2))
+    assert f_divergence(p, q, "squared_hellinger") == pytest.approx(expected, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", F_DIVERGENCES)
+def test_samples_that_coincide_are_refused_and_not_called_infinitely_near(name: str) -> None:
+    x = np.random.default_rng(0).standard_normal((50, 2))
+    with pytest.raises(ValueError, match="50 of 50 samples coincide"):
+        f_divergence(Samples(x), Samples(x.copy()), name)
+    with pytest.raises(ValueError, match="2 of 51 samples coincide"):
+        f_divergence(Samples([*x, x[7]]), Samples(x + 1), name if name != "reverse_kl" else "kl")

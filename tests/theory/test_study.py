@@ -85,6 +85,35 @@ def test_truths_of_two_gaussians_on_a_line() -> None:
     assert shifted["wasserstein_1_data_units"] == pytest.approx(1, rel=0.05)
 
 
+@pytest.mark.parametrize(("wide", "infinite"), [(1.5, True), (2**0.5, True), (1.3, False)])
+def test_the_truth_of_tails_that_are_too_wide_is_infinite(wide: float, infinite: bool) -> None:
+    found = truths(Mixture([[0.0], [1.0]], wide), Mixture([[0.0]], 1.0))
+    assert (found["pearson_unitless"] == math.inf) == infinite and math.isfinite(found["neyman_unitless"])
+    mirrored = truths(Mixture([[0.0]], 1.0), Mixture([[0.0], [1.0]], wide))
+    assert mirrored["neyman_unitless"] == pytest.approx(found["pearson_unitless"])
+    if not infinite:  # of one component in closed form
+        alone = truths(Mixture([[0.0, 1.0]], wide), Mixture([[0.0, 1.0]], 1.0))["pearson_unitless"]
+        assert alone == pytest.approx((1 / (wide * math.sqrt(2 - wide**2))) ** 2 - 1, rel=1e-6)
+
+
+def test_the_truth_of_thin_modes_inside_a_broad_gaussian_is_the_limit_of_separate_ones() -> None:
+    # Where a mode is so thin that q is constant over it, KL(p‖q) = -log K - log(2πe s²) - E log q; K modes, s = 0.02.
+    data = Ring(8, 2.0, 0.02)
+    one = OneGaussian(data, std=1.5, shift=0.0)
+    cross = math.log(2 * math.pi * 1.5**2) + (2.0**2 + 2 * 0.02**2) / (2 * 1.5**2)  # -E_p log q
+    expected = cross - math.log(8) - math.log(2 * math.pi * math.e * 0.02**2)
+    assert truths(data, one)["kl_nats"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_infinite_truth_is_called_infinite(theory: Callable[..., Outcome], tmp_path: Path) -> None:
+    outcome = theory("data=ring", "generated=one_gaussian", "data.std=1.5", "generated.std=0.5", "loss=fgan_pearson",
+                     "total_steps=2", "log.every=1", "batch_size=16")  # fmt: skip
+    assert outcome.exit_code == 0, outcome.err
+    assert "pearson_lower_bound_unitless" in outcome.out and "truth inf" in outcome.out
+    (lines,) = (path.read_text() for path in tmp_path.rglob("metrics.jsonl"))
+    assert "truth/neyman_unitless" in lines and "truth/pearson_unitless" not in lines and "e+8" not in lines
+
+
 @pytest.mark.parametrize(
     ("loss", "name", "tolerance"),
     [
