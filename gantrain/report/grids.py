@@ -46,7 +46,7 @@ def grids(table: Table) -> list[Grid]:
     found = [ranking(table), every_metric(table), stability(table)]
     if len(table.ranked) > 1:
         found += [chances(table), differences(table)]
-    found += [settings(table), costs(table)]
+    found += [costs(table), settings(table)]
     if table.unfinished:
         found.append(unfinished(table.unfinished))
     return found

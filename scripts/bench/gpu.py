@@ -38,7 +38,7 @@ GOAL_SECONDS = 900 / 100_000  # 100,000 steps in 15 minutes
 
 
 def captured(turn: Callable[[], None], on_gpu: bool) -> Callable[[], None]:
-    """Return ``turn`` as one CUDA graph."""
+    """Return ``turn`` as one CUDA graph, which holds ``turn``: it owns optimizers whose state the graph writes to."""
     if not on_gpu:
         return turn
     stream = torch.cuda.Stream()
@@ -50,7 +50,11 @@ def captured(turn: Callable[[], None], on_gpu: bool) -> Callable[[], None]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         turn()
-    return graph.replay
+
+    def replay(owner: Callable[[], None] = turn) -> None:
+        graph.replay()
+
+    return replay
 
 
 def plain_graph_loop(overrides: list[str]) -> Loop:
