@@ -132,7 +132,7 @@ class EvaluationSettings(ProtocolSettings):
     metrics: list[Any] = setting()
     features: str | None = one_of("inception", "classifier")
     weights: str | None = setting()
-    resizer: str = one_of("none", "tensorflow", "bicubic")
+    resizer: str = one_of("none", "tensorflow", "bicubic", "clean")
     n_fake: int | None = at_least(100)
     n_real: int | None = at_least(100)
     every: int | None = at_least(0)

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gantrain.architectures.layers import require_positive, require_side
+from gantrain.architectures.layers import Doubled, require_positive, require_side
 from gantrain.errors import ConfigError
 
 ERRORS = {"l1": torch.abs, "l2": torch.square}
@@ -82,7 +82,7 @@ class Decoder(nn.Module):
         side = shape[1] >> steps
         layers: list[nn.Module] = [nn.Linear(latent_dim, width * side**2), nn.Unflatten(1, (width, side, side))]
         for _ in range(steps):
-            layers += [*two_convolutions(width, width), nn.Upsample(scale_factor=2)]
+            layers += [*two_convolutions(width, width), Doubled()]
         layers += [*two_convolutions(width, width), nn.Conv2d(width, shape[0], 3, padding=1)]
         self.net = nn.Sequential(*layers)
 

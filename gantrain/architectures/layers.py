@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gantrain.errors import ConfigError
@@ -47,6 +48,21 @@ def require_side(shape: tuple[int, ...], architecture: str) -> int:
 def weighted(layer: nn.Module, norm: str) -> nn.Module:
     """Return ``layer``, spectrally normalised (Miyato et al. 2018, arXiv:1802.05957) if ``norm`` asks for it."""
     return spectral_norm(layer) if norm == "spectral" else layer
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Repeat every pixel of x (N, C, H, W) as 2×2, in x's dtype; autocast on a GPU would make it float32."""
+    with torch.autocast(x.device.type, enabled=False):
+        larger: Tensor = interpolate(x, scale_factor=2, mode="nearest")
+    return larger
+
+
+class Doubled(nn.Module):
+    """``doubled`` as a layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Repeat every pixel as 2×2."""
+        return doubled(x)
 
 
 def norm_2d(norm: str, channels: int) -> nn.Module:

@@ -10,10 +10,11 @@ import math
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, relu
+from torch.nn.functional import avg_pool2d, relu
 
 from gantrain.architectures.layers import (
     Layer,
+    doubled,
     norm_2d,
     require_norm,
     require_positive,
@@ -50,11 +51,6 @@ def glorot(layer: Layer, gain: float, norm: str) -> nn.Module:
 def convolution(inputs: int, outputs: int, norm: str) -> nn.Module:
     """Return a 3×3 convolution of a residual branch, which has ReLU before it."""
     return glorot(nn.Conv2d(inputs, outputs, 3, padding=1), math.sqrt(2), norm)
-
-
-def doubled(x: Tensor) -> Tensor:
-    """Repeat every pixel as 2×2."""
-    return interpolate(x, scale_factor=2, mode="nearest")
 
 
 def halved(x: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ import pickle
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from gantrain.errors import ConfigError, DataError, first_line
@@ -23,7 +24,7 @@ FILE = urlsplit(URL).path.rsplit("/", 1)[1]
 SHA256 = "6726825d"  # how the file's digest starts; its name says so too
 SIDE = 299
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, AssertionError)  # raised by other content
-RESIZERS = ("tensorflow", "bicubic")
+RESIZERS = ("tensorflow", "bicubic", "clean")
 
 
 class Inception(Features):
@@ -34,7 +35,8 @@ class Inception(Features):
     Args:
         weights: the file; None: ``$GANTRAIN_INCEPTION``, else torch's hub folder, else a download into it.
         resizer: how images are resized to 299×299. ``tensorflow``: bilinear as TensorFlow 1 did, without antialiasing,
-            as in published FIDs; ``bicubic``: Pillow's antialiased bicubic, rounded to bytes.
+            as in most published FIDs; ``bicubic``: Pillow's antialiased bicubic, rounded to bytes; ``clean``: the same
+            of each channel in float32, not rounded, as in clean-fid (Parmar et al. 2022, arXiv:2104.11222, Section 4).
         device: where it runs.
 
     Raises:
@@ -69,17 +71,32 @@ class Inception(Features):
         """Return features (n, 2048) and logits (n, 1008) of images (n, C, H, W) uint8; gray ones are repeated."""
         if images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)
-        if self.resizer == "bicubic":
-            images = bicubic(images.cpu())
         with full_precision():
-            features, logits = self.net(images.to(self.device))
+            if self.resizer == "clean":
+                features, logits = self._of_resized(clean(images.cpu()).to(self.device))
+            else:
+                images = bicubic(images.cpu()) if self.resizer == "bicubic" else images
+                features, logits = self.net(images.to(self.device))
         return features.cpu(), logits.cpu()
+
+    def _of_resized(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the network gives for images (n, 3, 299, 299) float32: its own forward takes bytes alone."""
+        *layers, last = self.net.children()  # in the order of its forward
+        features = nn.Sequential(*layers)((images - 128) / 128).flatten(1)
+        return features, features @ last.weight.T
 
 
 def bicubic(images: Tensor) -> Tensor:
     """Return RGB images (n, 3, H, W) uint8 resized by Pillow to 299×299."""
     resized = [to_pil_image(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for image in images]
     return torch.stack([pil_to_tensor(image) for image in resized])
+
+
+def clean(images: Tensor) -> Tensor:
+    """Return RGB images (n, 3, H, W) uint8 resized channel by channel to (n, 3, 299, 299) float32, 0 to 255."""
+    channels = images.flatten(0, 1).float().numpy()
+    resized = [Image.fromarray(channel).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for channel in channels]
+    return torch.from_numpy(np.stack([np.asarray(x) for x in resized])).clamp(0, 255).reshape(-1, 3, SIDE, SIDE)
 
 
 def find_weights(given: str | None) -> Path:

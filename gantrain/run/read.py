@@ -144,5 +144,8 @@ def described(recorded: Mapping[str, Any]) -> str:
     samples = f"{recorded['n_fake']:,} of the {'averaged' if recorded['generator'] == 'ema' else 'raw'} generator"
     truncation, split = recorded.get("truncation"), recorded.get("split")
     cut = "" if truncation is None else f", |z| ≤ {truncation:g}"
-    part = f" ({split})" if split else ""
-    return f"{recorded['features']} {recorded['hash']}: {samples}{cut} against {recorded['n_real']:,} real{part}"
+    part, resizer = f" ({split})" if split else "", recorded.get("resizer", "none")
+    resized = "" if resizer == "none" else f", resizer {resizer}"
+    return (
+        f"{recorded['features']} {recorded['hash']}: {samples}{cut} against {recorded['n_real']:,} real{part}{resized}"
+    )

@@ -28,6 +28,7 @@ from gantrain.evaluation import Classifier, History, ImageQuality, PointQuality,
 from gantrain.evaluation.cache import Cache
 from gantrain.evaluation.classifier import prepared
 from gantrain.evaluation.inception import FILE, Inception
+from gantrain.evaluation.prepare import protocol_of
 from gantrain.run.directions import HIGHEST, LOWEST, ranked
 from gantrain.run.protocol import Protocol
 from tests.conftest import CONFIGS, GUARD, config, only, until, write_mnist
@@ -325,15 +326,74 @@ def test_inception_metrics_agree_with_the_command_line_of_torch_fidelity_on_the_
     assert ours["precision"] == pytest.approx(theirs["precision"]) and ours["recall"] == pytest.approx(theirs["recall"])
 
 
-def test_gray_images_are_repeated_and_the_resizer_is_part_of_the_protocol(random_inception: Path) -> None:
+def test_gray_images_are_repeated(random_inception: Path) -> None:
     gray = torch.randint(256, (1, 1, 16, 16), dtype=torch.uint8)
-    plain, bicubic = (Inception(str(random_inception), resizer, CPU) for resizer in ("tensorflow", "bicubic"))
-    features, logits = plain(gray)
-    assert features.shape == (1, 2048) and logits.shape == (1, 1008)
-    assert torch.equal(features, plain(gray.expand(-1, 3, -1, -1))[0])
-    assert not torch.allclose(features, bicubic(gray)[0])
-    with pytest.raises(ConfigError, match="resizer"):
+    for resizer in ("tensorflow", "clean"):
+        net = Inception(str(random_inception), resizer, CPU)
+        features, logits = net(gray)
+        assert features.shape == (1, 2048) and logits.shape == (1, 1008)
+        assert torch.equal(features, net(gray.expand(-1, 3, -1, -1))[0])
+    with pytest.raises(
+        ConfigError, match="resizer must be one of tensorflow, bicubic, clean for inception, got 'none'"
+    ):
         Inception(str(random_inception), "none", CPU)
+
+
+def as_tensorflow_1(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) bytes to (299, 299, 3): bilinear, output pixel i at i·H/299, no antialiasing."""
+    for axis in (0, 1):
+        side = image.shape[axis]
+        place = np.arange(299) * (side / 299)
+        low = place.astype(int)
+        low_part, high_part = (image.take(k, axis).astype(float) for k in (low, np.minimum(low + 1, side - 1)))
+        share = (place - low).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        image = low_part * (1 - share) + high_part * share
+    return image
+
+
+def as_pillow(image: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((299, 299), Image.Resampling.BICUBIC)).astype(float)
+
+
+def as_clean_fid(image: np.ndarray) -> np.ndarray:
+    channels = [Image.fromarray(image[:, :, k].astype(np.float32)) for k in range(3)]
+    assert {channel.mode for channel in channels} == {"F"}
+    resized = [np.asarray(channel.resize((299, 299), Image.Resampling.BICUBIC)).clip(0, 255) for channel in channels]
+    return np.stack(resized, 2).astype(float)
+
+
+@pytest.mark.parametrize("side", [17, 420])
+def test_each_resizer_gives_the_network_what_its_definition_says(random_inception: Path, side: int) -> None:
+    image = np.random.default_rng(0).integers(256, size=(side, side, 3)).astype(np.uint8)
+    seen: dict[str, np.ndarray] = {}
+    for name, expected in (("tensorflow", as_tensorflow_1), ("bicubic", as_pillow), ("clean", as_clean_fid)):
+        net = Inception(str(random_inception), name, CPU)
+        first = net.net.Conv2d_1a_3x3
+        first.register_forward_pre_hook(lambda _, given, name=name: seen.update({name: given[0][0].numpy()}))
+        net(torch.from_numpy(image).permute(2, 0, 1)[None])
+        # float32 positions up to 420 are right to 420/2²³ = 5e-5 pixels, and neighbours differ by up to 255, on 2 axes.
+        np.testing.assert_allclose(seen[name].transpose(1, 2, 0) * 128 + 128, expected(image), atol=0.026, rtol=0)
+    # Pillow rounds and clips bytes after each of two passes; one rounding is a quarter of a level off on average.
+    assert 0.25 < abs(seen["clean"] - seen["bicubic"])[abs(seen["clean"]) < 1].mean() * 128 < 0.5
+    assert abs(seen["clean"] - seen["tensorflow"]).mean() * 128 > 5
+
+
+def test_the_clean_resizer_changes_nothing_behind_the_resizing(random_inception: Path) -> None:
+    image = torch.randint(256, (2, 3, 299, 299), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    plain, clean = (Inception(str(random_inception), name, CPU)(image) for name in ("tensorflow", "clean"))
+    for ours, theirs in zip(clean, plain, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_the_resizer_is_part_of_the_protocol(random_inception: Path, digits: Digits) -> None:
+    found = {}
+    for name in ("tensorflow", "bicubic", "clean"):
+        settings = config("evaluation=inception", f"evaluation.resizer={name}").evaluation
+        net = Inception(str(random_inception), settings.resizer, CPU)
+        found[name] = protocol_of(settings, digits, "pixels", net, 100, 100)
+    assert len({protocol.hash for protocol in found.values()}) == 3
+    assert all(str(protocol).endswith(f", resizer {name}") for name, protocol in found.items())
+    assert config("evaluation=inception").evaluation.resizer == "tensorflow"
 
 
 def test_stacked_digits_have_a_thousand_modes_that_are_counted() -> None:
