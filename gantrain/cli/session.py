@@ -73,8 +73,9 @@ class Session:
         Raises:
             ConfigError, DataError, CheckpointError, MemoryFullError: if the run cannot begin.
         """
-        from gantrain.build import build, build_data, build_quality
+        from gantrain.build import build, build_data, build_quality, settled_format
 
+        cfg.precision.forward = settled_format(cfg)
         with memory_errors(for_training(cfg.batch_size)):
             data = build_data(cfg)
             settle_length(cfg, run, data)
@@ -233,6 +234,8 @@ def refuse_other_run(cfg: DictConfig, run: RunDirectory) -> None:
     A schedule may hold the run's length. While that is not known, the stored one stands in for it.
     """
     stored = stored_settings(run)
+    if stored and cfg.precision.forward == "auto":
+        cfg.precision.forward = stored.get("precision", {}).get("forward", "auto")
     if not set_known_length(cfg, stored) and stored:
         cfg = copy.deepcopy(cfg)
         cfg.total_steps = stored.get("total_steps", cfg.total_steps)

@@ -32,7 +32,7 @@ CARRYING_OUT = (
 )
 """Settings of where and how a run is carried out and recorded, not of which run it is."""
 HOW_LONG = ("total_steps", "budget.")
-AS_BEFORE: dict[str, Any] = {"batch_size_g": None, "ratio.simultaneous": False}
+AS_BEFORE: dict[str, Any] = {"batch_size_g": None, "ratio.simultaneous": False, "precision.tf32": False}
 """Settings that runs of before do not have, and the value at which they are the same runs."""
 GONE = ("loss.objective.unit_slope",)
 """Settings that only runs of before have, and that changed no weight."""
