@@ -89,6 +89,13 @@ def test_the_turns_of_every_loss_can_be_recorded(loss: str) -> None:
         ("loss=vanilla", "precision=bf16"),
         ("loss=sngan", "ratio=1to2"),
         ("loss=vanilla", "regularizer=[consistency,orthogonal,clip]"),
+        ("loss=vanilla", "regularizer=[lecam]", "loss.regularizers.lecam.start=3", "loss.regularizers.lecam.relu=true"),
+        (
+            "loss=ebgan",
+            "architecture=autoencoder",
+            "architecture.discriminator.code_dim=2",
+            "regularizer=[pulling_away]",
+        ),
     ],
     ids=" ".join,
 )
