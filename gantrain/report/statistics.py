@@ -103,14 +103,14 @@ def interval(values: Sequence[float] | Values) -> tuple[float, float]:
     """Return the 95% confidence interval (low, high) of the mean of two or more values.
 
     Each end is the further of two. Student's t covers the mean too rarely if values are skewed. The bootstrap-t (Efron
-    & Tibshirani 1993, Section 12.5) follows the skew, but covers too rarely with few values; its quantiles are stretched
-    by n/(n − 1), which was chosen by the coverage measured below. No end is further from the mean than ``WIDEST`` times
-    Student's. An end may lie outside of what a metric can be.
+    & Tibshirani 1993, Section 12.5) follows the skew, but covers too rarely with few values; its quantiles are
+    stretched by n/(n − 1), which was chosen by the coverage measured below. No end is further from the mean than
+    ``WIDEST`` times Student's. An end may lie outside of what a metric can be.
 
     Coverage for n = 2, 3, 5, 8, 16, measured on 20,000 samples each (standard error at most 0.3%): normal values 95,
-    96, 98, 97, 97%; exponential 91, 91, 95, 95, 96%; lognormal with σ = ½ 94, 94, 96, 96, 96%, with σ = 1 89, 87, 92, 92,
-    94%. For n = 3, 5, 8 Student's t alone covers exponential ones in 88, 88, 89%, the percentile bootstrap in 67, 76,
-    85%.
+    96, 98, 97, 97%; exponential 91, 91, 95, 95, 96%; lognormal with σ = ½ 94, 94, 96, 96, 96%, with σ = 1 89, 87, 92,
+    92, 94%. For n = 3, 5, 8 Student's t alone covers exponential ones in 88, 88, 89%, the percentile bootstrap in 67,
+    76, 85%.
 
     Raises:
         ValueError: for fewer than two values, or one that is not finite.
