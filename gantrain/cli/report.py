@@ -51,7 +51,7 @@ def main() -> None:
         print(USAGE)
         sys.exit(0 if sys.argv[1:] else 2)
     try:
-        print(report(parse(sys.argv[1:])))
+        print(folded(report(parse(sys.argv[1:]))))
     except GantrainError as error:
         print(folded(f"gantrain: error: {error}", sys.stderr), file=sys.stderr)
         sys.exit(error.exit_code)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gantrain.report.comparison import Table
 from gantrain.report.runs import Run
-from gantrain.report.statistics import LEAST_FOR_CHANCES, LEAST_FOR_IQM, Summary
+from gantrain.report.statistics import LEAST_FOR_IQM, METHOD, Summary
 from gantrain.run.directions import arrow
 from gantrain.run.read import LAST, MEDIAN, PARTS
 
@@ -135,7 +135,7 @@ def ranking(table: Table) -> Grid:
         "unfinished",
     )
     note = (
-        f"n: seeds that finished. The interval is Student's t. IQM: interquartile mean, from {LEAST_FOR_IQM} seeds on. "
+        f"n: seeds that finished. {METHOD} IQM: interquartile mean, from {LEAST_FOR_IQM} seeds on. "
         "Green: separated from every other by the differences paired by seed."
     )
     return Grid(f"Ranking by {table.metric}, {PARTS[table.part]}", head, rows, note)
@@ -198,8 +198,8 @@ def chances(table: Table) -> Grid:
             row.append(Cell(f"{found.probability:.2f}", small, found.probability, "heat", found.probability))
         rows.append(row)
     note = (
-        "Over all pairs of their runs, a tie counting half (Agarwal et al. 2021); below, the 95% bootstrap interval "
-        f"from {LEAST_FOR_CHANCES} seeds of each on. 0.5 is no difference." + left_out(table)
+        "Over all pairs of their runs, a tie counting half (Agarwal et al. 2021); below, the 95% interval (Newcombe "
+        "2006, method 5, with Student's t), from two seeds of each on. 0.5 is no difference." + left_out(table)
     )
     return Grid("Probability that the row beats the column", ["", *(v.name for v in shown)], rows, note)
 
@@ -223,7 +223,8 @@ def differences(table: Table) -> Grid:
                 ]
             )
     head = ("", "seeds in common", f"mean difference of {table.metric}", "95% CI", "seeds won by the first")
-    note = "The same seed means the same order of the data and, where the networks are, the same initial weights."
+    note = "The same seed means the same order of the data and, where the networks are, the same initial weights. "
+    note += "The interval is Student's t; each holds in 95% of cases by itself, so of many pairs some miss by chance."
     note += left_out(table)
     return Grid("Differences, paired by seed", head, rows, note)
 

@@ -20,9 +20,18 @@ RESAMPLES = 5000
 LEVEL = 0.95
 LEAST_FOR_IQM = 4
 """Runs from which an interquartile mean leaves any out."""
-LEAST_FOR_CHANCES = 8
-"""Runs of each side from which resampling them says how sure a probability is; of fewer it says too little."""
+WIDEST = 3.0
+"""How far the bootstrap may move an end of an interval from the mean, as a multiple of Student's t: two values that are
+almost equal would move it to infinity."""
+LEAST_EQUAL = 6
+"""Equal differences that are no chance: the two-sided sign test is below 5% from here on (2 · 2⁻⁶ = 3.1%)."""
 MOST_NEEDED = 1000
+METHOD = (
+    "The 95% interval is Student's t, widened to the side where the bootstrap-t reaches further. It holds the true "
+    "mean of normal values in 95% of cases or more, and of exponential ones, which are skewed, in 91% or more, from 2 "
+    "seeds on. It is not cut at what a metric can be: a distance's may begin below 0, a share's end above 1."
+)
+"""What a reader must know of ``interval``; tests/report/test_statistics.py measures the shares."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,10 @@ class Interval:
 
     low: float
     high: float
+
+    def holds(self, value: float) -> bool:
+        """Tell whether a value is inside."""
+        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
@@ -56,8 +69,13 @@ class Difference:
 
     @property
     def separated(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.interval is not None and not self.interval.low <= 0 <= self.interval.high
+        """Whether the interval leaves out 0.
+
+        Equal differences have an interval without a width. They leave out 0 from ``LEAST_EQUAL`` on.
+        """
+        if self.interval is None or self.interval.holds(0.0):
+            return False
+        return self.interval.low < self.interval.high or self.n >= LEAST_EQUAL
 
 
 @dataclass(frozen=True)
@@ -84,18 +102,54 @@ def summarise(values: Sequence[float]) -> Summary:
 def interval(values: Sequence[float] | Values) -> tuple[float, float]:
     """Return the 95% confidence interval (low, high) of the mean of two or more values.
 
-    Student's t. In tests with 3, 5 and 8 values it covers the mean of normal ones in 95% of cases, and of skewed ones
-    (gamma with shape 2, lognormal with σ = ½) in 91 to 93%; of exponential ones in 88 to 90%. (A bootstrap of 3 covers
-    it in 70 to 75%.) An end may lie outside of what a metric can be.
+    Each end is the further of two. Student's t covers the mean too rarely if values are skewed. The bootstrap-t (Efron
+    & Tibshirani 1993, Section 12.5) follows the skew, but covers too rarely with few values; its quantiles are
+    stretched by n/(n − 1), which was chosen by the coverage measured below. No end is further from the mean than
+    ``WIDEST`` times Student's. An end may lie outside of what a metric can be.
+
+    Coverage for n = 2, 3, 5, 8, 16, measured on 20,000 samples each (standard error at most 0.3%): normal values 95,
+    96, 98, 97, 97%; exponential 91, 91, 95, 95, 96%; lognormal with σ = ½ 94, 94, 96, 96, 96%, with σ = 1 89, 87, 92,
+    92, 94%. For n = 3, 5, 8 Student's t alone covers exponential ones in 88, 88, 89%, the percentile bootstrap in 67,
+    76, 85%.
 
     Raises:
         ValueError: for fewer than two values, or one that is not finite.
     """
-    x = np.asarray(values, dtype=np.float64)
+    x = np.sort(np.asarray(values, dtype=np.float64))
     if len(x) < 2 or not np.isfinite(x).all():
         raise ValueError(f"a confidence interval needs two finite values or more, got {x.tolist()}")
-    half = students_quantile(len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
-    return float(x.mean()) - half, float(x.mean()) + half
+    n, mean = len(x), float(x.mean())
+    half = half_width(x)
+    error = half / students_quantile(n - 1)
+    low, high = (n / (n - 1) * quantile * error for quantile in studentised_quantiles(x))
+    return mean - min(max(half, high), WIDEST * half), mean + min(max(half, -low), WIDEST * half)
+
+
+def half_width(x: Values) -> float:
+    """Return half the width of Student's interval of the mean of x (n,), t(n − 1)·s/√n."""
+    return students_quantile(len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
+
+
+@cache
+def shares(n: int) -> Values:
+    """Return the share of each of ``n`` in samples with replacement, (RESAMPLES, n): the same ones for every value."""
+    return np.random.default_rng(n).multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
+
+
+def studentised_quantiles(x: Values) -> tuple[float, float]:
+    """Return the 2.5% and 97.5% quantiles of (x̄* − x̄)·√n/s* over resamples of x (n,), n ≥ 2.
+
+    Resamples of one value alone have no standard deviation and are left out. (0, 0) if there are no others.
+    """
+    x = x - x.mean()
+    means, squares = (shares(len(x)) @ np.stack([x, x * x], 1)).T
+    variances = squares - means**2
+    differing = variances > 1e-12 * np.mean(x * x)  # of one value alone it is a rounding error
+    if not differing.any():
+        return 0.0, 0.0
+    t = means[differing] * math.sqrt(len(x) - 1) / np.sqrt(variances[differing])
+    low, high = np.quantile(t, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 @cache
@@ -129,23 +183,10 @@ def within(t: float, freedom: int) -> float:
 def needed(x: Values) -> int | None:
     """Return how many values of this mean and standard deviation t tells from 0; None if more than 1,000."""
     mean, sd = abs(float(x.mean())), float(x.std(ddof=1))
+    if sd == 0 and mean > 0:
+        return LEAST_EQUAL
     enough = (m for m in range(2, MOST_NEEDED + 1) if students_quantile(m - 1) * sd < mean * math.sqrt(m))
     return next(enough, None)
-
-
-@cache
-def counts(n: int, stream: int = 0) -> Values:
-    """Return how often each of ``n`` is in each of the samples with replacement, the same ones for every value."""
-    drawn = np.random.default_rng([n, stream]).integers(0, n, (RESAMPLES, n))
-    found = np.zeros((RESAMPLES, n))
-    np.add.at(found, (np.arange(RESAMPLES)[:, None], drawn), 1.0)
-    return found
-
-
-def percentiles(statistics: Values) -> Interval:
-    """Return the middle 95% of bootstrapped statistics."""
-    low, high = np.quantile(statistics, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high))
 
 
 def interquartile_mean(x: Values) -> float:
@@ -155,33 +196,59 @@ def interquartile_mean(x: Values) -> float:
 
 
 def paired_difference(a: dict[int, float], b: dict[int, float], lower_is_better: bool) -> Difference | None:
-    """Return how A differs from B in the seeds of both, None if they share none; values are given by seed."""
+    """Return how A differs from B in the seeds of both, None if they share none; values are given by seed.
+
+    The interval is Student's: if A and B are skewed alike, their differences are not.
+    """
     seeds = sorted(a.keys() & b.keys())
     if not seeds:
         return None
     difference = np.array([a[seed] - b[seed] for seed in seeds])
     better = -difference if lower_is_better else difference
     wins = float((better > 0).sum() + 0.5 * (better == 0).sum())
-    several = len(seeds) > 1
-    bounds = Interval(*interval(difference)) if several else None
-    return Difference(len(seeds), float(difference.mean()), bounds, wins, needed(difference) if several else None)
+    mean = float(difference.mean())
+    if len(seeds) == 1:
+        return Difference(1, mean, None, wins, None)
+    half = half_width(difference)
+    return Difference(len(seeds), mean, Interval(mean - half, mean + half), wins, needed(difference))
 
 
 def chance_to_beat(a: Sequence[float], b: Sequence[float], lower_is_better: bool) -> Chance:
     """Return P(A beats B) = E[1(A better) + ½·1(tie)], the Mann-Whitney U divided by the number of pairs.
 
-    Agarwal et al. 2021, Section 4.3; the interval by resampling the runs of A and of B, each by itself, from 8 of each.
+    Agarwal et al. 2021, Section 4.3; the interval needs two runs of each.
     """
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if lower_is_better:
         x, y = -x, -y
-    wins = (x[:, None] > y[None, :]) + 0.5 * (x[:, None] == y[None, :])
-    bounds = None
-    if min(len(x), len(y)) >= LEAST_FOR_CHANCES:
-        bounds = percentiles(
-            np.einsum("rn,nm,rm->r", counts(len(x)), wins, counts(len(y), 1), optimize=True) / wins.size
-        )
-    return Chance(float(wins.mean()), bounds)
+    probability = float(((x[:, None] > y[None, :]) + 0.5 * (x[:, None] == y[None, :])).mean())
+    several = min(len(x), len(y)) > 1
+    return Chance(probability, interval_of_chance(probability, len(x), len(y)) if several else None)
+
+
+def interval_of_chance(probability: float, m: int, n: int) -> Interval:
+    """Return the 95% interval of P(A beats B), found as ``probability`` over the pairs of m runs of A and n of B.
+
+    All θ with |probability − θ| ≤ t·√V(θ). V is the variance of Newcombe 2006, Statistics in Medicine 25:559, method 5,
+    which has a width even where every pair was won. t is Student's with m + n − 2 degrees; with the normal quantile,
+    which he takes, the coverage is 83% for 3 runs of N(0, 5²) against 3 of N(0, 1). With t it was measured for 2 to 16
+    runs of normal and exponential values, P from 0.5 to 0.95: 94% or more. (Resampling the runs covers in 26 to 80% of
+    cases with 3 of each, in 68 to 95% with 8.)
+    """
+    t, k = students_quantile(m + n - 2), (m + n) / 2 - 1
+
+    def inside(chance: float) -> bool:
+        spread = chance * (1 - chance) * (1 + k * (1 - chance) / (2 - chance) + k * chance / (1 + chance)) / (m * n)
+        return abs(probability - chance) <= t * math.sqrt(spread)
+
+    def end(far: float) -> float:
+        near = probability
+        while abs(far - near) > 1e-9:
+            middle = (near + far) / 2
+            near, far = (middle, far) if inside(middle) else (near, middle)
+        return far
+
+    return Interval(end(0.0), end(1.0))
 
 
 def profile(values: Sequence[float], thresholds: Values, lower_is_better: bool) -> Values:
