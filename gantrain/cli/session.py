@@ -131,9 +131,13 @@ class Session:
             say(f"{why}; training goes on, and everything else is recorded")
         stop.patient = True
         began = time.monotonic()
-        with memory_errors(for_training(self.cfg.batch_size)):
-            while not self.played(stop, began):
-                pass  # it has been rolled back
+        try:
+            with memory_errors(for_training(self.cfg.batch_size)):
+                while not self.played(stop, began):
+                    pass  # it has been rolled back
+        finally:
+            # They hold the trainer, which holds them: its memory would stay until Python looks for cycles.
+            self.trainer.perform.forget()
 
     def played(self, stop: StopSignal, began: float) -> bool:
         """Train from here, and tell whether that came to the end; if not, the last checkpoint has been restored."""
@@ -187,6 +191,7 @@ class Session:
             "skipped_g_turns": int(trainer.g.skipped),
             "skipped_images": len(self.built.data.skipped),
             "failed_saves": self.checkpoints.failed,
+            "failed_recordings": trainer.perform.failures,
             "lost_records": self.run.lost_records,
         }
         standing = {"step": trainer.step, "total_steps": trainer.total_steps, "counters": counters}
