@@ -56,8 +56,9 @@ class BudgetSettings:
 
 @dataclass
 class PrecisionNames:
-    forward: str = one_of(*FORMATS)
+    forward: str = one_of(*FORMATS, "auto")
     penalty: str = one_of(*FORMATS)
+    tf32: bool = setting()
 
 
 @dataclass

@@ -221,7 +221,7 @@ def formula(loss: str) -> str:
         parts.append(cfg.lookahead)
     words = [first_words(get_class(part._target_)) for part in parts]
     values = {k: v for part in parts for k, v in OmegaConf.to_container(part).items() if k not in ("_target_", "every")}
-    shown = ", ".join(f"`{name}={value}`" for name, value in values.items())
+    shown = ", ".join(f"`{name}={value}`" for name, value in values.items() if value is not None)
     return "<br>+ ".join(words) + (f"<br>{shown}" if shown else "")
 
 

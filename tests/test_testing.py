@@ -30,6 +30,7 @@ from gantrain.regularizers import (
     LeCam,
     LipschitzPenalty,
     Orthogonal,
+    PullingAway,
     Regularizer,
 )
 from gantrain.testing import ProofError, check_objective, check_regularizer
@@ -43,12 +44,15 @@ REGULARIZERS = [
     GradientPenalty(10.0),
     LipschitzPenalty(10.0, every=3),
     Dragan(10.0, slope=1.0, scale=0.5),
+    Dragan(10.0, slope=1.0, scale=0.5, interpolate=True, normal=True),
     LeCam(0.3, decay=0.99),
+    LeCam(0.3, decay=0.99, relu=True, start=2),
     Consistency(10.0, shift=1, flip=True, jitter=0.1),
     Clip(0.01),
     Orthogonal(0.01, generator=True, discriminator=True),
     Orthogonal(0.01, generator=True, discriminator=False),
     Orthogonal(0.01, generator=False, discriminator=True),
+    PullingAway(0.1),
 ]
 
 

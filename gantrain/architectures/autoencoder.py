@@ -135,9 +135,15 @@ class Discriminator(nn.Module):
         require_positive(code_dim=code_dim, width=width, depth=depth)
         if error not in ERRORS:
             raise ConfigError(f"error must be one of {', '.join(ERRORS)}, got {error!r}")
+        self.code_dim = code_dim
         self.encoder = Encoder(shape, code_dim, width, depth)
         self.decoder = Decoder(shape, code_dim, width, depth)
         self.error = ERRORS[error]
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return codes (N, code_dim)."""
+        code: Tensor = self.encoder(x)
+        return code
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Score samples."""

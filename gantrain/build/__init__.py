@@ -15,6 +15,7 @@ from gantrain.build.building import (
     directions,
     pick_device,
     scratch,
+    settled_format,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "directions",
     "pick_device",
     "scratch",
+    "settled_format",
 ]

@@ -27,7 +27,7 @@ from gantrain.build.trust import check_targets
 from gantrain.checkpoint import Rng
 from gantrain.data import Data, Mixture
 from gantrain.errors import ConfigError, GantrainError, first_line, is_memory_full
-from gantrain.losses import Loss
+from gantrain.losses import Loss, arithmetic
 from gantrain.losses.turn import Precision
 from gantrain.performance.pick import Performance, pick
 from gantrain.training.cadence import Cadence
@@ -245,7 +245,15 @@ def pick_precision(cfg: DictConfig) -> Precision:
     device = pick_device(cfg.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # streams and graphs belong to the current one
-    return Precision(device, getattr(torch, cfg.precision.forward), getattr(torch, cfg.precision.penalty))
+    arithmetic.set_tf32(cfg.precision.tf32)
+    forward = settled_format(cfg, device)
+    return Precision(device, getattr(torch, forward), getattr(torch, cfg.precision.penalty))
+
+
+def settled_format(cfg: DictConfig, device: torch.device | None = None) -> str:
+    """Return the networks' number format; ``auto`` is the fastest of the device."""
+    wanted: str = cfg.precision.forward
+    return arithmetic.fastest_format(device or pick_device(cfg.device)) if wanted == "auto" else wanted
 
 
 def repeat_exactly(wanted: bool) -> None:

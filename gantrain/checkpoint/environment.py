@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gantrain.losses.arithmetic import has_tf32
+
 
 def environment(device: torch.device, data: str) -> dict[str, Any]:
     """Return the facts by name; a resumed run prints those that have changed."""
@@ -18,6 +20,7 @@ def environment(device: torch.device, data: str) -> dict[str, Any]:
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "device": f"{device}{gpu}",
+        **({"tf32": has_tf32()} if device.type == "cuda" else {}),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "data": data,
     }

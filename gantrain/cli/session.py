@@ -73,8 +73,9 @@ class Session:
         Raises:
             ConfigError, DataError, CheckpointError, MemoryFullError: if the run cannot begin.
         """
-        from gantrain.build import build, build_data, build_quality
+        from gantrain.build import build, build_data, build_quality, settled_format
 
+        cfg.precision.forward = settled_format(cfg)
         with memory_errors(for_training(cfg.batch_size)):
             data = build_data(cfg)
             settle_length(cfg, run, data)
@@ -130,9 +131,13 @@ class Session:
             say(f"{why}; training goes on, and everything else is recorded")
         stop.patient = True
         began = time.monotonic()
-        with memory_errors(for_training(self.cfg.batch_size)):
-            while not self.played(stop, began):
-                pass  # it has been rolled back
+        try:
+            with memory_errors(for_training(self.cfg.batch_size)):
+                while not self.played(stop, began):
+                    pass  # it has been rolled back
+        finally:
+            # They hold the trainer, which holds them: its memory would stay until Python looks for cycles.
+            self.trainer.perform.forget()
 
     def played(self, stop: StopSignal, began: float) -> bool:
         """Train from here, and tell whether that came to the end; if not, the last checkpoint has been restored."""
@@ -186,6 +191,7 @@ class Session:
             "skipped_g_turns": int(trainer.g.skipped),
             "skipped_images": len(self.built.data.skipped),
             "failed_saves": self.checkpoints.failed,
+            "failed_recordings": trainer.perform.failures,
             "lost_records": self.run.lost_records,
         }
         standing = {"step": trainer.step, "total_steps": trainer.total_steps, "counters": counters}
@@ -233,6 +239,8 @@ def refuse_other_run(cfg: DictConfig, run: RunDirectory) -> None:
     A schedule may hold the run's length. While that is not known, the stored one stands in for it.
     """
     stored = stored_settings(run)
+    if stored and cfg.precision.forward == "auto":
+        cfg.precision.forward = stored.get("precision", {}).get("forward", "auto")
     if not set_known_length(cfg, stored) and stored:
         cfg = copy.deepcopy(cfg)
         cfg.total_steps = stored.get("total_steps", cfg.total_steps)

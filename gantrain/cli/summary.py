@@ -20,10 +20,12 @@ from gantrain.terminal import say
 if TYPE_CHECKING:
     from gantrain.build import Built
     from gantrain.evaluation import Live
+    from gantrain.losses.turn import Precision
     from gantrain.training.player import Player
     from gantrain.training.trainer import Trainer
 
 MOST_OF_THE_TIME = 0.05
+PAYS = "a GPU from Ampere on or a CPU with AMX"
 
 
 def in_sweep() -> bool:
@@ -57,7 +59,7 @@ def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -
         "loss": f"{choice['loss']}: {terms}",
         "optimizer": f"{choice['optimizer']}, {choice['schedule']} learning rate",
         "ratio": f"{cfg.ratio.d_steps} D : {cfg.ratio.g_steps} G" + ", at once" * cfg.ratio.simultaneous,
-        "precision": f"{choice['precision']} on {trainer.precision.device}, augment {choice['augment']}",
+        "precision": f"{precision(cfg, trainer.precision)}, augment {choice['augment']}",
         "performance": str(built.performance),
         "steps": f"{cfg.total_steps:,} of batch {batch}, seed {cfg.seed}; "
         f"samples every {cfg.samples.every:,}, checkpoint every {cfg.checkpoint.every:,}",
@@ -68,6 +70,19 @@ def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -
         network = f" ({live.quality.features})" if live.quality.features else ""
         rows["evaluation"] = f"{live.protocol}{network}, every {cfg.evaluation.every:,}"
     return "\n".join(f"{name:<13} {row}" for name, row in rows.items())
+
+
+def precision(cfg: DictConfig, numbers: Precision) -> str:
+    """Return the numbers' format and the device, and warn if bfloat16 is slower there than float32."""
+    from gantrain.losses.arithmetic import bfloat16_pays
+
+    found = f"{choices()['precision']} on {numbers.device}"
+    if cfg.precision.forward == "bfloat16" and not bfloat16_pays(numbers.device):
+        say(f"bfloat16 is slower than float32 on {numbers.device}: it needs {PAYS}; precision=auto picks what is fast")
+        found += " (slow: no fast bfloat16 here)"
+    if choices()["precision"] == "auto":
+        found += f" ({cfg.precision.forward}: the fastest here, or what the run began with)"
+    return found + " with TF32" * (cfg.precision.tf32 and numbers.device.type == "cuda")
 
 
 def evaluation(live: Live, seconds: float) -> str:

@@ -13,7 +13,8 @@ from torch.nn import functional as F  # noqa: N812
 from gantrain.data import Data, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation.cache import Cache, Content
-from gantrain.evaluation.features import Features, full_precision
+from gantrain.evaluation.features import Features
+from gantrain.losses.arithmetic import full_precision
 from gantrain.terminal import each
 
 SIDE = 64  # larger images are averaged down to it

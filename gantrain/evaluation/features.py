@@ -3,23 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import torch
 from torch import Tensor
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Switch TF32 off inside the block: with it a GPU's features differ from a CPU's by more than rounding."""
-    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = convolutions.allow_tf32, products.allow_tf32
-    convolutions.allow_tf32 = products.allow_tf32 = False
-    try:
-        yield
-    finally:
-        convolutions.allow_tf32, products.allow_tf32 = before
 
 
 class Features(ABC):

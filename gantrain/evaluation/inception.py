@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from gantrain.errors import ConfigError, DataError, first_line
-from gantrain.evaluation.features import Features, full_precision
+from gantrain.evaluation.features import Features
+from gantrain.losses.arithmetic import full_precision
 from gantrain.run import files
 from gantrain.terminal import say
 

@@ -57,7 +57,8 @@ class EBGAN(Energy):
 class BEGAN(Energy):
     """D: E U(x) - k E U(G(z)).  G: E U(G(z)).  Berthelot et al. 2017, arXiv:1703.10717, Section 3.4.
 
-    After each D step k ← k + λ(γ E U(x) - E U(G(z))), kept in [0, 1], from k = 0.
+    After each D step k ← k + λ(γ E U(x) - E U(G(z))), kept in [0, 1], from k = 0. The energies are those of D's turn;
+    the paper's equation takes the second one of G's turn.
 
     Args:
         gamma: γ in (0, 1], E U(G(z)) / E U(x) at equilibrium: lower is less diverse and cleaner.

@@ -59,7 +59,8 @@ class RelativisticPaired(Relativistic):
 class RelativisticAverage(Relativistic):
     """D: ½ [E link(r - E f) + E link(E r - f)].  G: the same with r and f swapped.  Section 4 (RaSGAN, RaLSGAN, …).
 
-    The means run over the whole batch and carry gradients. With squares D's minimum is (2 - S)/(2 + 3S) where
+    The ½ is of the authors' code; the paper's equations have the sum, twice the value, which Adam's steps do not tell
+    apart. The means run over the whole batch and carry gradients. With squares D's minimum is (2 - S)/(2 + 3S) where
     S = Σ (p-q)²/(p+q).
 
     Args:

@@ -63,6 +63,14 @@ class Critic:
             scores = scores.float()
         return scores.reshape(len(x), -1).squeeze(1)
 
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the codes (N, k) that a D with an encoder gives ``x`` (N, *shape); never half precision."""
+        with self.precision.autocast(self.dtype):
+            codes: Tensor = self.net.encode(self.augment(x), self.labels)  # type: ignore[operator]
+        if codes.dtype in (torch.bfloat16, torch.float16):
+            codes = codes.float()
+        return codes
+
     def score_both(self, real: Tensor, fake: Tensor) -> Scores:
         """Score two batches of equal size, in one forward pass of D if ``one_forward``."""
         if not self.one_forward:

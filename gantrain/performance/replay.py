@@ -69,6 +69,7 @@ class Replay(Eager):
     always_measure: bool
     recordings: dict[Hashable, Recorded] = field(default_factory=dict)
     failed: bool = False
+    failures: int = 0
 
     replays = True
 
@@ -95,6 +96,7 @@ class Replay(Eager):
             except Exception as error:  # whatever a compiler or a driver raises
                 self.forget()
                 self.failed = True
+                self.failures += 1
                 say(f"a turn cannot be recorded ({first_line(error)}); from now on turns are carried out as written")
                 return move(real, labels, measure)
         return self.recordings[key](real, labels)
@@ -112,19 +114,19 @@ class Replay(Eager):
         state, drawn = self.state(), self.rng.state_dict()
         before = copies(state)
 
-        def back() -> dict[str, list[Tensor]]:
-            ended = copies(state)
+        def back() -> None:
+            # It takes no memory, so that it also works where a recording failed for want of that.
             with torch.no_grad():
                 for name, tensors in state.items():
                     for tensor, old in zip(tensors, before[name], strict=True):
                         tensor.copy_(old)
             self.rng.load_state_dict(drawn)
             player.optimizer.zero_grad(set_to_none=True)
-            return ended
 
         try:
             turn(real, labels)
-            expected = back()
+            expected = copies(state)
+            back()
             if not all(tensor.isfinite().all() for tensors in expected.values() for tensor in tensors):
                 raise NotFinite
             with self.tensor_rates(player), warnings.catch_warnings():
@@ -133,8 +135,9 @@ class Replay(Eager):
                     turn = recorder(turn, real, labels)
                     back()
             turn(real, labels)
+            found = copies(state)
         finally:
-            found = back()
+            back()
         for name in state:
             off = distance(before[name], expected[name], found[name])
             if not off <= TOLERANCE.get(name, OTHERS):
@@ -306,6 +309,14 @@ class Captured:
         self.held: list[Recorded] = []  # a compiled function owns tensors that its graph reads
 
     def __call__(self, function: Recorded, real: Tensor, labels: Tensor | None) -> Recorded:
+        """Return ``function`` as a graph; whatever fails, the process ends on the stream that it was on."""
+        stream = torch.cuda.current_stream()
+        try:
+            return self.captured(function, real, labels)
+        finally:
+            torch.cuda.set_stream(stream)  # a capture that fails while it ends leaves its own
+
+    def captured(self, function: Recorded, real: Tensor, labels: Tensor | None) -> Recorded:
         """Return ``function`` as a graph."""
         batch = real.clone(), None if labels is None else labels.clone()
         self.stream.wait_stream(torch.cuda.current_stream())

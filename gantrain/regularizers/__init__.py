@@ -4,6 +4,7 @@ Above losses, whose turns they see; below training, which sees them through `Los
 """
 
 from gantrain.regularizers.base import InputGradient, Regularizer
+from gantrain.regularizers.codes import PullingAway
 from gantrain.regularizers.gradient import R1, R2, Dragan, GradientPenalty, LipschitzPenalty
 from gantrain.regularizers.scores import Consistency, LeCam
 from gantrain.regularizers.weights import Clip, Orthogonal
@@ -19,5 +20,6 @@ __all__ = [
     "LeCam",
     "LipschitzPenalty",
     "Orthogonal",
+    "PullingAway",
     "Regularizer",
 ]

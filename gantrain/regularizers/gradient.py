@@ -63,32 +63,48 @@ class LipschitzPenalty(GradientPenalty):
 class Dragan(InputGradient):
     """weight · E(‖∇C(x + δ)‖₂ - slope)², δ = scale · std(batch) · U[0, 1], one number for each entry of x.
 
-    Kodali et al. 2017, arXiv:1705.07215, Algorithm 1. std(batch) is over all entries of the batch, as in the authors'
-    code, whose δ is one-sided: x is moved towards larger values only.
+    Kodali et al. 2017, arXiv:1705.07215. The paper's equation and the authors' code differ. In the equation δ is
+    normal, N(0, c I). The code's δ is the one above: std(batch) is over all entries of the batch, and x is moved
+    towards larger values only. The code then takes the gradient at x + αδ, α ~ U[0, 1] per sample, somewhere between x
+    and x + δ. Meant here is the equation with the code's δ; ``normal`` and ``interpolate`` are the two others.
 
     Args:
         weight: λ.
         slope: k, the gradient norm that costs nothing.
-        scale: c, size of the neighbourhood in standard deviations.
+        scale: size of the neighbourhood in standard deviations of the batch, for a normal δ √c.
         every: turns between applications.
+        interpolate: True: at x + αδ, as in the authors' code. None or False: at x + δ, as in the equation.
+        normal: True: N(0, 1) in place of U[0, 1], as in the equation. None or False: as in the code.
     """
 
     kind = "a penalty around real samples"
 
-    def __init__(self, weight: float, slope: float, scale: float, every: int = 1) -> None:
+    def __init__(
+        self,
+        weight: float,
+        slope: float,
+        scale: float,
+        every: int = 1,
+        interpolate: bool | None = None,
+        normal: bool | None = None,
+    ) -> None:
         super().__init__(weight, every)
         require(self, slope=slope, scale=scale)
-        self.slope, self.scale = slope, scale
+        self.slope, self.scale, self.interpolate, self.normal = slope, scale, bool(interpolate), bool(normal)
 
     def caution(self, shape: tuple[int, ...], objective: Objective) -> str:
         """Speak of points, whose narrow modes need a steeper D than the penalty allows."""
         if len(shape) > 1:
             return ""
-        return "on points it holds D too flat for narrow modes (dragan found 4, 0 and 0 of the ring's 8)"
+        return "on points it holds D too flat for narrow modes (dragan found 0, 1 and 0 of the ring's 8)"
 
     def points(self, turn: Turn) -> Tensor:
         """Return reals moved by random noise, (N, *shape)."""
-        return turn.real + self.scale * turn.real.std(correction=0) * torch.rand_like(turn.real)
+        real = turn.real
+        noise = torch.randn_like(real) if self.normal else torch.rand_like(real)
+        if self.interpolate:
+            noise = noise * torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device).to(real.dtype)
+        return real + self.scale * real.std(correction=0) * noise
 
     def cost(self, squared_norm: Tensor) -> Tensor:
         """(‖∇C‖ - slope)²."""
@@ -96,7 +112,10 @@ class Dragan(InputGradient):
 
 
 class R1(InputGradient):
-    """weight/2 · E‖∇C(x)‖² on real samples. Mescheder et al. 2018, arXiv:1801.04406, Eq. 9; weight is their γ."""
+    """weight/2 · E‖∇C(x)‖² on real samples. Mescheder et al. 2018, arXiv:1801.04406, Eq. 9; weight is their γ.
+
+    The authors' code has no ½: its ``reg_param`` of 10 is weight = 20 here.
+    """
 
     kind = "a zero-centred penalty on real samples"
 

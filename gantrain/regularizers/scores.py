@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import relu
 
 from gantrain.errors import ConfigError
 from gantrain.losses.numerics import move_if_finite
@@ -16,9 +17,15 @@ class LeCam(Regularizer):
 
     Tseng et al. 2021, arXiv:2104.03310. Early on the averages are plain means of the turns so far.
 
+    The authors' code has E relu(r - α_F)² + E relu(α_R - f)² instead: only scores that lie on their own side of the
+    other's average cost something. There the term begins after 1,000 iterations.
+
     Args:
         weight: λ.
         decay: share of an average that stays at each turn of D, in [0, 1).
+        relu: True: the authors' code. None or False: the paper's equation.
+        start: turns of D before the term begins, while the averages move already; None for none. The first turn, before
+            there is an average, never has the term.
     """
 
     kind = "scores near moving averages"
@@ -27,27 +34,29 @@ class LeCam(Regularizer):
     average_fake: Tensor
     turns: Tensor
 
-    def __init__(self, weight: float, decay: float) -> None:
+    def __init__(self, weight: float, decay: float, relu: bool | None = None, start: int | None = None) -> None:
         super().__init__()
-        require(self, weight=weight)
+        require(self, weight=weight, start=start or 0)
         if not 0 <= decay < 1:
             raise ConfigError(f"LeCam needs 0 <= decay < 1, got {decay}")
-        self.weight, self.decay = weight, decay
+        self.weight, self.decay, self.relu, self.first = weight, decay, bool(relu), max(start or 0, 1)
         self.register_buffer("average_real", torch.zeros(()))
         self.register_buffer("average_fake", torch.zeros(()))
         self.register_buffer("turns", torch.zeros(()))
 
     def phase(self, index: int) -> int:
-        """Return 0 for the first turn, 1 for all others."""
-        return min(index, 1)
+        """Return 0 for the turns before the term begins, 1 for all others."""
+        return int(index >= self.first)
 
     def for_d(self, turn: Turn) -> Tensor | None:
-        """Return the term; None on the first turn, before there is an average."""
-        if turn.index == 0:
+        """Return the term; None before it begins."""
+        if not self.phase(turn.index):
             return None
         assert turn.scores is not None
-        real, fake = turn.scores
-        return self.weight * ((real - self.average_fake).square().mean() + (fake - self.average_real).square().mean())
+        above, below = turn.scores.real - self.average_fake, self.average_real - turn.scores.fake
+        if self.relu:
+            above, below = relu(above), relu(below)
+        return self.weight * (above.square().mean() + below.square().mean())
 
     def after_d_step(self, turn: Turn) -> None:
         """α ← decay · α + (1 - decay) · mean score."""

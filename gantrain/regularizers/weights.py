@@ -52,7 +52,11 @@ class Clip(Regularizer):
 class Orthogonal(Regularizer):
     """weight · Σ_W ‖(W Wᵀ) ⊙ (1 - I)‖²_F: rows of each weight at right angles, their lengths free.
 
-    Brock et al. 2019, arXiv:1809.11096, Eq. 3, who apply it to G. W is (outputs, inputs), kernels flattened.
+    Brock et al. 2019, arXiv:1809.11096, Eq. 3, who apply it to G. W is (outputs, inputs), kernels flattened. (In Brock
+    et al. 2017, arXiv:1609.07093, the rows shall also have length 1.)
+
+    The equation's gradient is 4β ((W Wᵀ) ⊙ (1 - I)) W. The authors' code adds half of it, 2β (…) W, to G's gradient:
+    for the code at β = 1e-4, take weight = 5e-5.
 
     Args:
         weight: β.

@@ -32,7 +32,7 @@ CARRYING_OUT = (
 )
 """Settings of where and how a run is carried out and recorded, not of which run it is."""
 HOW_LONG = ("total_steps", "budget.")
-AS_BEFORE: dict[str, Any] = {"batch_size_g": None, "ratio.simultaneous": False}
+AS_BEFORE: dict[str, Any] = {"batch_size_g": None, "ratio.simultaneous": False, "precision.tf32": False}
 """Settings that runs of before do not have, and the value at which they are the same runs."""
 GONE = ("loss.objective.unit_slope",)
 """Settings that only runs of before have, and that changed no weight."""
@@ -156,10 +156,11 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 def recorded(content: dict[str, Any]) -> dict[str, Any]:
     """Return, by dotted key, the settings of a configuration that its checkpoints are bound to, by its own names.
 
-    A switch of speed that is null is left out, so that runs from before it existed go on.
+    A switch of speed, or a setting of a loss, that is null is left out, so that runs from before it existed go on.
     """
     settings = {key: value for key, value in flat(content) if not key.startswith(HOW_LONG + CARRYING_OUT)}
-    return {k: v for k, v in settings.items() if v is not None or not k.startswith(("performance.", "compile"))}
+    optional = ("performance.", "compile", "loss.")
+    return {key: value for key, value in settings.items() if value is not None or not key.startswith(optional)}
 
 
 def compared(content: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,11 @@ class Network(nn.Module):
         result: Tensor = self.layers(x)
         return result
 
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the numbers before the last layer as codes (N, k), for a regularizer of codes."""
+        code: Tensor = self.layers[:-1](x).flatten(1)
+        return code
+
 
 @dataclass
 class World:

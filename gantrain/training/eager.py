@@ -19,6 +19,7 @@ class Eager:
 
     replays = False
     failed = False
+    failures = 0  # recordings that could not be made
 
     def __call__(self, move: Move, player: Player, real: Tensor, labels: Tensor | None, measure: bool) -> Scalars:
         """Carry out ``move``, a turn of ``player``, on a batch."""

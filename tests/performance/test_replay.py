@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from gantrain.build import build
 from gantrain.checkpoint import tree
 from gantrain.errors import ConfigError, DivergedError
-from gantrain.performance.replay import Recorded, Replay, compiled, distance
+from gantrain.performance.replay import Captured, Recorded, Replay, compiled, distance
 from gantrain.training.trainer import Trainer
 from tests.conftest import config, loss_names
 
@@ -89,6 +91,13 @@ def test_the_turns_of_every_loss_can_be_recorded(loss: str) -> None:
         ("loss=vanilla", "precision=bf16"),
         ("loss=sngan", "ratio=1to2"),
         ("loss=vanilla", "regularizer=[consistency,orthogonal,clip]"),
+        ("loss=vanilla", "regularizer=[lecam]", "loss.regularizers.lecam.start=3", "loss.regularizers.lecam.relu=true"),
+        (
+            "loss=ebgan",
+            "architecture=autoencoder",
+            "architecture.discriminator.code_dim=2",
+            "regularizer=[pulling_away]",
+        ),
     ],
     ids=" ".join,
 )
@@ -225,3 +234,57 @@ def test_distance_is_relative_to_what_changed() -> None:
 def test_an_unknown_kind_of_compilation_is_refused() -> None:
     with pytest.raises(ConfigError, match="compile must be one of none, networks, step"):
         config("compile=everything")
+
+
+def test_a_trainer_is_gone_with_its_last_name_once_its_recordings_are_forgotten() -> None:
+    trainer = recorded(*SMALL)
+    for _ in range(3):
+        trainer.play()
+    assert trainer.perform.recordings
+    last = weakref.ref(trainer)
+    gc.collect()
+    gc.disable()
+    try:
+        trainer.perform.forget()
+        del trainer
+        assert last() is None
+    finally:
+        gc.enable()
+
+
+def test_memory_that_runs_out_while_a_turn_is_recorded_leaves_the_state_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replayed, written = recorded(*SMALL), as_written(*SMALL)
+    for trainer in (replayed, written):
+        trainer.rng.seed(5)
+        trainer.play()
+    taken = iter(range(100))
+
+    def full(state: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
+        if next(taken):  # room for the state before the turn, and no more
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return {name: [tensor.detach().clone() for tensor in tensors] for name, tensors in state.items()}
+
+    monkeypatch.setattr("gantrain.performance.replay.copies", full)
+    replayed.rng.seed(6), replayed.play()
+    written.rng.seed(6), written.play()
+    assert replayed.perform.failed and replayed.perform.failures == 1 and "out of memory" in capsys.readouterr().err
+    for a, b in zip(tensors(replayed).values(), tensors(written).values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_capture_that_fails_while_it_ends_gives_the_stream_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = ["ours"]
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: on[0])
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: on.__setitem__(0, stream))
+
+    def failing(self: Captured, *rest: object) -> Recorded:
+        on[0] = "the capture's"
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(Captured, "forget", lambda self: None)
+    monkeypatch.setattr(Captured, "captured", failing)
+    with pytest.raises(RuntimeError, match="previous error"):
+        Captured()(lambda real, labels: {}, torch.zeros(1), None)
+    assert on == ["ours"]

@@ -24,6 +24,7 @@ from gantrain.regularizers import (
     LeCam,
     LipschitzPenalty,
     Orthogonal,
+    PullingAway,
 )
 from tests.conftest import CONFIGS, FAMILIES, built, only
 
@@ -93,6 +94,34 @@ def test_penalties_are_taken_where_their_papers_say() -> None:
     assert 0.99 * reach.item() < noise.max().item() <= reach.item() + 1e-5
     assert noise.mean().item() == pytest.approx(reach.item() / 2, rel=0.05)
     assert (noise.std(1) > 0).all()  # one number for each entry, not for each sample
+
+
+def test_dragan_as_in_the_authors_code_lies_between_the_real_sample_and_its_noise_one_alpha_for_each_sample() -> None:
+    torch.manual_seed(0)
+    real = torch.randn(4000, 3)
+    reach = 0.5 * real.std(correction=0).item()
+    noise = (Dragan(1.0, slope=1.0, scale=0.5, interpolate=True).points(turn(nn.Identity(), real, real)) - real) / reach
+    assert noise.min().item() >= -1e-5 and noise.max().item() <= 1 + 1e-5
+    # α and u both U[0, 1]: E αu = 1/4, and E (αu)(αu') = E α² (E u)² = 1/12 for two entries u, u' of one sample,
+    # where a second α would give 1/16. Over 4,000 samples their standard errors are 0.003 and 0.002.
+    assert noise.mean().item() == pytest.approx(1 / 4, abs=0.012)
+    assert (noise[:, 0] * noise[:, 1]).mean().item() == pytest.approx(1 / 12, abs=0.007)
+    # The critic x²/2 has gradient x, and the reals -1 and 1 have standard deviation 1. With slope 0 the penalty is
+    # E (x + αu/2)² = 1 + 1/36, as E α²u² = 1/9; without α it would be 1 + 1/12. Its standard error is 0.004.
+    mixed = torch.tensor([[-1.0], [1.0]]).repeat(4000, 1)
+    penalty = Dragan(1.0, slope=0.0, scale=0.5, interpolate=True)
+    value = penalty.for_d(turn(OfInput(lambda x: x.square().sum(1) / 2), mixed, mixed)).item()
+    assert value == pytest.approx(1 + 1 / 36, abs=0.015)
+
+
+def test_dragan_as_in_the_papers_equation_moves_to_both_sides() -> None:
+    torch.manual_seed(0)
+    real = torch.randn(4000, 3)
+    noise = Dragan(1.0, slope=1.0, scale=0.5, normal=True).points(turn(nn.Identity(), real, real)) - real
+    noise = noise / real.std(correction=0)
+    assert noise.mean().item() == pytest.approx(0, abs=0.02)  # standard error 0.5/√12,000 = 0.005
+    assert noise.std().item() == pytest.approx(0.5, abs=0.02)
+    assert (noise.abs() > 1).float().mean().item() == pytest.approx(0.0455, abs=0.008)  # beyond two deviations
 
 
 def test_r1_of_a_quadratic_critic_is_its_mean_squared_gradient() -> None:
@@ -362,6 +391,31 @@ def test_lecam_pulls_scores_to_the_other_sides_average() -> None:
     assert lecam.average_real.item() == pytest.approx(0.9 * 3 + 0.1 * 3)
 
 
+def test_lecam_as_in_the_authors_code_spares_scores_beyond_the_other_sides_average() -> None:
+    equation, code = LeCam(weight=2.0, decay=0.9), LeCam(weight=2.0, decay=0.9, relu=True)
+    real, fake = torch.tensor([[3.0], [-4.0]]), torch.tensor([[-1.0], [4.0]])
+    identity = linear(torch.ones(1))
+    for lecam in (equation, code):
+        lecam.average_real.fill_(2.0)
+        lecam.average_fake.fill_(-2.0)
+    # r - α_F is 5 and -2, α_R - f is 3 and -2; relu makes 0 of the second of each.
+    here = scored(identity, real, fake, index=1)
+    assert equation.for_d(here).item() == pytest.approx(2 * ((25 + 4) / 2 + (9 + 4) / 2))
+    assert code.for_d(here).item() == pytest.approx(2 * (25 / 2 + 9 / 2))
+
+
+def test_lecam_begins_after_start_turns_with_averages_of_all_of_them() -> None:
+    lecam, identity = LeCam(weight=1.0, decay=0.9, start=3), linear(torch.ones(1))
+    found = []
+    for index, value in enumerate((1.0, 2.0, 6.0, 3.0)):
+        here = scored(identity, torch.full((1, 1), value), torch.zeros(1, 1), index=index)
+        found.append((lecam.phase(index), lecam.for_d(here)))
+        lecam.after_d_step(here)
+    assert found[:3] == [(0, None)] * 3
+    # α_R = (1 + 2 + 6)/3 and α_F = 0 by then: (3 - 0)² + (0 - 3)²
+    assert found[3][0] == 1 and found[3][1].item() == pytest.approx(9 + 9)
+
+
 def test_lecams_averages_survive_a_batch_that_overflowed() -> None:
     lecam, identity = LeCam(weight=1.0, decay=0.9), linear(torch.ones(1))
     lecam.after_d_step(scored(identity, torch.ones(2, 1), torch.zeros(2, 1)))
@@ -418,9 +472,68 @@ def test_orthogonal_is_zero_at_right_angles_whatever_the_lengths_and_by_hand_els
     assert regularizer.term(kernel).item() == pytest.approx(0.5 * 8)
 
 
+def test_the_gradient_of_orthogonal_is_twice_that_of_the_authors_code() -> None:
+    layer = nn.Linear(2, 2, bias=False)
+    layer.weight.data = torch.tensor([[1.0, 2.0], [3.0, 4.0]])  # W Wᵀ has 11 off its diagonal
+    here = turn(OfInput(layer), torch.randn(2, 2), torch.randn(2, 2))
+    (gradient,) = torch.autograd.grad(Orthogonal(1.0, False, True).for_d(here), layer.weight)
+    torch.testing.assert_close(gradient, 44 * torch.tensor([[3.0, 4.0], [1.0, 2.0]]))  # 4 [[0, 11], [11, 0]] W
+    (gradient,) = torch.autograd.grad(Orthogonal(0.5, False, True).for_d(here), layer.weight)
+    torch.testing.assert_close(gradient, 22 * torch.tensor([[3.0, 4.0], [1.0, 2.0]]))  # the code's: 2 [[0, 11], …] W
+
+
+class Coded(nn.Module):
+    """A discriminator that encodes each sample as itself."""
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return x
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return x.sum(1)
+
+
+def test_pulling_away_is_the_mean_squared_cosine_of_different_codes() -> None:
+    codes = torch.tensor([[3.0, 4.0], [5.0, 0.0], [0.0, -2.0]])
+    here = turn(Coded(), torch.zeros(3, 2), codes)
+    # cosines 3/5, -4/5 and 0; every pair stands twice among the 3 · 2: (9/25 + 16/25 + 0)/3
+    assert PullingAway(0.3).for_g(here).item() == pytest.approx(0.3 / 3)
+    assert PullingAway(0.3).for_d(here) is None
+    alike = turn(Coded(), torch.zeros(3, 2), torch.tensor([[1.0, 2.0], [10.0, 20.0], [-3.0, -6.0]]))
+    assert PullingAway(0.1).for_g(alike).item() == pytest.approx(0.1)  # a collapsed generator pays the whole weight
+    assert PullingAway(1.0).for_g(turn(Coded(), torch.zeros(1, 2), codes[:1])).item() == 0
+
+
+def test_pulling_away_turns_codes_apart_and_bears_a_code_of_zeros() -> None:
+    # d/dy cos² of (1, 0) and (1, y)/√(1 + y²) is d/dy 1/(1 + y²) = -2y/(1 + y²)²: -1/2 at y = 1. Its mean over both
+    # pairs is the same. Descent turns the second code away from the first.
+    codes = torch.tensor([[1.0, 0.0], [1.0, 1.0]], requires_grad=True)
+    (gradient,) = torch.autograd.grad(PullingAway(1.0).for_g(turn(Coded(), torch.zeros(2, 2), codes)), codes)
+    torch.testing.assert_close(gradient[1], torch.tensor([0.5, -0.5]))  # at right angles to the code itself
+    zeros = torch.tensor([[0.0, 0.0], [1.0, 1.0]], requires_grad=True)
+    term = PullingAway(1.0).for_g(turn(Coded(), torch.zeros(2, 2), zeros))
+    assert term.item() == 0 and torch.autograd.grad(term, zeros)[0].isfinite().all()
+
+
+def test_pulling_away_reaches_ebgans_generator_through_the_encoder_and_needs_one() -> None:
+    trainer = built("loss=ebgan", "data=digits", "batch_size=8", "regularizer=[pulling_away]").trainer
+    trainer.g_turn(*trainer.data.next(), True)
+    assert 0 < trainer.scalars["g/pulling_away"].item() < 0.1
+    points = ("loss=ebgan", "data=ring", "regularizer=[pulling_away]")  # whose code has one number
+    with pytest.raises(ConfigError, match=r"one number is too short: set architecture.discriminator.code_dim=2"):
+        built(*points)
+    built(*points, "architecture.discriminator.code_dim=2")
+    with pytest.raises(ConfigError, match=r"PullingAway needs .* encodes its input: use architecture=autoencoder"):
+        built("loss=vanilla", "data=ring", "regularizer=[pulling_away]")
+
+
 @pytest.mark.parametrize(
     "regularizer",
-    [LeCam(2.0, 0.9), Consistency(3.0, shift=0, flip=False, jitter=0.5), Orthogonal(0.5, False, True)],
+    [
+        LeCam(2.0, 0.9),
+        LeCam(2.0, 0.9, relu=True),
+        Consistency(3.0, shift=0, flip=False, jitter=0.5),
+        Orthogonal(0.5, False, True),
+    ],
     ids=lambda r: type(r).__name__,
 )
 def test_other_terms_train_d_by_gradients_equal_to_finite_differences(regularizer: nn.Module) -> None:
@@ -472,6 +585,8 @@ def test_all_regularizers_together_add_to_a_loss_that_has_its_own() -> None:
         lambda: R1(-1.0),
         lambda: Dragan(1.0, slope=-1.0, scale=0.5),
         lambda: LeCam(1.0, decay=1.0),
+        lambda: LeCam(1.0, decay=0.9, start=-1),
+        lambda: PullingAway(-1.0),
         lambda: Consistency(1.0, shift=-1, flip=False, jitter=0.1),
         lambda: Orthogonal(-1.0, True, True),
         lambda: Clip(0.0),

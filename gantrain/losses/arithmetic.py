@@ -1,0 +1,50 @@
+"""What float32 and bfloat16 mean and cost on a device: the one place that knows torch's names for that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+SWITCHES: tuple[Any, Any] = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+"""Of convolutions and of products. The older ``allow_tf32`` must not be used beside them."""
+
+
+def set_tf32(wanted: bool) -> None:
+    """Let convolutions and matrix products of float32 on a GPU round their factors to TF32's 10 bits, or not.
+
+    torch's own default is TF32 in convolutions and not in products. A CPU is not concerned.
+    """
+    for switch in SWITCHES:
+        switch.fp32_precision = "tf32" if wanted else "ieee"
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Switch TF32 off inside the block: with it a GPU's features differ from a CPU's by more than rounding."""
+    before = [switch.fp32_precision for switch in SWITCHES]
+    set_tf32(False)
+    try:
+        yield
+    finally:
+        for switch, precision in zip(SWITCHES, before, strict=True):
+            switch.fp32_precision = precision
+
+
+def has_tf32() -> bool:
+    """Tell whether convolutions and matrix products of float32 are in TF32 now."""
+    return all(switch.fp32_precision == "tf32" for switch in SWITCHES)
+
+
+def fastest_format(device: torch.device) -> str:
+    """Return the format in which networks train fastest there without a scaler: bfloat16 or float32."""
+    return "bfloat16" if bfloat16_pays(device) else "float32"
+
+
+def bfloat16_pays(device: torch.device) -> bool:
+    """Tell whether a device multiplies bfloat16 faster than float32: GPUs from Ampere on, CPUs with AMX."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return bool(torch.cpu._is_amx_tile_supported())
