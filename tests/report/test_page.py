@@ -158,6 +158,8 @@ def test_kinds_of_one_data_set_say_in_their_headings_what_tells_them_apart(repor
     outcome = report("outputs", "more", "stopped", "out=r.html")
     headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", (tmp_path / "r.html").read_text())
     assert headings == [f"digits: {amount} updates of D each" for amount in (400, 800, 900)]
+    lines = outcome.out.splitlines()
+    assert all(any(line.startswith(f"{heading}, classifier aaaa1111") for line in lines) for heading in headings)
     said = "No run of this kind has finished and been measured (1 stopped): hinge."
     page = (tmp_path / "r.html").read_text()
     assert said in outcome.out and page[page.index("900 updates of D each</h2>") :].count("<table") == 0
