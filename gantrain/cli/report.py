@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gantrain.errors import ConfigError, DiskError, GantrainError, first_line
 from gantrain.report import page, runs, text
-from gantrain.report.comparison import Table, tables
+from gantrain.report.comparison import Table, headings, tables
 from gantrain.report.grids import nothing_finished, verdict
 from gantrain.run import files
 from gantrain.run.directory import SWEEP_FILE
@@ -114,12 +114,14 @@ def report(request: Request) -> str:
             files.write_durably(path, content)
     except OSError as error:
         raise DiskError(f"{request.out} cannot be written ({first_line(error)}); choose another out=") from error
-    return "\n".join([*(winner(table) for table in compared), *(f"report        {path}" for path in contents)])
+    outcomes = map(winner, compared, headings(compared))
+    return "\n".join([*outcomes, *(f"report        {path}" for path in contents)])
 
 
-def winner(table: Table) -> str:
-    """Return a comparison's outcome in a line."""
-    lines = [f"{table.name}, {table.budget} each, {table.protocol}"]
+def winner(table: Table, heading: str) -> str:
+    """Return a comparison's outcome in a few lines below its heading."""
+    facts = (f"{table.budget} each", table.protocol)
+    lines = [", ".join([heading, *(fact for fact in facts if fact not in heading)])]
     if said := nothing_finished(table):
         return f"{lines[0]}\n  {said}"
     for variant in table.ranked[:LISTED]:

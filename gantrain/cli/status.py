@@ -37,7 +37,7 @@ def main() -> None:
         print(folded(f"gantrain: error: {error}", sys.stderr), file=sys.stderr)
         sys.exit(error.exit_code)
     for run in facts:
-        print(json.dumps(run) if arguments.json else line(run, max(len(other["run"]) for other in facts)))
+        print(json.dumps(run) if arguments.json else folded(line(run, max(len(other["run"]) for other in facts))))
     sys.exit(next((run["exit_code"] for run in facts if run["exit_code"]), 0))
 
 

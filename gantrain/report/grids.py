@@ -78,7 +78,9 @@ def nothing_finished(table: Table) -> str:
     states = [run.state for run in table.unfinished]
     counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     names = ", ".join(variant.name for variant in table.variants)
-    return f"No run of this kind has finished and been measured ({counted}): {names}."
+    reasons = dict.fromkeys(run.reason for run in table.unfinished if run.reason)
+    why = f" The first reason: {next(iter(reasons))}" if reasons else ""
+    return f"No run of this kind has finished and been measured ({counted}): {names}.{why}"
 
 
 def number(value: float) -> str:
@@ -122,22 +124,14 @@ def ranking(table: Table) -> Grid:
                 *(Cell("", value="", picture=variant.name), *rates),
             ]
         )
-    head = (
-        "",
-        "rank",
-        "n",
-        f"{arrow(table.better, table.metric)}, mean ± sd",
-        "95% CI",
-        "IQM",
-        "seeds",
-        "collapsed",
-        "diverged",
-        "unfinished",
-    )
-    note = (
-        f"n: seeds that finished. {METHOD} IQM: interquartile mean, from {LEAST_FOR_IQM} seeds on. "
-        "Green: separated from every other by the differences paired by seed."
-    )
+    first = f"{arrow(table.better, table.metric)}, mean ± sd"
+    head = ["", "rank", "n", first, "95% CI", "IQM", "seeds", "collapsed", "diverged", "unfinished"]
+    note = f"n: seeds that finished. {METHOD} Green: separated from every other by the differences paired by seed."
+    if all(row[head.index("IQM")] is EMPTY for row in rows):
+        rows = [row[: head.index("IQM")] + row[head.index("IQM") + 1 :] for row in rows]
+        head.remove("IQM")
+    else:
+        note += f" IQM: interquartile mean, from {LEAST_FOR_IQM} seeds on."
     return Grid(f"Ranking by {table.metric}, {PARTS[table.part]}", head, rows, note)
 
 

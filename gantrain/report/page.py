@@ -80,10 +80,11 @@ def section(table: Table, heading: str, anchor: str) -> str:
 
 def grid_html(grid: Grid, table: Table, colours: dict[str, int]) -> str:
     """Return a table that can be sorted; the names of variants carry the colour of their lines."""
-    head = "".join(
-        f'<th scope="col">{f"""<button type="button">{escape(name)}</button>""" if name else ""}</th>'
-        for name in grid.head
-    )
+    head = ""
+    for k, name in enumerate(grid.head):
+        button = f'<button type="button">{escape(name)}</button>' if name else ""
+        left = ' class="left"' if any(row[k].kind in ("left", "command") for row in grid.rows) else ""
+        head += f'<th scope="col"{left}>{button}</th>'
     rows = "".join(f"<tr>{''.join(cell_html(cell, table, colours) for cell in row)}</tr>" for row in grid.rows)
     note = f'<p class="note">{escape(grid.note)}</p>' if grid.note else ""
     return (
@@ -146,7 +147,7 @@ def legend(variants: Iterable[Variant]) -> str:
 
 def curves(table: Table) -> str:
     """Return the course of the ranked metric, and which share of the runs came how far."""
-    shown = table.variants[:MOST_LINES]
+    shown = table.ranked[:MOST_LINES]
     course = learning_curve(table, shown, table.metric)
     values = sorted({v for variant in shown for v in variant.by_seed(table.metric, table.part).values()})
     figures = [course] if course else []
@@ -156,7 +157,7 @@ def curves(table: Table) -> str:
         thresholds = np.array([values[0] - margin, *values, values[-1] + margin])
         lines = []
         for variant in shown:
-            reached = profile(list(variant.by_seed(table.metric, table.part).values()) or [np.nan], thresholds, lower)
+            reached = profile(list(variant.by_seed(table.metric, table.part).values()), thresholds, lower)
             points = [(t, s, s, s) for t, s in zip(thresholds, reached, strict=True)]
             lines.append(charts.Series(variant.name, points, steps="at" if lower else "after"))
         drawn = charts.chart(lines, f"τ, {table.metric}", "share of runs")
@@ -164,8 +165,8 @@ def curves(table: Table) -> str:
         caption = f"Performance profile: the share of runs with {table.metric} {better} τ."
         figures.append(figure(drawn, shown, caption, f"{table.name} profile {table.metric}"))
     more = (
-        f'<p class="note">The best {MOST_LINES} of {len(table.variants)} are drawn.</p>'
-        if len(table.variants) > MOST_LINES
+        f'<p class="note">The best {MOST_LINES} of {len(table.ranked)} are drawn.</p>'
+        if len(table.ranked) > MOST_LINES
         else ""
     )
     return f'<div class="pair">{"".join(figures)}</div>{more}'
@@ -181,7 +182,7 @@ def learning_curve(table: Table, shown: Sequence[Variant], metric: str) -> str:
 
 def other_curves(table: Table) -> str:
     """Return the curves of all other metrics, folded away."""
-    shown = table.variants[:MOST_LINES]
+    shown = table.ranked[:MOST_LINES]
     figures = "".join(learning_curve(table, shown, metric) for metric in table.metrics[1:])
     return (
         f'<details><summary>Learning curves of all other metrics</summary><div class="pair">{figures}</div></details>'
@@ -196,6 +197,7 @@ def pictures(table: Table, colours: dict[str, int]) -> str:
     runs = [(v, run) for v, run in chosen if run is not None]
     if not runs:
         return f'<p class="note">{NO_PICTURES}</p>' if any(v.finished for v in table.variants) else ""
+    any_real = any(run.real() for _, run in runs)
     common = min(max(run.pictures()) * run.per_step["images"] for _, run in runs)
     rows = []
     for variant, run in runs:
@@ -205,12 +207,14 @@ def pictures(table: Table, colours: dict[str, int]) -> str:
             seen = step * run.per_step["images"]
             image = f'<img alt="samples of {escape(variant.name)}" src="{embedded(path)}">'
             cells.append(f"<td>{image}<small>{seen:,} images, step {step:,}</small></td>")
+        if any_real:
+            real = run.real()
+            image = f'<img alt="real samples" src="{embedded(real)}">' if real else "–"
+            cells.append(f"<td>{image}</td>")
         name = f"{key(colours[variant.name])}{escape(variant.name)}<small>seed {run.seed}</small>"
         rows.append(f"<tr><td>{name}</td>{''.join(cells)}</tr>")
-    if real := next(filter(None, (run.real() for _, run in runs)), None):
-        image = f'<img alt="real samples" src="{embedded(real)}">'
-        rows.append(f"<tr><td>real samples</td><td>{image}</td>{'<td></td>' * (len(STAGES) - 1)}</tr>")
-    head = "".join(f"<th>about {round(stage * common):,} real images</th>" for stage in STAGES)
+    head = "".join(f"<th>after about {round(stage * common):,} real images</th>" for stage in STAGES)
+    head += "<th>real samples</th>" if any_real else ""
     note = "From latents that depend on the seed alone; the grid that was drawn nearest to these numbers of images."
     return (
         f'<h3>Samples after as many images</h3><div class="wide"><table class="grids"><thead><tr><th></th>{head}</tr>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,6 +44,19 @@ def test_each_run_has_its_line(status: Command, tmp_path: Path) -> None:
     assert "outputs/b  stopped" in outcome.out and "stopped at step 300" in outcome.out
     assert outcome.exit_code == 75
     assert status("outputs/a").exit_code == 0
+
+
+def test_in_a_terminal_of_80_columns_no_word_is_broken(
+    status: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "d/gp is nan at step 300; try a smaller learning rate, or nonfinite.policy=rollback"
+    left(tmp_path / "outputs" / "digits" / "dcgan" / "seed0", "diverged", 300, exit_code=3, reason=reason)
+    plain = status().out
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+    folded = status().out
+    assert max(map(len, plain.splitlines())) > 90 and max(map(len, folded.splitlines())) <= 80
+    assert folded.split() == plain.split()
 
 
 def test_a_running_run_tells_its_time_left_and_a_killed_one_where_it_goes_on(status: Command, tmp_path: Path) -> None:

@@ -71,7 +71,25 @@ def test_the_best_is_marked_where_it_is_separated_and_else_it_is_said_how_many_s
     assert 'class="first"' not in (tmp_path / "r.html").read_text()
     report("one", "out=one.html")
     one = (tmp_path / "one.html").read_text()
-    assert "with 1 seed in common; two or more are needed" in one and 'class="first"' not in one and ">IQM<" in one
+    assert "with 1 seed in common; two or more are needed" in one and 'class="first"' not in one and ">IQM<" not in one
+    left(tmp_path / "outputs", "hinge", 3, 2.1)
+    report("outputs", "out=r.html")
+    head, first, *_ = rows_of((tmp_path / "r.md").read_text(), "Ranking")
+    assert head[5] == "IQM" and first[5] == "2.15"  # of 2, 2.1, 2.2 and 2.5 the middle two
+
+
+def test_in_a_terminal_of_80_columns_no_word_of_a_report_is_broken(
+    report: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, fid in enumerate((2.0, 2.5, 2.2)):
+        left(tmp_path / "outputs", "a_loss_with_a_very_long_name", seed, fid)
+        left(tmp_path / "outputs", "hinge", seed, fid + 0.1 * seed)
+    plain = report("outputs").out
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+    folded = report("outputs").out
+    assert max(map(len, plain.splitlines())) > 120 and max(map(len, folded.splitlines())) <= 80
+    assert folded.split() == plain.split()
 
 
 def test_the_terminal_says_of_how_many_it_lists_ten(report: Command, tmp_path: Path) -> None:

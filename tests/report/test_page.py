@@ -107,8 +107,9 @@ def test_tables_and_charts_can_be_saved_as_latex_and_svg(report: Command, tmp_pa
     page = (tmp_path / "r.html").read_text()
     files = dict(re.findall(r'download="([^"]+)" href="data:[^,"]+,([^"]*)"', page))
     latex = unquote(files["ranking-by-fid-final.tex"])
-    assert r"hinge & 1 & 3 & 2.233 $\pm$ 0.25 & [1.608, 2.858] & -- & 0 of 3" in latex and latex.count(r"\\") == 4
-    assert latex.splitlines()[1] == r"\begin{tabular}{lrrrrrrrr}" and latex.rstrip().endswith(r"\end{tabular}")
+    # t at 98% with two degrees of freedom is 6.965: 2.2333 ± 6.965 · 0.25166 / √3
+    assert r"hinge & 1 & 3 & 2.233 $\pm$ 0.25 & [1.221, 3.245] & 0 of 3" in latex and latex.count(r"\\") == 4
+    assert latex.splitlines()[1] == r"\begin{tabular}{lrrrrrrr}" and latex.rstrip().endswith(r"\end{tabular}")
     svg = unquote(files["digits-fid.svg"])
     drawn = ElementTree.fromstring(svg)
     assert drawn.tag == "{http://www.w3.org/2000/svg}svg" and "var(" not in svg and "#2563a8" in svg
@@ -136,12 +137,18 @@ def test_settings_show_what_differs_and_the_command(report: Command, tmp_path: P
     assert '<td class="command">gantrain loss=hinge</td>' in row
 
 
-def test_real_samples_stand_below_the_generated_ones(report: Command, tmp_path: Path) -> None:
+def test_real_samples_stand_beside_the_generated_ones_of_each_row(report: Command, tmp_path: Path) -> None:
     sweep(tmp_path / "outputs")
     for run in (tmp_path / "outputs").rglob("samples"):
         Image.fromarray(np.full((16, 16), 7, np.uint8)).save(run / "real.png")
+    without = next((tmp_path / "outputs").rglob("hinge/seed0/samples/real.png"))
+    without.unlink()
     report("outputs", "out=r.html")
-    assert (tmp_path / "r.html").read_text().count('alt="real samples"') == 1
+    page = (tmp_path / "r.html").read_text()
+    rows = [row for row in page.split("<tr>") if "<img" in row]
+    assert [row.count('alt="samples of ') for row in rows] == [3, 3, 3]
+    assert [row.count('alt="real samples"') for row in rows] == [0, 1, 1] and "<td>–</td>" in rows[0]
+    assert page.count("<th>real samples</th>") == 1
 
 
 def test_kinds_of_one_data_set_say_in_their_headings_what_tells_them_apart(report: Command, tmp_path: Path) -> None:
@@ -151,6 +158,8 @@ def test_kinds_of_one_data_set_say_in_their_headings_what_tells_them_apart(repor
     outcome = report("outputs", "more", "stopped", "out=r.html")
     headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", (tmp_path / "r.html").read_text())
     assert headings == [f"digits: {amount} updates of D each" for amount in (400, 800, 900)]
+    lines = outcome.out.splitlines()
+    assert all(any(line.startswith(f"{heading}, classifier aaaa1111") for line in lines) for heading in headings)
     said = "No run of this kind has finished and been measured (1 stopped): hinge."
     page = (tmp_path / "r.html").read_text()
     assert said in outcome.out and page[page.index("900 updates of D each</h2>") :].count("<table") == 0

@@ -18,9 +18,9 @@ def test_means_and_spreads_are_scipys(n: int) -> None:
     assert found.interval is not None and statistics.interval(x) == (found.interval.low, found.interval.high)
 
 
-@pytest.mark.parametrize("values", [[1.0, 3.0], [1.0, 2.0, 3.0], [4.0, 4.0, 4.0]])
-def test_the_interval_is_students_where_the_bootstrap_tells_nothing_more(values: list[float]) -> None:
-    half = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values)
+@pytest.mark.parametrize("values", [[1.0, 3.0], [1.0, 2.0, 3.0], [4.0, 4.0, 4.0], [-2.0, -1.0, 1.0, 7.0]])
+def test_the_interval_of_two_to_four_values_is_students_at_98_percent(values: list[float]) -> None:
+    half = scipy.stats.t.ppf(0.99, len(values) - 1) * scipy.stats.sem(values)
     assert statistics.interval(values) == pytest.approx((np.mean(values) - half, np.mean(values) + half))
 
 
@@ -39,18 +39,20 @@ def test_the_interval_reaches_as_far_as_the_bootstrap_t_to_the_side_of_the_skew(
 
 
 def test_an_interval_knows_no_order_follows_the_unit_and_never_runs_away() -> None:
-    low, high = statistics.interval([1.0, 2.0, 9.0])
-    assert statistics.interval([9.0, 1.0, 2.0]) == (low, high)
-    assert statistics.interval([103.0, 106.0, 127.0]) == pytest.approx((100 + 3 * low, 100 + 3 * high))
-    x = [2.0, 2.0 + 1e-5, 2.5]  # the bootstrap-t alone would end beyond 10,000
-    student = scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(x)
-    assert statistics.interval(x) == pytest.approx((np.mean(x) - student, np.mean(x) + 3 * student))
+    x = np.array([1.0, 2.0, 4.0, 9.0, 3.0])
+    low, high = statistics.interval(x)
+    assert statistics.interval(x[::-1]) == (low, high)
+    assert statistics.interval(100 + 3 * x) == pytest.approx((100 + 3 * low, 100 + 3 * high))
+    assert statistics.interval([4.0] * 6) == (4.0, 4.0)
+    x = np.array([2.0, 2.00001, 2.00002, 2.00003, 2.5])  # the bootstrap-t alone would end beyond 1,000
+    student = scipy.stats.t.ppf(0.975, 4) * scipy.stats.sem(x)
+    assert statistics.interval(x) == pytest.approx((x.mean() - student, x.mean() + 3 * student))
 
 
 DRAWS = {
     "normal": (lambda rng, shape: rng.normal(size=shape), 0.0),
     "exponential": (lambda rng, shape: rng.exponential(size=shape), 1.0),
-    "lognormal": (lambda rng, shape: rng.lognormal(0, 0.5, shape), float(np.exp(0.125))),
+    "lognormal": (lambda rng, shape: rng.lognormal(0, 1, shape), float(np.exp(0.5))),
 }
 
 
@@ -64,7 +66,8 @@ def test_the_interval_covers_the_mean_of_few_and_skewed_values(kind: str, n: int
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 10, 29, 100, 999])
-def test_students_quantile_is_scipys(freedom: int) -> None:
+def test_students_quantiles_are_scipys(freedom: int) -> None:
+    assert statistics.students_quantile(freedom, 0.98) == pytest.approx(scipy.stats.t.ppf(0.99, freedom), rel=1e-10)
     assert statistics.students_quantile(freedom) == pytest.approx(scipy.stats.t.ppf(0.975, freedom), rel=1e-10)
 
 
