@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gantrain.checkpoint import Checkpoints
 from gantrain.data import Digits
@@ -458,3 +459,29 @@ def test_a_term_that_is_the_whole_loss_is_not_logged_twice(
         assert (f"{player}/adversarial" in line) == (player in with_others)
         whole = line[f"{player}/loss"] == line.get(f"{player}/adversarial", line[f"{player}/loss"])
         assert whole == (player not in with_others)
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often the host asks a device for a number, which makes a GPU wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> object:
+        asks = (torch.ops.aten._local_scalar_dense, torch.ops.aten.is_nonzero, torch.ops.aten.nonzero)
+        self.count += func.overloadpacket in asks
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("loss", loss_names())
+def test_no_turn_asks_the_device_for_a_number_where_looking_is_deferred(loss: str) -> None:
+    trainer = built(f"loss={loss}", "evaluation=none").trainer
+    trainer.watch.late = True  # as on a GPU
+    with Reads() as reads:
+        for _ in range(2):
+            trainer.play()
+    assert reads.count == 0
+    with reads:
+        trainer.watch.refuse(trainer.step, trainer.scalars)
+    assert reads.count == 1  # the look that was deferred
