@@ -90,6 +90,9 @@ def report(request: Request) -> str:
     compared, unmeasured = tables(found, request.metric, request.of)
     what = request.metric or "anything"
     notes = [*unreadable, *(f"{r.path}: {r.state}, not measured by {what}. {r.reason}".strip() for r in unmeasured)]
+    # A kind of which nothing has finished is one line; why each of its runs ended stands with the others left out.
+    idle = [run for table in compared if not table.ranked for run in table.unfinished]
+    notes += [f"{run.path}: {run.state}, {run.reason or f'at step {run.step:,}'}" for run in idle]
     notes += refused(request.folders) + [
         f"{variant.name}: seed {seed} finished more than once with these settings; it is counted once"
         for table in compared

@@ -151,15 +151,43 @@ def test_real_samples_stand_beside_the_generated_ones_of_each_row(report: Comman
     assert page.count("<th>real samples</th>") == 1
 
 
+def test_runs_of_a_kind_without_a_finished_one_are_told_with_their_reasons(report: Command, tmp_path: Path) -> None:
+    left(tmp_path / "outputs", "hinge", 0, 2.0, state="diverged", reason="g/adversarial is nan at step 37")
+    left(tmp_path / "outputs", "lsgan", 0, 2.0, state="running", step=41)  # and no process holds its lock
+    assert report("outputs", "out=r.html").exit_code == 0
+    for kind in ("html", "md"):
+        told = (tmp_path / f"r.{kind}").read_text()
+        assert "hinge/seed0: diverged, g/adversarial is nan at step 37" in told
+        assert "lsgan/seed0: killed, at step 41" in told
+
+
+def test_on_a_phone_long_names_leave_room_for_the_values_beside_them(report: Command, tmp_path: Path) -> None:
+    name = "a_loss_with_a_name_that_is_much_too_long_for_a_phone"
+    left(tmp_path / "outputs", name, 0, 2.0)
+    assert report("outputs", "out=r.html").exit_code == 0
+    inner = (tmp_path / "r.html").read_text().replace("</body>", """<script>
+      const cell = document.querySelector("table.sortable tbody td");
+      parent.postMessage([cell.getBoundingClientRect().width, innerWidth], "*");
+    </script></body>""")  # fmt: skip
+    (tmp_path / "inner.html").write_text(inner)
+    outer = tmp_path / "outer.html"  # headless Chromium makes no window as narrow as a phone; a frame is
+    outer.write_text("""<body><script>
+      onmessage = event => { document.body.innerHTML = `<pre>${JSON.stringify(event.data)}</pre>`; };
+      </script><iframe src="inner.html" style="width: 390px"></iframe></body>""")  # fmt: skip
+    width, whole = json.loads(re.findall(r"<pre>(.*)</pre>", browser(tmp_path, outer, "--dump-dom"))[0])
+    assert whole == 390 and 60 < width < whole / 2
+
+
 def test_kinds_of_one_data_set_say_in_their_headings_what_tells_them_apart(report: Command, tmp_path: Path) -> None:
     sweep(tmp_path / "outputs")
     left(tmp_path / "more", "hinge", 0, 1.0, budget={"of": "d_updates", "amount": 800.0})
     left(tmp_path / "stopped", "hinge", 0, 1.0, budget={"of": "d_updates", "amount": 900.0}, state="stopped")
     outcome = report("outputs", "more", "stopped", "out=r.html")
     headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", (tmp_path / "r.html").read_text())
-    assert headings == [f"digits: {amount} updates of D each" for amount in (400, 800, 900)]
+    *kinds, last = headings
+    assert kinds == [f"digits: {amount} updates of D each" for amount in (400, 800, 900)] and last == "Left out"
     lines = outcome.out.splitlines()
-    assert all(any(line.startswith(f"{heading}, classifier aaaa1111") for line in lines) for heading in headings)
+    assert all(any(line.startswith(f"{kind}, classifier aaaa1111") for line in lines) for kind in kinds)
     said = "No run of this kind has finished and been measured (1 stopped): hinge."
     page = (tmp_path / "r.html").read_text()
     assert said in outcome.out and page[page.index("900 updates of D each</h2>") :].count("<table") == 0
