@@ -69,6 +69,11 @@ class Records:
             with self._forgiven():
                 save_image(drawn, self.samples / file)
 
+    def text(self, tag: str, step: int, text: str) -> None:
+        """Put lines of text into TensorBoard, in a font whose letters are equally wide."""
+        code = "\n".join(f"    {line}" for line in text.splitlines())  # as markdown, which TensorBoard reads
+        self._on_board(lambda board: board.add_text(tag, code, step))
+
     def hyperparameters(self, choices: Mapping[str, str | int | float | bool], metrics: list[str]) -> None:
         """Tell TensorBoard's HParams tab this run's choices and which scalars to show beside them."""
         experiment, start, self._session_end = hparams(dict(choices), dict.fromkeys(metrics, 0.0))

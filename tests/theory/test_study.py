@@ -23,8 +23,8 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.records import Records
 from gantrain.schema import TheoryConfig, validated
 from gantrain.theory import FewerModes, OneGaussian, Shifted
-from gantrain.theory.draw import picture
-from gantrain.theory.study import Study, truths
+from gantrain.theory.draw import history, picture
+from gantrain.theory.study import Study, shown, truths
 from tests.conftest import GUARD, Outcome, command, loss_names, only, run_files
 
 
@@ -83,6 +83,81 @@ def test_truths_of_two_gaussians_on_a_line() -> None:
     assert truths(Ring(8, 2.0, 0.2), Shifted(Ring(8, 2.0, 0.2), 0.0))["js_nats"] == pytest.approx(0, abs=1e-12)
     shifted = truths(Mixture([[0.0, 0.0]], 0.2), Mixture([[1.0, 0.0]], 0.2))
     assert shifted["wasserstein_1_data_units"] == pytest.approx(1, rel=0.05)
+
+
+def test_truths_of_modes_thinner_than_a_step_of_any_grid() -> None:
+    # Modes 0.02 wide do not see each other: each is one Gaussian against itself, half a deviation away.
+    ring = Ring(8, 2.0, 0.02)
+    found = truths(ring, Shifted(ring, 0.01), samples=10)
+    assert found["kl_nats"] == pytest.approx(0.125, rel=1e-3)  # ½ (½)²
+    assert found["total_variation_unitless"] == pytest.approx(math.erf(0.25 / math.sqrt(2)), rel=1e-3)
+    assert found["pearson_unitless"] == pytest.approx(math.exp(0.25) - 1, rel=1e-3)
+    # Seven of eight modes are lost: p = (1/8, …), q = (1, 0, …).
+    found = truths(ring, FewerModes(ring, 1), samples=10)
+    assert found["total_variation_unitless"] == pytest.approx(7 / 8, rel=1e-6)
+    assert found["reverse_kl_nats"] == pytest.approx(math.log(8), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("real", "generated", "infinite"),
+    [(1.5, 0.5, "pearson_unitless"), (0.5, 1.5, "neyman_unitless"), (0.5, 0.6, None)],
+)
+def test_a_truth_is_infinite_where_one_is_more_than_the_root_of_two_wider(
+    real: float, generated: float, infinite: str | None
+) -> None:
+    ring = Ring(3, 0.5, real)
+    found = truths(ring, OneGaussian(ring, generated, 0.0), samples=10)
+    assert [name for name, value in found.items() if not math.isfinite(value)] == ([infinite] if infinite else [])
+
+
+def test_what_cannot_be_integrated_is_left_unknown_or_refused_before_the_study(monkeypatch) -> None:
+    p, q = Mixture([[-1.0], [1.0]], 1.0), Mixture([[0.0], [1.0]], 1.0)
+    monkeypatch.setattr("gantrain.theory.divergences.where_the_square_is", refused)
+    found = truths(p, q)
+    assert [name for name, value in found.items() if math.isnan(value)] == ["pearson_unitless", "neyman_unitless"]
+    assert shown(found["pearson_unitless"]) == "not known" and shown(math.inf) == "inf" and shown(0.25) == "0.25"
+    monkeypatch.setattr("gantrain.theory.divergences.where_either_is", refused)
+    with pytest.raises(ConfigError, match="data and generated cannot be compared: too thin"):
+        study("data=mixture")
+
+
+def refused(*_: object) -> None:
+    raise ValueError("too thin")
+
+
+def test_an_infinite_truth_is_printed_recorded_and_drawn(theory: Callable[..., Outcome], tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    done = theory("data=mixture", "data.std=1.5", "generated.std=0.5", "loss=fgan_pearson", "total_steps=2",
+                  "device=cpu", "run.dir=here")  # fmt: skip
+    assert done.exit_code == 0, done.err
+    assert ", truth inf\n" in done.out and "truth         pearson_unitless inf\n" in done.out
+    recorded = json.loads((tmp_path / "here" / "status.json").read_text())["truths"]
+    assert recorded["pearson_unitless"] == "inf" and 0 < recorded["total_variation_unitless"] < 1
+    (line,) = [json.loads(line) for line in (tmp_path / "here" / "metrics.jsonl").read_text().splitlines()]
+    assert "truth/pearson_unitless" not in line and "truth/total_variation_unitless" in line
+    board = EventAccumulator(str(tmp_path / "here" / "tb")).Reload()
+    (text,) = board.Tensors("theory/text_summary")
+    assert b"pearson_unitless inf" in text.tensor_proto.string_val[0]
+
+
+def test_an_infinite_truth_stands_in_the_legend() -> None:
+    from matplotlib.figure import Figure
+
+    here = study("data=mixture", "data.std=1.5", "generated.std=0.5", "loss=fgan_pearson", "batch_size=8")
+    here.history.append((1, {"pearson_lower_bound_unitless": 0.5}))
+    axis = Figure().subplots()
+    history(axis, here)
+    assert [text.get_text() for text in axis.get_legend().get_texts()][1] == "truth: inf"
+
+
+def test_how_far_d_is_from_the_optimum_does_not_depend_on_the_grid() -> None:
+    here = study("generated=fewer_modes", "data.std=0.02", "batch_size=16")
+    coarse, fine = here.curves(5), here.curves(41)
+    assert coarse.apart == fine.apart
+    # p is all modes, q the first: D* is 1 at seven eighths of p, and p/(p+q) = (1/8)/(9/8) at the rest and at q.
+    # An untrained D is nearly ½ everywhere.
+    assert coarse.apart == pytest.approx(0.5 * (7 / 8 * 0.5 + 9 / 8 * (0.5 - 1 / 9)), abs=0.08)
 
 
 @pytest.mark.parametrize(
