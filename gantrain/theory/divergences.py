@@ -369,7 +369,7 @@ def check_no_ties(x: Array, y: Array) -> None:
     The estimators are for densities, under which no two do (Pérez-Cruz 2008, ISIT; Wang et al. 2009): the distance to
     a neighbour would be 0, and its logarithm -∞.
     """
-    points = np.concatenate([x, y]) + 0.0  # 0.0 for -0.0
+    points = np.concatenate([x, y])
     ties = len(points) - len(np.unique(points, axis=0))
     if ties:
         raise ValueError(

@@ -144,6 +144,9 @@ def test_chi_squared_of_mixtures_is_scipys_integral() -> None:
         assert f_divergence(q, p, "neyman") == f_divergence(p, q, "pearson")
     assert f_divergence(Mixture([-1.0, 1.0], 0.6), Mixture([0.0, 1.0], 0.42), "pearson") == math.inf  # 0.6 > √2 · 0.42
     assert f_divergence(Mixture([0.0, 50.0], 1.0), Mixture([0.0, 1.0], 1.0), "pearson") == math.inf  # too large
+    # The third mode gives KL(p‖q) a share of ⅓ · 1000²/2σ², and e to its power is too large: no cell need be cut.
+    thin = Mixture([[0.0, 0.0], [1.0, 0.0], [0.0, 1000.0]], 1e-3), Mixture([[0.0, 0.0], [1.0, 0.0]], 1e-3)
+    assert f_divergence(*thin, "pearson") == math.inf
 
 
 def test_a_thin_ridge_is_not_missed() -> None:
