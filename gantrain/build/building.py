@@ -128,7 +128,7 @@ def build_study(cfg: DictConfig) -> Study:
     Raises:
         ConfigError: for choices that cannot work together.
     """
-    from gantrain.theory.study import Study
+    from gantrain.theory.study import Study, truths
 
     check_targets(cfg)
     precision = pick_precision(cfg)
@@ -157,6 +157,7 @@ def build_study(cfg: DictConfig) -> Study:
         seed=cfg.seed,
         total_steps=cfg.total_steps,
         log_every=cfg.log.every,
+        truths=truths(real, generated),
     )
 
 

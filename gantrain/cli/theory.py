@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -57,19 +57,27 @@ def run_one(cfg: DictConfig) -> None:
     stop = StopSignal()
     with run.open():
         run.write_config(OmegaConf.to_yaml(cfg, resolve=True))
-        with stop.listening(), run.recording(lambda: {"step": study.step}), Records(run, 0) as records:
+        with stop.listening(), run.recording(lambda: facts(study)), Records(run, 0) as records:
             stop.patient = True
             study.train(records, stop.__bool__)
             records.image("theory", study.step, picture(study), "theory.png")
+            records.text("theory", study.step, table(study))
     print(folded(table(study)))
     print(folded(summary.where(path, cfg.run.root, "theory")))
 
 
+def facts(study: Study) -> dict[str, Any]:
+    """Return what status.json records of a study."""
+    return {"step": study.step, "truths": study.recorded_truths()}
+
+
 def table(study: Study) -> str:
     """Return the estimates beside the truths, a line each."""
+    from gantrain.theory.study import shown
+
     rows = [f"p             {study.real}", f"q             {study.generated}"]
     for name, value in study.averaged_estimates().items():
         truth = study.truth_of(name)
-        rows.append(f"estimate      {name} {value:.4g}" + ("" if truth is None else f", truth {truth:.4g}"))
-    rows += [f"truth         {name} {value:.4g}" for name, value in sorted(study.truths.items())]
+        rows.append(f"estimate      {name} {value:.4g}" + ("" if truth is None else f", truth {shown(truth)}"))
+    rows += [f"truth         {name} {shown(value)}" for name, value in sorted(study.truths.items())]
     return "\n".join(rows)

@@ -89,6 +89,11 @@ class Records:
             with self._forgiven():
                 save_image(drawn, self.samples / file)
 
+    def text(self, tag: str, step: int, text: str) -> None:
+        """Put lines of text into TensorBoard, in a font whose letters are equally wide."""
+        code = "\n".join(f"    {line}" for line in text.splitlines())  # as markdown, which TensorBoard reads
+        self._on_board(lambda board: board.add_text(tag, code, step))
+
     def hyperparameters(self, choices: Mapping[str, str | int | float | bool]) -> None:
         """Tell TensorBoard's HParams tab this run's choices.
 

@@ -5,6 +5,7 @@ A distribution is a list of probabilities, or one of
     Discrete(weights, points)   probabilities of symbols, which for Wasserstein lie at points
     Samples(points)             if only samples are known; the results are consistent estimates, not exact
     Gaussian(mean, covariance)
+    Mixture(centers, std)       Gaussians of one width
 
     >>> from gantrain.theory.divergences import js
     >>> round(js([0.5, 0.5], [0.9, 0.1]), 6), round(js([0.5, 0.5], [0.9, 0.1], unit="bits"), 6)
@@ -14,14 +15,28 @@ A distribution is a list of probabilities, or one of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from gantrain.theory.integration import WIDTH, Array, Mixture, where_either_is, where_the_square_is
+
+__all__ = [
+    "F_DIVERGENCES",
+    "Discrete",
+    "Gaussian",
+    "Mixture",
+    "Samples",
+    "f_divergence",
+    "fisher_distance",
+    "js",
+    "kl",
+    "total_variation",
+    "wasserstein",
+]
 
 
 class Discrete:
@@ -34,9 +49,6 @@ class Discrete:
     Raises:
         ValueError: if the weights are no probabilities, or the points do not match.
     """
-
-    log_weights: Array | None = None
-    """Of a density: the logarithms of the weights, kept because the weights themselves underflow in the tails."""
 
     def __init__(self, weights: ArrayLike, points: ArrayLike | None = None) -> None:
         self.weights = np.asarray(weights, dtype=np.float64)
@@ -52,7 +64,7 @@ class Discrete:
 
 
 class Samples:
-    """Points (N, d) or (N,) drawn from a distribution."""
+    """Points (N, d) or (N,), finite, drawn from a distribution."""
 
     def __init__(self, points: ArrayLike) -> None:
         self.points = as_points(points)
@@ -62,90 +74,108 @@ class Gaussian:
     """A normal distribution: ``mean`` (d,) or a number, ``covariance`` (d, d), or a number for d = 1.
 
     Raises:
-        ValueError: unless the covariance is symmetric and positive definite.
+        ValueError: unless the mean is finite and the covariance symmetric and positive definite beyond rounding.
     """
 
     def __init__(self, mean: ArrayLike, covariance: ArrayLike) -> None:
         self.mean = np.atleast_1d(np.asarray(mean, dtype=np.float64))
         self.covariance = np.atleast_2d(np.asarray(covariance, dtype=np.float64))
         d = len(self.mean)
+        if not np.isfinite(self.mean).all():
+            raise ValueError(f"the mean must be finite, got {mean!r}")
         if self.covariance.shape != (d, d) or not np.allclose(self.covariance, self.covariance.T):
             raise ValueError(f"a mean of {d} numbers needs a symmetric {d}×{d} covariance, got {covariance!r}")
-        if np.linalg.eigvalsh(self.covariance).min() <= 0:
-            raise ValueError(f"the covariance must be positive definite, got {covariance!r}")
-
-    def log_density(self, x: Array) -> Array:
-        """Return log p at x (N, d)."""
-        difference = x - self.mean
-        squared = (difference @ np.linalg.inv(self.covariance) * difference).sum(1)
-        _, log_determinant = np.linalg.slogdet(2 * math.pi * self.covariance)
-        density: Array = -0.5 * (squared + log_determinant)
-        return density
+        variances = np.diag(self.covariance)
+        if (variances <= 0).any() or np.linalg.eigvalsh(correlations(self.covariance)).min() <= d * ROUNDING:
+            raise ValueError(
+                f"the covariance must be positive definite, no correlation being 1 within rounding, got {covariance!r}"
+            )
 
 
-Distribution = Discrete | Samples | Gaussian
-Components = Sequence[tuple[float, float, float]]
+ROUNDING = 1e-12
+"""The smallest eigenvalue of a correlation matrix that is known to three digits beside float64's rounding."""
+
+
+def correlations(covariance: Array) -> Array:
+    """Return the correlation matrix of a covariance matrix (d, d)."""
+    deviations = np.sqrt(np.diag(covariance))
+    matrix: Array = covariance / np.outer(deviations, deviations)
+    return matrix
+
+
+Distribution = Discrete | Samples | Gaussian | Mixture
 
 
 @dataclass(frozen=True)
 class Generator:
-    """The function f of a divergence D_f(p‖q) = Σ q f(p/q), with its limits where p or q is 0."""
+    """A divergence D_f(p‖q) = Σ q f(p/q): its summand, and the limits where p or q is 0.
 
-    f: Callable[[Array], Array]
-    at_zero: float  # f(0): the term of a symbol with p = 0, over q
-    slope: float  # lim f(u)/u: the term of a symbol with q = 0, over p
+    The summand takes log p and log q, because densities themselves underflow in their tails.
+    """
+
+    summand: Callable[[Array, Array], Array]
+    at_zero: float  # f(0): the summand of a symbol with p = 0, over q
+    slope: float  # lim f(u)/u: the summand of a symbol with q = 0, over p
     in_nats: bool = False
 
 
-def u_log_u(u: Array) -> Array:
-    """Return u log u."""
-    return u * np.log(u)
+def kl_summand(log_p: Array, log_q: Array) -> Array:
+    """Return p log(p/q)."""
+    summand: Array = np.exp(log_p) * (log_p - log_q)
+    return summand
+
+
+def chi_squared_summand(log_p: Array, log_q: Array) -> Array:
+    """Return (p-q)²/q = q (e^r - 1)², r = log p/q; |e^r - 1| = e^max(r, 0) (1 - e^-|r|)."""
+    r = log_p - log_q
+    with np.errstate(divide="ignore"):  # log 0 = -∞ where p = q: a summand of 0
+        summand: Array = np.exp(log_q + 2 * np.maximum(r, 0) + 2 * np.log(-np.expm1(-abs(r))))
+    return summand
+
+
+def gan_summand(log_p: Array, log_q: Array, shift: float = 0.0) -> Array:
+    """Return p (log p/(p+q) + shift) + q (log q/(p+q) + shift)."""
+    summand: Array = np.exp(log_p) * (shift - np.logaddexp(0, log_q - log_p)) + np.exp(log_q) * (
+        shift - np.logaddexp(0, log_p - log_q)
+    )
+    return summand
 
 
 F_DIVERGENCES: dict[str, Generator] = {
-    "kl": Generator(u_log_u, 0, math.inf, True),
-    "reverse_kl": Generator(lambda u: -np.log(u), math.inf, 0, True),
-    "pearson": Generator(lambda u: (u - 1) ** 2, 1, math.inf),
-    "neyman": Generator(lambda u: (u - 1) ** 2 / u, math.inf, 1),
-    "squared_hellinger": Generator(lambda u: (np.sqrt(u) - 1) ** 2, 1, 1),
-    "jensen_shannon": Generator(lambda u: u_log_u(u) - (u + 1) * np.log((u + 1) / 2), math.log(2), math.log(2), True),
-    "gan": Generator(lambda u: u_log_u(u) - (u + 1) * np.log(u + 1), 0, 0, True),
-    "total_variation": Generator(lambda u: np.abs(u - 1) / 2, 0.5, 0.5),
-    "le_cam": Generator(lambda u: (u - 1) ** 2 / (2 * (u + 1)), 0.5, 0.5),
+    "kl": Generator(kl_summand, 0, math.inf, True),
+    "reverse_kl": Generator(lambda p, q: kl_summand(q, p), math.inf, 0, True),
+    "pearson": Generator(chi_squared_summand, 1, math.inf),
+    "neyman": Generator(lambda p, q: chi_squared_summand(q, p), math.inf, 1),
+    "squared_hellinger": Generator(lambda p, q: (np.exp(p / 2) - np.exp(q / 2)) ** 2, 1, 1),
+    "jensen_shannon": Generator(lambda p, q: gan_summand(p, q, math.log(2)), math.log(2), math.log(2), True),
+    "gan": Generator(gan_summand, 0, 0, True),
+    "total_variation": Generator(lambda p, q: np.abs(np.exp(p) - np.exp(q)) / 2, 0.5, 0.5),
+    "le_cam": Generator(lambda p, q: np.abs((np.exp(p) - np.exp(q)) * np.tanh((p - q) / 2)) / 2, 0.5, 0.5),
 }
 """By the names of the f-GAN losses; ``jensen_shannon`` is Nowozin's, twice ``js``; ``le_cam`` is ½ Σ (p-q)²/(p+q)."""
 
-
-def kl_of_logarithms(p: Array, q: Array) -> float:
-    """Return Σ p log(p/q) from log p and log q."""
-    return float((np.exp(p) * (p - q)).sum())
-
-
-def pearson_of_logarithms(p: Array, q: Array) -> float:
-    """Return Σ p²/q - 1 from log p and log q."""
-    with np.errstate(over="ignore"):  # a value too large for a number is infinite
-        return float(np.expm1(np.logaddexp.reduce(2 * p - q)))
-
-
-OF_LOGARITHMS: dict[str, Callable[[Array, Array], float]] = {
-    "kl": kl_of_logarithms,
-    "reverse_kl": lambda p, q: kl_of_logarithms(q, p),
-    "pearson": pearson_of_logarithms,
-    "neyman": lambda p, q: pearson_of_logarithms(q, p),
+BOUNDED: dict[str, Callable[[Array], Array]] = {
+    "squared_hellinger": lambda r: 1 - 1 / np.cosh(np.minimum(abs(r), 1400) / 2),
+    "jensen_shannon": lambda r: gan_summand(-np.logaddexp(0, -r), -np.logaddexp(0, r), math.log(2)),
+    "total_variation": lambda r: np.abs(np.tanh(r / 2)) / 2,
+    "le_cam": lambda r: np.tanh(r / 2) ** 2 / 2,
 }
-"""Those that depend on tails where a density is too small for a number."""
+"""h(log p/q) = q f(p/q)/(p+q), so that D_f = E_p h + E_q h: an estimate from samples stays within its bounds."""
 
 
 def f_divergence(p: Any, q: Any, name: str) -> float:
     """Return D_f(p‖q), in nats where a logarithm is involved. Nowozin et al. 2016, arXiv:1606.00709, Table 1.
 
-    Discrete: exact, ∞ if it is infinite. Gaussian: kl, reverse_kl, pearson and neyman in closed form (the last two are
-    ∞ if one distribution is too wide for the other), the rest by integration in one or two dimensions. Samples: the
-    density ratio at each sample from its nearest neighbours.
+    It is ∞ if the divergence is infinite, or too large for a number, beyond 1.8e308.
+
+    Discrete: exact. Gaussian: kl, reverse_kl, pearson, neyman and squared_hellinger in closed form, the rest by
+    integration in one or two dimensions. Mixture: by integration on a line or in the plane; pearson and neyman in
+    closed form if the one that divides has one component. Samples: the density ratio at each sample from its nearest
+    neighbours; an infinite divergence has a finite estimate, which grows with the number of samples.
 
     Raises:
-        ValueError: for an unknown name, distributions of different kinds or dimensions, Gaussians of more than two
-            dimensions where there is no closed form, or samples that coincide.
+        ValueError: for an unknown name, distributions of different kinds or dimensions, more than two dimensions where
+            there is no closed form, an integral that takes too many cells, or samples that coincide.
     """
     if name not in F_DIVERGENCES:
         raise ValueError(f"there is no f-divergence {name!r}; there is {', '.join(F_DIVERGENCES)}")
@@ -153,12 +183,12 @@ def f_divergence(p: Any, q: Any, name: str) -> float:
     if isinstance(p, Gaussian):
         if name in ("kl", "reverse_kl"):
             return kl_of_gaussians(p, q) if name == "kl" else kl_of_gaussians(q, p)
-        if name in ("pearson", "neyman"):
-            return pearson_of_gaussians(p, q) if name == "pearson" else pearson_of_gaussians(q, p)
-        p, q = on_nodes(p, q)
+        p, q = with_common_axes(p, q)
+        if name == "squared_hellinger":
+            return hellinger_of_gaussians(p, q)
+    if isinstance(p, Mixture):
+        return of_mixtures(p, q, [name])[name]
     if isinstance(p, Discrete):
-        if p.log_weights is not None and q.log_weights is not None and name in OF_LOGARITHMS:
-            return OF_LOGARITHMS[name](p.log_weights, q.log_weights)
         return of_weights(p.weights, q.weights, F_DIVERGENCES[name])
     return of_samples(p.points, q.points, name)
 
@@ -188,9 +218,11 @@ def wasserstein(p: Any, q: Any, order: int = 1) -> float:
 
     Discrete and Samples: exact optimal transport between them, by quantiles on a line, by assignment for equally many
     samples, else by linear programming (some hundred points). Gaussian: order 2 in closed form, order 1 on a line.
+    Mixture: on a line, by quantiles of fine cells.
 
     Raises:
-        ValueError: for another order, discrete distributions without points, or Gaussians of order 1 beyond a line.
+        ValueError: for another order, discrete distributions without points, Gaussians of order 1 beyond a line, or
+            mixtures beyond a line.
     """
     if order not in (1, 2):
         raise ValueError(f"order must be 1 or 2, got {order}")
@@ -200,8 +232,12 @@ def wasserstein(p: Any, q: Any, order: int = 1) -> float:
             return wasserstein_2_of_gaussians(p, q)
         if len(p.mean) > 1:
             raise ValueError("order 1 has no closed form beyond a line; use order=2, or Samples")
-        axes = [(float(g.mean[0]), math.sqrt(g.covariance[0, 0])) for g in (p, q)]
-        return wasserstein_1_on_a_line(*([(1.0, *axis)] for axis in axes))
+        return wasserstein_1_of_gaussians(p, q)
+    if isinstance(p, Mixture):
+        if p.centers.shape[1] > 1:
+            raise ValueError("mixtures have no closed form beyond a line; compare Samples")
+        points, log_volume = where_either_is(p, q)
+        p, q = (Discrete(np.exp(log_shares(x, points, log_volume)), points) for x in (p, q))
     if isinstance(p, Samples):
         p, q = (Discrete(np.full(len(s.points), 1 / len(s.points)), s.points) for s in (p, q))
     if p.points is None or q.points is None:
@@ -214,25 +250,31 @@ def as_points(points: ArrayLike) -> Array:
     array = np.asarray(points, dtype=np.float64)
     if array.ndim not in (1, 2) or len(array) == 0:
         raise ValueError(f"points must be (N, d) or (N,), got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"points must be finite, got {int((~np.isfinite(array)).sum())} numbers that are not")
     return array[:, None] if array.ndim == 1 else array
 
 
 def pair(p: Any, q: Any) -> tuple[Any, Any]:
     """Return both as distributions of one kind and dimension; plain lists are probabilities."""
-    p, q = (x if isinstance(x, Discrete | Samples | Gaussian) else Discrete(x) for x in (p, q))
+    p, q = (x if isinstance(x, Distribution) else Discrete(x) for x in (p, q))
     if type(p) is not type(q):
         raise ValueError(f"{type(p).__name__} cannot be compared with {type(q).__name__}")
     if isinstance(p, Discrete) and p.points is None and len(p.weights) != len(q.weights):
         raise ValueError(f"both need the same symbols, got {len(p.weights)} and {len(q.weights)}")
-    widths = [x.mean.shape[0] if isinstance(x, Gaussian) else x.points.shape[1] for x in (p, q) if has_points(x)]
+    widths = [d for x in (p, q) if (d := dimensions(x)) is not None]
     if len(set(widths)) > 1:
         raise ValueError(f"both need the same dimension, got {widths[0]} and {widths[1]}")
     return p, q
 
 
-def has_points(x: Distribution) -> bool:
-    """Return whether the positions of a distribution are known."""
-    return isinstance(x, Gaussian) or x.points is not None
+def dimensions(x: Distribution) -> int | None:
+    """Return the number of dimensions, None for symbols that lie nowhere."""
+    if isinstance(x, Gaussian):
+        return len(x.mean)
+    if isinstance(x, Mixture):
+        return len(x.std)
+    return None if x.points is None else x.points.shape[1]
 
 
 def nats_per(unit: str) -> float:
@@ -242,19 +284,14 @@ def nats_per(unit: str) -> float:
     return math.log(2) if unit == "bits" else 1.0
 
 
-MOST = 1e150
-"""Ratios from which a probability counts as 0 beside the other, so that its square is still a number."""
-
-
 def of_weights(p: Array, q: Array, generator: Generator) -> float:
     """Return Σ q f(p/q) with the limits where p or q is 0."""
     if len(p) != len(q):
         raise ValueError(f"both need the same symbols, got {len(p)} and {len(q)}")
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = p / q
-    both = (ratio > 1 / MOST) & (ratio < MOST)
-    total = float((q[both] * generator.f(ratio[both])).sum())
-    only_p, only_q = float(p[~both & (p > q)].sum()), float(q[~both & (q > p)].sum())
+    both = (p > 0) & (q > 0)
+    with np.errstate(over="ignore"):  # a value too large for a number is infinite
+        total = float(generator.summand(np.log(p[both]), np.log(q[both])).sum())
+    only_p, only_q = float(p[q == 0].sum()), float(q[p == 0].sum())
     if only_q > 0:
         total += only_q * generator.at_zero
     if only_p > 0:
@@ -262,21 +299,83 @@ def of_weights(p: Array, q: Array, generator: Generator) -> float:
     return total
 
 
+def of_mixtures(p: Mixture, q: Mixture, names: Collection[str]) -> dict[str, float]:
+    """Return D_f of each name, by integration on cells that are fine where p or q is thin.
+
+    Raises:
+        ValueError: in more than two dimensions, or if it takes too many cells.
+    """
+    if "pearson" in names or "neyman" in names:
+        ways = {"pearson": (p, q), "neyman": (q, p)}
+        found = {name: chi_squared(*ways[name]) for name in ways if name in names}
+        return found | of_mixtures(p, q, [name for name in names if name not in ways])
+    if not names:
+        return {}
+    if (d := p.centers.shape[1]) > 2:
+        raise ValueError(f"in {d} dimensions this has no closed form and no grid fits; compare Samples")
+
+    def integrals(width: float) -> Array:
+        points, log_volume = where_either_is(p, q, width)
+        logs = [log_shares(x, points, log_volume) for x in (p, q)]
+        return np.array([F_DIVERGENCES[name].summand(*logs).sum() for name in names])
+
+    return dict(zip(names, refined(integrals).tolist(), strict=True))
+
+
+def refined(integrals: Callable[[float], Array]) -> Array:
+    """Return integrals, given the width of a cell -> (n,), on cells so narrow that the last halving left three digits.
+
+    Raises:
+        ValueError: if that takes too many cells.
+    """
+    width = 2 * WIDTH
+    before, found = integrals(width), integrals(width / 2)
+    while not np.isclose(before, found, rtol=1e-3, atol=1e-3).all():
+        width /= 2
+        before, found = found, integrals(width / 2)
+    return found
+
+
 def of_samples(x: Array, y: Array, name: str) -> float:
     """Return D_f from samples x ~ p (N, d), y ~ q (M, d), by density ratios estimated from nearest neighbours.
 
     KL with one neighbour, whose bias cancels; the others with √N neighbours, whose noise is small.
+
+    Raises:
+        ValueError: for too few samples, or if any two coincide.
     """
+    if name in ("reverse_kl", "neyman"):
+        return of_samples(y, x, {"reverse_kl": "kl", "neyman": "pearson"}[name])
+    if name == "gan":
+        return of_samples(x, y, "jensen_shannon") - math.log(4)
+    check_no_ties(x, y)
     if name == "kl":
         return float(np.mean(log_ratio(x, x, y, 1)))
-    if name == "reverse_kl":
-        return of_samples(y, x, "kl")
     neighbours = max(1, round(math.sqrt(min(len(x), len(y)))))
     at_x, at_y = log_ratio(x, x, y, neighbours), log_ratio(y, x, y, neighbours)
-    if name in ("jensen_shannon", "gan"):  # by log p/(p+q) on p and log q/(p+q) on q, both of which are bounded
-        value = float(-np.logaddexp(0, -at_x).mean() - np.logaddexp(0, at_y).mean())
-        return value + 2 * math.log(2) if name == "jensen_shannon" else value
-    return float(F_DIVERGENCES[name].f(np.exp(at_y)).mean())
+    if name in BOUNDED:
+        value = float(BOUNDED[name](at_x).mean() + BOUNDED[name](at_y).mean())
+        if name != "jensen_shannon":
+            return value
+        # E_p log 2p/(p+q) + E_q log 2q/(p+q) is nearer, but with a wrong ratio it may fall anywhere below JS.
+        return max(value, float(2 * math.log(2) - np.logaddexp(0, -at_x).mean() - np.logaddexp(0, at_y).mean()))
+    with np.errstate(over="ignore"):  # a value too large for a number is infinite
+        return float((np.expm1(at_y) ** 2).mean())  # pearson: E_q (p/q - 1)²
+
+
+def check_no_ties(x: Array, y: Array) -> None:
+    """Raise ValueError if two samples coincide.
+
+    The estimators are for densities, under which no two do (Pérez-Cruz 2008, ISIT; Wang et al. 2009): the distance to
+    a neighbour would be 0, and its logarithm -∞.
+    """
+    points = np.concatenate([x, y])
+    ties = len(points) - len(np.unique(points, axis=0))
+    if ties:
+        raise ValueError(
+            f"{ties} of {len(points)} samples coincide with another, but nearest neighbours measure densities, under "
+            "which none do: count equal samples and compare Discrete, or add noise to both"
+        )
 
 
 def log_ratio(at: Array, x: Array, y: Array, k: int) -> Array:
@@ -285,20 +384,112 @@ def log_ratio(at: Array, x: Array, y: Array, k: int) -> Array:
 
     def distance(to: Array) -> Array:
         own = to is at  # a sample is its own nearest neighbour
-        first, found = cKDTree(to).query(at, k=[1 + own, k + own])[0].T
-        if (first == 0).any():
-            raise ValueError(
-                f"{int((first == 0).sum())} of {len(at)} samples coincide with others, so that no density can be told "
-                "from distances there; leave out what is there twice, or compare Discrete distributions"
-            )
-        distances: Array = found
-        return distances
+        found: Array = cKDTree(to).query(at, k=[k + own])[0][:, 0]
+        return found
 
     n, m = len(x) - (at is x), len(y) - (at is y)
     if min(n, m) < k:
         raise ValueError("too few samples to find a nearest neighbour")
     ratio: Array = at.shape[1] * (np.log(distance(y)) - np.log(distance(x))) + math.log(m / n)
     return ratio
+
+
+def check_digits(name: str, fine: float, coarse: float) -> None:
+    """Raise ValueError unless two integrals agree to 1e-3, or are both too large for a number."""
+    if fine != coarse and not abs(fine - coarse) <= 1e-3 * max(abs(fine), 1):
+        raise ValueError(
+            f"the integral of {name} is not sure to three digits: it is {fine:.6g}, and {coarse:.6g} on cells of twice "
+            "the width; compare Samples"
+        )
+
+
+def log_shares(x: Mixture, points: Array, log_volume: Array) -> Array:
+    """Return the logarithm of the probability (N,) of the cells around points, summing to 1."""
+    logs = x.log_density(points) + log_volume
+    shares: Array = logs - log_of_sum(logs)
+    return shares
+
+
+def log_of_sum(logs: Array) -> float:
+    """Return log Σ e^logs."""
+    largest = logs.max()
+    return float(largest + np.log(np.exp(logs - largest).sum()))
+
+
+def chi_squared(p: Mixture, q: Mixture) -> float:
+    """Return ∫ p²/q - 1, Pearson's χ² divergence of p from q.
+
+    It is infinite if on any axis 2/σ_p² < 1/σ_q², σ_p > √2 σ_q: p² then falls more slowly than q. So it is at
+    equality if q has one component, because only the linear part of the exponent is left.
+
+    Raises:
+        ValueError: at equality, if q has more components, and where the integral takes too many cells.
+    """
+    precision = 2 / p.std**2 - 1 / q.std**2
+    rounding = 1e-12 / q.std**2
+    alone = len(q.centers) == 1
+    if (precision < -rounding).any() or (alone and (precision <= rounding).any()):
+        return math.inf
+    if (precision <= rounding).any():
+        raise ValueError("whether χ² is finite is not sure where one width is √2 times the other; change a width a bit")
+    with np.errstate(over="ignore"):  # a value too large for a number is infinite
+        if alone:
+            return max(float(np.expm1(log_of_sum(log_squares_over(p, q, precision)))), 0.0)
+        divergence = of_mixtures(p, q, ["kl"])["kl"]
+        if np.isinf(np.exp(divergence)):  # which is at most ∫ p²/q, by Jensen's inequality
+            return math.inf
+
+        def square(width: float) -> Array:
+            points, log_volume = where_the_square_is(p, q, divergence, width)
+            logs = 2 * p.log_density(points) - q.log_density(points) + log_volume
+            return np.expm1([log_of_sum(logs)])
+
+        return max(float(refined(square)[0]), 0.0)  # below 0 by rounding
+
+
+def log_squares_over(p: Mixture, q: Mixture, precision: Array) -> Array:
+    """Return log w_i w_k ∫ p_i p_k/q for all components of p (K, K), q being one Gaussian.
+
+    With a and b the distances of their centres from q's, on each axis it is
+    log σ_q/σ_p² - ½ log A + ½ ((a+b)²/σ_p⁴ A - (a² + b²)/σ_p²), A = 2/σ_p² - 1/σ_q².
+    """
+    a = (p.centers - q.centers)[:, None]
+    b = a.swapaxes(0, 1)
+    exponent = ((a + b) / p.std**2) ** 2 / precision - (a**2 + b**2) / p.std**2
+    log_weights = np.log(p.weights)
+    logs: Array = (np.log(q.std / p.std**2) + 0.5 * (exponent - np.log(precision))).sum(2)
+    return logs + log_weights[:, None] + log_weights
+
+
+def with_common_axes(p: Gaussian, q: Gaussian) -> tuple[Mixture, Mixture]:
+    """Return both in coordinates in which p is standard normal and q's axes are independent.
+
+    An invertible linear map changes no f-divergence, and no narrow diagonal ridge is left for a grid to miss.
+
+    Raises:
+        ValueError: if the ratio of their widths differs between directions by so much that rounding hides the smallest.
+    """
+    inverse = np.linalg.inv(np.linalg.cholesky(p.covariance))
+    variances, axes = np.linalg.eigh(inverse @ q.covariance @ inverse.T)
+    if variances.min() <= ROUNDING * variances.max():
+        raise ValueError(
+            "the ratio of the two Gaussians' widths is over a million times as large in one direction as in another, "
+            "where rounding hides it; compare Samples"
+        )
+    d = len(p.mean)
+    return Mixture(np.zeros((1, d)), np.ones(d)), Mixture(
+        (axes.T @ inverse @ (q.mean - p.mean))[None], np.sqrt(variances)
+    )
+
+
+def hellinger_of_gaussians(p: Mixture, q: Mixture) -> float:
+    """Return ∫ (√p - √q)² = 2 - 2 ∫ √(pq) of two Gaussians with independent axes.
+
+    On each axis ∫ √(pq) = (2 σ_p σ_q/(σ_p² + σ_q²))^½ exp(-(μ_p - μ_q)²/4(σ_p² + σ_q²)).
+    """
+    squares = p.std**2 + q.std**2
+    log_overlap = 0.5 * np.log(2 * p.std * q.std / squares) - (p.centers[0] - q.centers[0]) ** 2 / (4 * squares)
+    return float(-2 * np.expm1(log_overlap.sum()))
 
 
 def kl_of_gaussians(p: Gaussian, q: Gaussian) -> float:
@@ -310,6 +501,15 @@ def kl_of_gaussians(p: Gaussian, q: Gaussian) -> float:
     return float(0.5 * (stretch - len(p.mean) + volumes))
 
 
+def wasserstein_1_of_gaussians(p: Gaussian, q: Gaussian) -> float:
+    """Return E|m + sZ| on a line, m = μ_p - μ_q, s = |σ_p - σ_q|, Z standard normal: quantiles are matched."""
+    m = float(p.mean[0] - q.mean[0])
+    s = abs(math.sqrt(p.covariance[0, 0]) - math.sqrt(q.covariance[0, 0]))
+    if s == 0:
+        return abs(m)
+    return s * math.sqrt(2 / math.pi) * math.exp(-(m**2) / (2 * s**2)) + m * math.erf(m / (s * math.sqrt(2)))
+
+
 def wasserstein_2_of_gaussians(p: Gaussian, q: Gaussian) -> float:
     """Return (‖μ_p-μ_q‖² + tr(Σ_p + Σ_q - 2(Σ_q^½ Σ_p Σ_q^½)^½))^½, the Fréchet distance. Dowson & Landau 1982."""
     values, vectors = np.linalg.eigh(q.covariance)
@@ -317,108 +517,6 @@ def wasserstein_2_of_gaussians(p: Gaussian, q: Gaussian) -> float:
     cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ p.covariance @ root), 0, None)).sum()
     squared = ((p.mean - q.mean) ** 2).sum() + np.trace(p.covariance) + np.trace(q.covariance) - 2 * cross
     return math.sqrt(max(float(squared), 0.0))
-
-
-def pearson_of_gaussians(p: Gaussian, q: Gaussian) -> float:
-    """Return ∫ p²/q - 1, ∞ unless A = 2Σ_p⁻¹ - Σ_q⁻¹ is positive definite.
-
-    With b = 2Σ_p⁻¹μ_p - Σ_q⁻¹μ_q the integral is |Σ_p|⁻¹ |Σ_q|^½ |A|^-½ exp(½ bᵀA⁻¹b - μ_pᵀΣ_p⁻¹μ_p + ½ μ_qᵀΣ_q⁻¹μ_q).
-    """
-    of_p, of_q = np.linalg.inv(p.covariance), np.linalg.inv(q.covariance)
-    a = 2 * of_p - of_q
-    if np.linalg.eigvalsh(a).min() <= 1e-12 * np.abs(a).max():
-        return math.inf
-    centre = q.mean  # of the coordinates, in which the last term is 0 and nothing large cancels
-    mean = p.mean - centre
-    b = 2 * of_p @ mean
-    volumes = [np.linalg.slogdet(m)[1] for m in (p.covariance, q.covariance, a)]
-    exponent = 0.5 * b @ np.linalg.solve(a, b) - mean @ of_p @ mean - volumes[0] + 0.5 * volumes[1] - 0.5 * volumes[2]
-    with np.errstate(over="ignore"):
-        return float(np.expm1(exponent))
-
-
-Axis = Sequence[tuple[float, float]]
-"""Centres and standard deviations of everything that varies along one axis."""
-REACH, PANELS = 9, 64
-"""Standard deviations around each centre that are integrated over, and panels of an axis at least."""
-
-
-def nodes(axes: Sequence[Axis]) -> tuple[Array, Array]:
-    """Return points (N, d) and weights (N,) to integrate by, in a box around everything that varies.
-
-    Along each axis the panels are as narrow as the narrowest thing that varies there, each with five Gauss-Legendre
-    points, so that a thin density inside a broad one is seen.
-    """
-    at, weight = np.polynomial.legendre.leggauss(5)
-    places, widths = [], []
-    for axis in axes:
-        steps = np.arange(-REACH, REACH + 1)
-        around = np.concatenate([centre + std * steps for centre, std in axis])
-        centres = np.unique([centre for centre, _ in axis])
-        # Between two components the logarithm of a density has an edge.
-        between = (centres[1:] + centres[:-1]) / 2
-        edges = np.unique(np.concatenate([around, between, np.linspace(around.min(), around.max(), PANELS)]))
-        narrowest = min(std for _, std in axis)
-        edges = edges[np.concatenate([[True], np.diff(edges) > 1e-6 * narrowest])]
-        middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
-        places.append((middle[:, None] + half[:, None] * at).ravel())
-        widths.append((half[:, None] * weight).ravel())
-    points = np.stack([x.ravel() for x in np.meshgrid(*places, indexing="ij")], axis=1)
-    weights = np.prod(np.stack([x.ravel() for x in np.meshgrid(*widths, indexing="ij")], axis=1), axis=1)
-    return points, weights
-
-
-def on_nodes(p: Gaussian, q: Gaussian) -> tuple[Discrete, Discrete]:
-    """Return Gaussians of one or two dimensions as probabilities of points to integrate by.
-
-    An f-divergence is the same in all coordinates. Those are taken in which both covariances are diagonal, and the
-    first is 1, so that no narrow ridge runs between the points.
-
-    Raises:
-        ValueError: for more dimensions.
-    """
-    d = len(p.mean)
-    if d > 2:
-        raise ValueError(f"in {d} dimensions this has no closed form and no grid fits; compare Samples")
-    root = np.linalg.cholesky(p.covariance)
-    inverse = np.linalg.inv(root)
-    values, vectors = np.linalg.eigh(inverse @ q.covariance @ inverse.T)
-    mean = vectors.T @ inverse @ (q.mean - p.mean)
-    ours = Gaussian(np.zeros(d), np.eye(d))
-    theirs = Gaussian(mean, np.diag(values))
-    points, weights = nodes([[(0.0, 1.0), (float(mean[k]), math.sqrt(values[k]))] for k in range(d)])
-    return (
-        from_log_density(ours.log_density(points) + np.log(weights), points),
-        from_log_density(theirs.log_density(points) + np.log(weights), points),
-    )
-
-
-def wasserstein_1_on_a_line(p: Components, q: Components) -> float:
-    """Return ∫ |F - G| dx of two mixtures of Gaussians on a line, given as (weight, mean, standard deviation)."""
-    from scipy.special import ndtr
-
-    points, weights = nodes([[(mean, std) for _, mean, std in (*p, *q)]])
-
-    def cumulated(mixture: Components) -> Array:
-        parts = [share * ndtr((points[:, 0] - mean) / std) for share, mean, std in mixture]
-        found: Array = np.sum(parts, axis=0)
-        return found
-
-    return float((weights * np.abs(cumulated(p) - cumulated(q))).sum())
-
-
-def grid(low: ArrayLike, high: ArrayLike, side: int) -> Array:
-    """Return the points (side^d, d) of a regular grid over the box from ``low`` (d,) to ``high`` (d,)."""
-    axes = [np.linspace(a, b, side) for a, b in zip(np.asarray(low), np.asarray(high), strict=True)]
-    return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
-
-
-def from_log_density(log_density: Array, points: Array) -> Discrete:
-    """Return a density as probabilities of points, whose weights are in it or equal."""
-    log_weights: Array = log_density - np.logaddexp.reduce(log_density)
-    discrete = Discrete(np.exp(log_weights), points)
-    discrete.log_weights = log_weights
-    return discrete
 
 
 def transport(p: Discrete, q: Discrete, order: int) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantrain.theory.divergences import Array
-from gantrain.theory.study import Curves, Study
+from gantrain.theory.integration import Array
+from gantrain.theory.study import Curves, Study, shown
 
 REAL, GENERATED, LEARNED = "#1f5fb4", "#d1622b", "#222222"
 NO_PROBABILITY = "this objective's critic\ntells no probability"
@@ -51,7 +51,7 @@ def on_a_line(axes: Any, curves: Curves) -> None:
         left.set_title(f"densities, optimal D ({NO_PROBABILITY.replace(chr(10), ' ')})", fontsize=9)
     else:
         left.plot(x, curves.learned, color=LEARNED, label="learned D")
-        left.set_title(f"learned D and optimal D*: {difference(curves):.3f} apart on average")
+        left.set_title(f"learned D and optimal D*: {curves.apart:.3f} apart on average")
     left.legend(fontsize=8, loc="upper left")
     right.plot(x, curves.critic, color=LEARNED, label="critic")
     right.plot(x, curves.gradient[:, 0], color="#7a9b3f", linewidth=1, label="its derivative")
@@ -81,20 +81,13 @@ def in_the_plane(axes: Any, curves: Curves) -> None:
     else:
         show(axes[1], curves.learned, "learned D", cmap="RdBu", vmin=0, vmax=1)
         error = np.abs(curves.learned - curves.optimal)
-        show(axes[3], error, f"|D - D*|: {difference(curves):.3f} on average under (p+q)/2",
+        show(axes[3], error, f"|D - D*|: {curves.apart:.3f} on average under (p+q)/2",
              cmap="Greys", vmin=0, vmax=1)  # fmt: skip
     show(axes[2], curves.optimal, "optimal D* = p/(p+q)", cmap="RdBu", vmin=0, vmax=1)
     show(axes[4], curves.critic, "critic and its gradient", cmap="viridis")
     every = slice(side // 20 // 2, None, side // 20)
     grid, gradient = (a.reshape(side, side, 2)[every, every].reshape(-1, 2) for a in (curves.points, curves.gradient))
     axes[4].quiver(*grid.T, *gradient.T, color="white", width=0.004)
-
-
-def difference(curves: Curves) -> float:
-    """Return the mean of |D - D*| under (p+q)/2."""
-    assert curves.learned is not None
-    weight = curves.real / curves.real.sum() + curves.generated / curves.generated.sum()
-    return float((weight * np.abs(curves.learned - curves.optimal)).sum() / 2)
 
 
 def history(axis: Any, study: Study) -> None:
@@ -107,9 +100,13 @@ def history(axis: Any, study: Study) -> None:
         (line,) = axis.plot(
             steps, [values[name] for _, values in study.history], linewidth=1, label=f"estimate: {name}"
         )
-        if truth is not None and np.isfinite(truth):
-            axis.axhline(truth, color=line.get_color(), linestyle="--", label=f"truth: {truth:.4f}")
-    shown = {"KL": "kl_nats", "JS": "js_nats", "TV": "total_variation_unitless", "W1": "wasserstein_1_data_units"}
-    axis.set_title("   ".join(f"{short} {study.truths[name]:.4f}" for short, name in shown.items()), fontsize=10)
+        if truth is not None:
+            style = {"color": line.get_color(), "linestyle": "--", "label": f"truth: {shown(truth, '.4f')}"}
+            if np.isfinite(truth):
+                axis.axhline(truth, **style)
+            else:
+                axis.plot([], [], **style)  # in the legend alone, because it has no height
+    listed = {"KL": "kl_nats", "JS": "js_nats", "TV": "total_variation_unitless", "W1": "wasserstein_1_data_units"}
+    axis.set_title("   ".join(f"{short} {study.truths[name]:.4f}" for short, name in listed.items()), fontsize=10)
     axis.set_xlabel("updates of D")
     axis.legend(fontsize=7)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gantrain.data import Batches, Mixture
-from gantrain.errors import DivergedError, StoppedError
+from gantrain.errors import ConfigError, DivergedError, StoppedError
 from gantrain.losses import Loss
 from gantrain.losses.turn import Critic, Precision, Turn
 from gantrain.run.records import Records
 from gantrain.terminal import Progress
 from gantrain.theory import divergences
-from gantrain.theory.divergences import Array, Discrete, Samples
+from gantrain.theory.divergences import F_DIVERGENCES, Samples, of_mixtures
+from gantrain.theory.integration import Array
+from gantrain.theory.integration import Mixture as Normals
 from gantrain.training.player import Player
+
+COMPARED = 10_000
+"""Samples of each distribution at which the learned and the optimal D are compared."""
 
 
 @dataclass
@@ -30,6 +34,7 @@ class Curves:
     critic: Array  # (N,), the witness function: for most objectives the score
     gradient: Array  # (N, d), of the critic by the point
     learned: Array | None  # (N,), D as a probability; None if the objective's optimum tells none
+    apart: float | None  # mean of |D - D*| under (p+q)/2, None with ``learned``
     optimal: Array  # (N,), D*(x) = p/(p+q)
     real: Array  # (N,), p
     generated: Array  # (N,), q
@@ -51,13 +56,9 @@ class Study:
     seed: int
     total_steps: int
     log_every: int
+    truths: dict[str, float]  # as ``truths`` returns them
     step: int = 0
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
-
-    @cached_property
-    def truths(self) -> dict[str, float]:
-        """The true distances of the two distributions, by the names of their estimates."""
-        return truths(self.real, self.generated)
 
     def train(self, records: Records, stop: Callable[[], bool] = lambda: False) -> None:
         """Train D, keeping records.
@@ -105,6 +106,7 @@ class Study:
         estimates = {name: value for name, value in readings.items() if not name.startswith("score_")}
         self.history.append((self.step, estimates))
         tagged = {f"estimate/{name}": value for name, value in estimates.items()}
+        # Records leave out an infinite truth; it is in status.json, and in the table that TensorBoard shows as text.
         records.scalars(self.step, tagged | {f"truth/{name}": value for name, value in self.truths.items()})
 
     def averaged_estimates(self) -> dict[str, float]:
@@ -116,27 +118,48 @@ class Study:
         """Return the true value that belongs to an estimate, None if there is none."""
         return self.truths.get(estimate.replace("_lower_bound", ""))
 
+    def recorded_truths(self) -> dict[str, float | str]:
+        """Return the truths for status.json: "inf" and "nan" as strings, for which JSON has no number."""
+        return {name: value if math.isfinite(value) else str(value) for name, value in self.truths.items()}
+
     def curves(self, side: int) -> Curves:
-        """Return D and the optimal D on a regular grid of ``side`` points along each axis."""
+        """Return D and the optimal D on a regular grid of ``side`` points along each axis.
+
+        How far they are apart is averaged over samples, because a grid may miss thin distributions.
+        """
         points = box(self.real, self.generated, side)
+        rng = np.random.default_rng(self.seed)
+        samples = np.concatenate([m.sample(COMPARED, rng)[0] for m in (self.real, self.generated)])
         turn = self.loss.for_d(self.turn(self.sources(), measure=False)).turn
         self.d.net.eval()  # the grid is no batch of samples: batch norm must not take its statistics from it
         x = torch.from_numpy(points).float().to(self.precision.device).requires_grad_()
         outputs = turn.critic(x)
         score = one_number(turn.witness(outputs))
         (gradient,) = torch.autograd.grad(score.sum(), x)
+        with torch.no_grad():
+            at_samples = self.learned(turn.critic(torch.from_numpy(samples).to(self.precision.device)))
         self.d.net.train()
-        log_ratio = self.loss.objective.log_ratio(outputs)
-        log_p, log_q = self.real.log_density(points), self.generated.log_density(points)
         return Curves(
             points=points,
             critic=as_array(score),
             gradient=as_array(gradient),
-            learned=None if log_ratio is None else as_array(one_number(torch.sigmoid(log_ratio))),
-            optimal=1 / (1 + np.exp(np.clip(log_q - log_p, -700, 700))),
-            real=np.exp(log_p),
-            generated=np.exp(log_q),
+            learned=self.learned(outputs),
+            apart=None if at_samples is None else float(np.abs(at_samples - self.optimal(samples)).mean()),
+            optimal=self.optimal(points),
+            real=np.exp(self.real.log_density(points)),
+            generated=np.exp(self.generated.log_density(points)),
         )
+
+    def learned(self, outputs: Tensor) -> Array | None:
+        """Return D's outputs (N, …) as probabilities (N,), None if the objective's optimum tells none."""
+        log_ratio = self.loss.objective.log_ratio(outputs)
+        return None if log_ratio is None else as_array(one_number(torch.sigmoid(log_ratio)))
+
+    def optimal(self, points: Array) -> Array:
+        """Return D*(x) = p/(p+q) at points (N, d)."""
+        log_p, log_q = self.real.log_density(points), self.generated.log_density(points)
+        optimal: Array = 1 / (1 + np.exp(np.clip(log_q - log_p, -700, 700)))
+        return optimal
 
 
 def one_number(scores: Tensor) -> Tensor:
@@ -153,22 +176,29 @@ def as_array(x: Tensor) -> Array:
 def box(real: Mixture, generated: Mixture, side: int) -> Array:
     """Return a regular grid (side^d, d) over the square that holds both distributions, four deviations around."""
     reach = max(float(np.abs(m.centers).max()) + 4 * m.std for m in (real, generated))
-    d = real.shape[0]
-    return divergences.grid([-reach] * d, [reach] * d, side)
+    axes = np.meshgrid(*[np.linspace(-reach, reach, side)] * real.shape[0], indexing="ij")
+    return np.stack([axis.ravel() for axis in axes], axis=1)
 
 
 def truths(real: Mixture, generated: Mixture, samples: int = 1000) -> dict[str, float]:
     """Return every distance that an objective may estimate, by the names of their estimates.
 
-    They are integrated by points as dense as the narrowest component needs; ∞ is infinite. The Wasserstein distance in
-    the plane is that of ``samples`` of each, which is a little too high, as for any finite samples.
+    They are integrated on cells as fine as the thinnest component. The Wasserstein distance in the plane is that of
+    ``samples`` of each, which is a little too high, as for any finite samples. A divergence is ∞ if it is infinite or
+    too large for a number, and NaN if it cannot be integrated to three digits, which happens to χ² alone.
+
+    Raises:
+        ConfigError: if the components are so many and so thin that not even bounded divergences can be integrated.
     """
-    p, q = on_nodes(real, generated)
-    values = {name: divergences.f_divergence(p, q, name) for name in divergences.F_DIVERGENCES}
-    values |= dict.fromkeys(infinite(real, generated), math.inf)
+    p, q = (Normals(m.centers, m.std, m.weights) for m in (real, generated))
+    try:
+        values = of_mixtures(p, q, [name for name in F_DIVERGENCES if name not in ("pearson", "neyman")])
+    except ValueError as error:
+        raise ConfigError(f"data and generated cannot be compared: {error}") from error
+    values |= {"pearson": chi_squared_or_nan(p, q), "neyman": chi_squared_or_nan(q, p)}
     twice_js = values.pop("jensen_shannon")
     named = {
-        f"{name}_{'nats' if divergences.F_DIVERGENCES[name].in_nats else 'unitless'}": value
+        f"{name}_{'nats' if F_DIVERGENCES[name].in_nats else 'unitless'}": value
         for name, value in values.items()
         if name != "gan"
     }
@@ -176,48 +206,27 @@ def truths(real: Mixture, generated: Mixture, samples: int = 1000) -> dict[str, 
         "js_nats": twice_js / 2,
         "twice_js_nats": twice_js,
         "twice_js_minus_log4_nats": twice_js - math.log(4),
-        "fisher_distance_unitless": divergences.fisher_distance(p, q),
-        "wasserstein_1_data_units": wasserstein_1(real, generated, samples),
+        "fisher_distance_unitless": 2 * math.sqrt(values["le_cam"]),
+        "wasserstein_1_data_units": wasserstein_1(p, q, real, generated, samples),
     }
 
 
-def infinite(real: Mixture, generated: Mixture) -> list[str]:
-    """Return the f-divergences that are infinite: ∫ p²/q is, and with it Pearson's, if p is √2 times as wide or more.
-
-    Far out p² falls as exp(-x²/σ_p²) and q as exp(-x²/2σ_q²).
-    """
-    wide, narrow = real.std**2, generated.std**2
-    return ["pearson"] * (wide >= 2 * narrow) + ["neyman"] * (narrow >= 2 * wide)
+def shown(truth: float, form: str = ".4g") -> str:
+    """Return a truth as text: the number, inf, or that it is not known."""
+    return "not known" if math.isnan(truth) else format(truth, form)
 
 
-def on_nodes(real: Mixture, generated: Mixture) -> tuple[Discrete, Discrete]:
-    """Return both as probabilities of points to integrate by: dense around every component, and far enough for p²/q."""
-    axes = []
-    for k in range(real.shape[0]):
-        axis = [(float(c), m.std) for m in (real, generated) for c in np.unique(m.centers[:, k])]
-        for a, b in ((real, generated), (generated, real)):
-            if (precision := 2 / a.std**2 - 1 / b.std**2) > 0:  # of a²/b
-                axis += [(float(c), precision**-0.5) for c in (axis_end(a, b, k, precision))]
-        axes.append(axis)
-    points, weights = divergences.nodes(axes)
-    p, q = (divergences.from_log_density(m.log_density(points) + np.log(weights), points) for m in (real, generated))
-    return p, q
+def chi_squared_or_nan(p: Normals, q: Normals) -> float:
+    """Return χ² of p from q, NaN if it is refused."""
+    try:
+        return divergences.chi_squared(p, q)
+    except ValueError:
+        return math.nan
 
 
-def axis_end(a: Mixture, b: Mixture, k: int, precision: float) -> set[float]:
-    """Return along an axis the outermost centres of a²/b, whose components have this precision."""
-    centres = [
-        (2 * x / a.std**2 - y / b.std**2) / precision
-        for x in (a.centers[:, k].min(), a.centers[:, k].max())
-        for y in (b.centers[:, k].min(), b.centers[:, k].max())
-    ]
-    return {min(centres), max(centres)}
-
-
-def wasserstein_1(real: Mixture, generated: Mixture, samples: int) -> float:
+def wasserstein_1(p: Normals, q: Normals, real: Mixture, generated: Mixture, samples: int) -> float:
     """Return the distance: exact on a line, between samples in the plane."""
     if real.shape == (1,):
-        mixtures = ([(w, c, m.std) for w, c in zip(m.weights, m.centers[:, 0], strict=True)] for m in (real, generated))
-        return divergences.wasserstein_1_on_a_line(*mixtures)
+        return divergences.wasserstein(p, q)
     x, y = (Samples(m.sample(samples, np.random.default_rng(k))[0]) for k, m in enumerate((real, generated)))
     return divergences.wasserstein(x, y)

@@ -6,14 +6,17 @@ import math
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, jensenshannon
 from scipy.stats import entropy, wasserstein_distance, wasserstein_distance_nd
 
+from gantrain.theory import integration
 from gantrain.theory.divergences import (
     F_DIVERGENCES,
     Discrete,
     Gaussian,
+    Mixture,
     Samples,
     f_divergence,
     fisher_distance,
@@ -99,6 +102,108 @@ def test_gaussians_in_closed_form_and_by_integration() -> None:
     assert f_divergence(p, same, "pearson") == pytest.approx(math.e - 1, rel=1e-6)  # e^{μ²} - 1
 
 
+@pytest.mark.parametrize("squared", [0.01, 0.4999, 0.5, 0.5001, 1.0, 1.9999, 2.0, 2.0001, 100.0])
+@pytest.mark.parametrize("name", F_DIVERGENCES)
+def test_a_divergence_of_gaussians_is_infinite_exactly_where_its_integrand_does_not_fall(
+    name: str, squared: float
+) -> None:
+    # p = N(0, s²), q = N(0, 1). p²/q falls like exp(-x² (2/s² - 1)/2), so ∫ p²/q is infinite if and only if s² >= 2;
+    # q²/p falls like exp(-x² (2 - 1/s²)/2), so it is infinite if and only if s² <= 1/2. log(p/q) is a polynomial, and
+    # the other generators are bounded by p + q: they are finite.
+    infinite = {"pearson": squared >= 2, "neyman": squared <= 0.5}.get(name, False)
+    p, q = Gaussian([0.0, 0.0], np.diag([squared, 1.0])), Gaussian([0.0, 0.0], np.eye(2))
+    assert math.isinf(f_divergence(p, q, name)) == infinite
+    line = Mixture([0.0], math.sqrt(squared)), Mixture([0.0], 1.0)
+    if squared not in (0.5, 2.0):  # whose root is rounded
+        assert math.isinf(f_divergence(*line, name)) == infinite
+
+
+def test_chi_squared_of_gaussians_by_hand() -> None:
+    # ∫ p²/q = 1/(s² √(2/s² - 1)) for p = N(0, s²), q = N(0, 1): at s² = 3/2 it is √3/1.5
+    value = 2 / math.sqrt(3) - 1
+    assert f_divergence(Gaussian(0.0, 1.5), Gaussian(0.0, 1.0), "pearson") == pytest.approx(value, rel=1e-12)
+    assert f_divergence(Gaussian(0.0, 1.0), Gaussian(0.0, 1.5), "neyman") == pytest.approx(value, rel=1e-12)
+    five = Gaussian(np.zeros(5), 1.5 * np.eye(5)), Gaussian(np.zeros(5), np.eye(5))
+    assert f_divergence(*five, "pearson") == pytest.approx((1 + value) ** 5 - 1, rel=1e-12)
+    # What counts is each direction: along (1, -1) p has variance 1 - 0.9, q 1, but along (1, 1) 1.9, and q only 0.9.
+    p = Gaussian([0.0, 0.0], [[1.0, 0.9], [0.9, 1.0]])
+    assert math.isinf(f_divergence(p, Gaussian([0.0, 0.0], 0.9 * np.eye(2)), "pearson"))
+    assert math.isfinite(f_divergence(p, Gaussian([0.0, 0.0], 0.96 * np.eye(2)), "pearson"))
+
+
+def test_chi_squared_of_mixtures_is_scipys_integral() -> None:
+    p = Mixture([-1.0, 1.0], 0.5, [0.3, 0.7])
+    for q in (Mixture([0.0], 0.9), Mixture([-0.8, 1.3], 0.4), Mixture([-3.0, 3.0], 0.38)):
+
+        def ratio(x: float, q: Mixture = q) -> float:
+            at = np.array([[x]])
+            return math.exp(2 * p.log_density(at)[0] - q.log_density(at)[0])
+
+        expected = quad(ratio, -30, 30, points=[-9, -5, -3, -1, 0, 1, 3, 5, 9], limit=2000)[0] - 1
+        assert f_divergence(p, q, "pearson") == pytest.approx(expected, rel=1e-3)
+        assert f_divergence(q, p, "neyman") == f_divergence(p, q, "pearson")
+    assert f_divergence(Mixture([-1.0, 1.0], 0.6), Mixture([0.0, 1.0], 0.42), "pearson") == math.inf  # 0.6 > √2 · 0.42
+    assert f_divergence(Mixture([0.0, 50.0], 1.0), Mixture([0.0, 1.0], 1.0), "pearson") == math.inf  # too large
+    # The third mode gives KL(p‖q) a share of ⅓ · 1000²/2σ², and e to its power is too large: no cell need be cut.
+    thin = Mixture([[0.0, 0.0], [1.0, 0.0], [0.0, 1000.0]], 1e-3), Mixture([[0.0, 0.0], [1.0, 0.0]], 1e-3)
+    assert f_divergence(*thin, "pearson") == math.inf
+
+
+def test_a_thin_ridge_is_not_missed() -> None:
+    # With one covariance TV = erf(Δ/2√2), Δ² = δᵀ Σ⁻¹ δ; for δ = (d, 0) and correlation ρ, Δ² = d²/(1 - ρ²).
+    for correlation in (0.0, 0.999, -0.999999):
+        covariance = [[1.0, correlation], [correlation, 1.0]]
+        shift = 1.1182 * math.sqrt(1 - correlation**2)
+        p, q = Gaussian([0.0, 0.0], covariance), Gaussian([shift, 0.0], covariance)
+        assert total_variation(p, q) == pytest.approx(math.erf(1.1182 / math.sqrt(8)), abs=2e-4)  # 0.4239
+        # ∫ √(pq) = exp(-Δ²/8)
+        assert f_divergence(p, q, "squared_hellinger") == pytest.approx(2 - 2 * math.exp(-(1.1182**2) / 8), rel=1e-4)
+    wide, thin = Gaussian(0.0, 1.0), Gaussian(3.0, 1e-12)
+    assert total_variation(wide, thin) == pytest.approx(1, abs=1e-3)
+    assert js(wide, thin) == pytest.approx(math.log(2), abs=1e-3)
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_thin_components_far_apart_give_the_divergences_of_their_weights(d: int) -> None:
+    # p has one half here, one half far away, q is all here: p = (½, ½), q = (1, 0).
+    here, far = np.zeros(d), np.full(d, 1000.0)
+    p, q = Mixture([here, far], 1e-3), Mixture([here], 1e-3)
+    expected = {
+        "reverse_kl": math.log(2),
+        "neyman": 1,  # (½)²/½ + (½)²/½
+        "squared_hellinger": 2 - math.sqrt(2),
+        "jensen_shannon": math.log(4 / 3) + 0.5 * math.log(2 / 3) + 0.5 * math.log(2),  # m = (¾, ¼)
+        "total_variation": 0.5,
+        "le_cam": 1 / 3,  # ½ ((½)²/(3/2) + ½)
+    }
+    assert {name: f_divergence(p, q, name) for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert f_divergence(p, q, "kl") == pytest.approx(0.5 * 0.5 * d * 1e12, rel=1e-6)  # ½ · d²/2σ²
+
+
+def test_an_integral_of_too_many_cells_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr(integration, "MOST_CELLS", 1000)
+    with pytest.raises(ValueError, match=r"more than 1,000 cells.*compare Samples"):
+        js(Mixture([[0.0, 0.0]], 1.0), Mixture([[1.0, 0.0]], 1.0))
+
+
+def test_cells_are_halved_until_the_integral_holds(monkeypatch) -> None:
+    monkeypatch.setattr("gantrain.theory.divergences.WIDTH", 8.0)
+    found = total_variation(Mixture([0.0], 1.0), Mixture([0.7], 1.0))
+    assert found == pytest.approx(math.erf(0.35 / math.sqrt(2)), abs=1e-3)
+
+
+def test_subnormal_probabilities_leave_bounded_divergences_bounded() -> None:
+    p, q = [1 - 1e-5, 1e-5], [1.0, 5e-324]
+    expected = {
+        "total_variation": 1e-5,  # ½ (1e-5 + 1e-5)
+        "le_cam": 0.5e-5,  # ½ (1e-10/2 + 1e-5)
+        "squared_hellinger": 1e-5,  # (1e-5/2)² + 1e-5
+        "jensen_shannon": 1e-5 * math.log(2),  # at the second symbol; at the first (1e-5)²/4
+    }
+    assert {name: f_divergence(p, q, name) for name in expected} == pytest.approx(expected, rel=1e-4)
+    assert f_divergence(p, q, "pearson") == math.inf  # 1e-10/5e-324 is too large for a number
+
+
 def test_gaussians_in_the_plane() -> None:
     p = Gaussian([0.0, 0.0], [[1.0, 0.0], [0.0, 1.0]])
     q = Gaussian([1.0, 0.0], [[1.0, 0.0], [0.0, 1.0]])
@@ -160,6 +265,38 @@ def test_divergences_estimated_from_samples_come_near_the_true_ones() -> None:
     assert js(Samples(x), Samples(x + 50)) == pytest.approx(math.log(2), abs=0.01)
 
 
+@pytest.mark.parametrize("name", F_DIVERGENCES)
+def test_samples_that_coincide_are_refused(name: str) -> None:
+    x, y = np.random.default_rng(0).normal(size=(2, 50, 2))
+    assert math.isfinite(f_divergence(Samples(x), Samples(y), name))
+    for other in (x.copy(), np.concatenate([y, y[:1]]), np.concatenate([y, x[:1]])):
+        with pytest.raises(ValueError, match=r"coincide with another.*add noise"):
+            f_divergence(Samples(x), Samples(other), name)
+    with pytest.raises(ValueError, match="1 of 4 samples"):
+        f_divergence(Samples([0.0, 1.0]), Samples([-0.0, 2.0]), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [("total_variation", 1), ("squared_hellinger", 2), ("le_cam", 1), ("jensen_shannon", 2 * math.log(2))],
+)
+def test_estimates_of_bounded_divergences_stay_within_their_bounds(name: str, bound: float) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 400)), 1e-3 * rng.normal(size=(60, 400))  # log p/q is in the thousands
+    assert f_divergence(Samples(x), Samples(y), name) == pytest.approx(bound, abs=1e-9)
+    assert f_divergence(Samples(y), Samples(x), name) == pytest.approx(bound, abs=1e-9)
+
+
+def test_wasserstein_1_on_a_line_by_hand() -> None:
+    # Quantiles are matched: E|m + sZ|, for m = 0 it is s √(2/π)
+    p, q = Gaussian(0.0, 1.0), Gaussian(0.0, 4.0)
+    assert wasserstein(p, q) == pytest.approx(math.sqrt(2 / math.pi), rel=1e-12)
+    assert wasserstein(p, Gaussian(-9.0, 4.0)) == pytest.approx(9, rel=1e-9)
+    thin = Mixture([0.0, 1000.0], 1e-3), Mixture([0.5, 1000.0], 1e-3)
+    assert wasserstein(*thin) == pytest.approx(0.25, rel=1e-6)  # half of the mass moves by one half
+    assert wasserstein(*thin, order=2) == pytest.approx(math.sqrt(0.125), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -177,6 +314,17 @@ def test_divergences_estimated_from_samples_come_near_the_true_ones() -> None:
         (lambda: Gaussian([0.0, 0.0], [[1.0, 2.0], [0.0, 1.0]]), "symmetric"),
         (lambda: Discrete([0.5, 0.5], [[0.0]]), "as many points"),
         (lambda: kl(Samples([[0.0]]), Samples([[1.0]])), "too few samples"),
+        (lambda: Samples([0.0, math.nan]), "points must be finite"),
+        (lambda: Gaussian([0.0, 0.0], [[1.0, 1.0], [1.0, 1.0]]), "positive definite"),
+        (lambda: Gaussian([0.0, 0.0], [[0.1, 0.3], [0.3, 0.9]]), "positive definite"),  # singular but for rounding
+        (lambda: Gaussian(math.inf, 1.0), "mean must be finite"),
+        (lambda: Mixture([0.0], 0.0), "std must be a number above 0"),
+        (lambda: Mixture([0.0, 1.0], 1.0, [0.5, 0.6]), "sum to 1"),
+        (lambda: Mixture([], 1.0), "centers must be"),
+        (lambda: js(Mixture(np.zeros((1, 3)), 1.0), Mixture(np.zeros((1, 3)), 1.0)), "compare Samples"),
+        (lambda: wasserstein(Mixture([[0.0, 0.0]], 1.0), Mixture([[0.0, 0.0]], 1.0)), "compare Samples"),
+        (lambda: js(Gaussian([0, 0], np.eye(2)), Gaussian([0, 0], np.diag([1e8, 1e-8]))), "over a million times"),
+        (lambda: f_divergence(Mixture([0.0], math.sqrt(2)), Mixture([-1.0, 1.0], 1.0), "pearson"), "not sure where"),
     ],
 )
 def test_senseless_questions_are_refused_in_one_sentence(call, words: str) -> None:
@@ -231,7 +379,7 @@ def test_a_thin_gaussian_beside_a_broad_one_on_a_line(std: float) -> None:
 @pytest.mark.parametrize("name", F_DIVERGENCES)
 def test_samples_that_coincide_are_refused_and_not_called_infinitely_near(name: str) -> None:
     x = np.random.default_rng(0).standard_normal((50, 2))
-    with pytest.raises(ValueError, match="50 of 50 samples coincide"):
+    with pytest.raises(ValueError, match="50 of 100 samples coincide"):
         f_divergence(Samples(x), Samples(x.copy()), name)
-    with pytest.raises(ValueError, match="2 of 51 samples coincide"):
+    with pytest.raises(ValueError, match="1 of 101 samples coincide"):
         f_divergence(Samples([*x, x[7]]), Samples(x + 1), name if name != "reverse_kl" else "kl")

@@ -23,8 +23,8 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.records import Records
 from gantrain.schema import TheoryConfig, validated
 from gantrain.theory import FewerModes, OneGaussian, Shifted
-from gantrain.theory.draw import picture
-from gantrain.theory.study import Study, truths
+from gantrain.theory.draw import history, picture
+from gantrain.theory.study import Study, shown, truths
 from tests.conftest import GUARD, Outcome, command, loss_names, only, run_files
 
 
@@ -85,33 +85,79 @@ def test_truths_of_two_gaussians_on_a_line() -> None:
     assert shifted["wasserstein_1_data_units"] == pytest.approx(1, rel=0.05)
 
 
-@pytest.mark.parametrize(("wide", "infinite"), [(1.5, True), (2**0.5, True), (1.3, False)])
-def test_the_truth_of_tails_that_are_too_wide_is_infinite(wide: float, infinite: bool) -> None:
-    found = truths(Mixture([[0.0], [1.0]], wide), Mixture([[0.0]], 1.0))
-    assert (found["pearson_unitless"] == math.inf) == infinite and math.isfinite(found["neyman_unitless"])
-    mirrored = truths(Mixture([[0.0]], 1.0), Mixture([[0.0], [1.0]], wide))
-    assert mirrored["neyman_unitless"] == pytest.approx(found["pearson_unitless"])
-    if not infinite:  # of one component in closed form
-        alone = truths(Mixture([[0.0, 1.0]], wide), Mixture([[0.0, 1.0]], 1.0))["pearson_unitless"]
-        assert alone == pytest.approx((1 / (wide * math.sqrt(2 - wide**2))) ** 2 - 1, rel=1e-6)
+def test_truths_of_modes_thinner_than_a_step_of_any_grid() -> None:
+    # Modes 0.02 wide do not see each other: each is one Gaussian against itself, half a deviation away.
+    ring = Ring(8, 2.0, 0.02)
+    found = truths(ring, Shifted(ring, 0.01), samples=10)
+    assert found["kl_nats"] == pytest.approx(0.125, rel=1e-3)  # ½ (½)²
+    assert found["total_variation_unitless"] == pytest.approx(math.erf(0.25 / math.sqrt(2)), rel=1e-3)
+    assert found["pearson_unitless"] == pytest.approx(math.exp(0.25) - 1, rel=1e-3)
+    # Seven of eight modes are lost: p = (1/8, …), q = (1, 0, …).
+    found = truths(ring, FewerModes(ring, 1), samples=10)
+    assert found["total_variation_unitless"] == pytest.approx(7 / 8, rel=1e-6)
+    assert found["reverse_kl_nats"] == pytest.approx(math.log(8), rel=1e-6)
 
 
-def test_the_truth_of_thin_modes_inside_a_broad_gaussian_is_the_limit_of_separate_ones() -> None:
-    # Where a mode is so thin that q is constant over it, KL(p‖q) = -log K - log(2πe s²) - E log q; K modes, s = 0.02.
-    data = Ring(8, 2.0, 0.02)
-    one = OneGaussian(data, std=1.5, shift=0.0)
-    cross = math.log(2 * math.pi * 1.5**2) + (2.0**2 + 2 * 0.02**2) / (2 * 1.5**2)  # -E_p log q
-    expected = cross - math.log(8) - math.log(2 * math.pi * math.e * 0.02**2)
-    assert truths(data, one)["kl_nats"] == pytest.approx(expected, rel=1e-6)
+@pytest.mark.parametrize(
+    ("real", "generated", "infinite"),
+    [(1.5, 0.5, "pearson_unitless"), (0.5, 1.5, "neyman_unitless"), (0.5, 0.6, None)],
+)
+def test_a_truth_is_infinite_where_one_is_more_than_the_root_of_two_wider(
+    real: float, generated: float, infinite: str | None
+) -> None:
+    ring = Ring(3, 0.5, real)
+    found = truths(ring, OneGaussian(ring, generated, 0.0), samples=10)
+    assert [name for name, value in found.items() if not math.isfinite(value)] == ([infinite] if infinite else [])
 
 
-def test_an_infinite_truth_is_called_infinite(theory: Callable[..., Outcome], tmp_path: Path) -> None:
-    outcome = theory("data=ring", "generated=one_gaussian", "data.std=1.5", "generated.std=0.5", "loss=fgan_pearson",
-                     "total_steps=2", "log.every=1", "batch_size=16")  # fmt: skip
-    assert outcome.exit_code == 0, outcome.err
-    assert "pearson_lower_bound_unitless" in outcome.out and "truth inf" in outcome.out
-    (lines,) = (path.read_text() for path in tmp_path.rglob("metrics.jsonl"))
-    assert "truth/neyman_unitless" in lines and "truth/pearson_unitless" not in lines and "e+8" not in lines
+def test_what_cannot_be_integrated_is_left_unknown_or_refused_before_the_study(monkeypatch) -> None:
+    p, q = Mixture([[-1.0], [1.0]], 1.0), Mixture([[0.0], [1.0]], 1.0)
+    monkeypatch.setattr("gantrain.theory.divergences.where_the_square_is", refused)
+    found = truths(p, q)
+    assert [name for name, value in found.items() if math.isnan(value)] == ["pearson_unitless", "neyman_unitless"]
+    assert shown(found["pearson_unitless"]) == "not known" and shown(math.inf) == "inf" and shown(0.25) == "0.25"
+    monkeypatch.setattr("gantrain.theory.divergences.where_either_is", refused)
+    with pytest.raises(ConfigError, match="data and generated cannot be compared: too thin"):
+        study("data=mixture")
+
+
+def refused(*_: object) -> None:
+    raise ValueError("too thin")
+
+
+def test_an_infinite_truth_is_printed_recorded_and_drawn(theory: Callable[..., Outcome], tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    done = theory("data=mixture", "data.std=1.5", "generated.std=0.5", "loss=fgan_pearson", "total_steps=2",
+                  "device=cpu", "run.dir=here")  # fmt: skip
+    assert done.exit_code == 0, done.err
+    assert ", truth inf\n" in done.out and "truth         pearson_unitless inf\n" in done.out
+    recorded = json.loads((tmp_path / "here" / "status.json").read_text())["truths"]
+    assert recorded["pearson_unitless"] == "inf" and 0 < recorded["total_variation_unitless"] < 1
+    (line,) = [json.loads(line) for line in (tmp_path / "here" / "metrics.jsonl").read_text().splitlines()]
+    assert "truth/pearson_unitless" not in line and "truth/total_variation_unitless" in line
+    board = EventAccumulator(str(tmp_path / "here")).Reload()
+    (text,) = board.Tensors("theory/text_summary")
+    assert b"pearson_unitless inf" in text.tensor_proto.string_val[0]
+
+
+def test_an_infinite_truth_stands_in_the_legend() -> None:
+    from matplotlib.figure import Figure
+
+    here = study("data=mixture", "data.std=1.5", "generated.std=0.5", "loss=fgan_pearson", "batch_size=8")
+    here.history.append((1, {"pearson_lower_bound_unitless": 0.5}))
+    axis = Figure().subplots()
+    history(axis, here)
+    assert [text.get_text() for text in axis.get_legend().get_texts()][1] == "truth: inf"
+
+
+def test_how_far_d_is_from_the_optimum_does_not_depend_on_the_grid() -> None:
+    here = study("generated=fewer_modes", "data.std=0.02", "batch_size=16")
+    coarse, fine = here.curves(5), here.curves(41)
+    assert coarse.apart == fine.apart
+    # p is all modes, q the first: D* is 1 at seven eighths of p, and p/(p+q) = (1/8)/(9/8) at the rest and at q.
+    # An untrained D is nearly ½ everywhere.
+    assert coarse.apart == pytest.approx(0.5 * (7 / 8 * 0.5 + 9 / 8 * (0.5 - 1 / 9)), abs=0.08)
 
 
 @pytest.mark.parametrize(
