@@ -49,13 +49,12 @@ WGAN_GP = (5, 1, "Adam", 1e-4, [0.0, 0.9])
 FGAN = (1, 1, "Adam", 5e-5, [0.5, 0.999])
 SNGAN = (5, 1, "Adam", 2e-4, [0.0, 0.9])
 RECIPES = {
-    **dict.fromkeys(["vanilla", "minimax", "lsgan", "lsgan_pearson", "ebgan"], DCGAN),
+    **dict.fromkeys(["vanilla", "minimax", "lsgan", "lsgan_pearson", "dragan", "ebgan"], DCGAN),
     **dict.fromkeys(["rsgan", "rasgan", "ralsgan", "rahinge"], DCGAN),
     **dict.fromkeys([name for name in option_names("loss") if name.startswith("fgan_")], FGAN),
     **dict.fromkeys(["wgan_gp", "wgan_lp", "cramer"], WGAN_GP),
     **dict.fromkeys(["hinge", "sngan"], SNGAN),
     "wgan": (5, 1, "RMSprop", 5e-5, None),
-    "dragan": (1, 1, "Adam", 1e-4, [0.5, 0.9]),
     "mmd": (5, 1, "Adam", 1e-4, [0.5, 0.9]),
     "fisher": (2, 1, "Adam", 2e-4, [0.5, 0.999]),
     "r1": (1, 1, "RMSprop", 1e-4, None),

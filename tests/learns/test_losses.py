@@ -20,8 +20,6 @@ WEAK = {
     "wgan",
     "wgan_gp",
 }
-NOISE = {"dragan"}
-"""What draws nothing but noise on the digits after 500 steps; docs/losses/penalties.md says with which optimizer."""
 PLAIN, UNROLLED, FURTHER = (variant for variant in VARIANTS if variant.startswith("unrolled"))
 SEEDS = 3
 
@@ -60,10 +58,7 @@ def test_a_smaller_penalty_frees_wgan_gp_on_points(seed: int, results: dict[str,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", [name for name in names() if name not in VARIANTS])
-def test_500_steps_give_a_picture_of_digits_and_not_of_noise_but_for_one_loss(
-    loss: str, results: dict[str, Any]
-) -> None:
+def test_500_steps_give_a_picture_of_digits_and_not_of_noise(loss: str, results: dict[str, Any]) -> None:
     measured = results[key(("digits", loss, 0))]
     assert measured["finite"]
-    # Real digits lie at 1, their mean at 1.4, gray noise at 2.3, uniform noise at 3.3.
-    assert (measured["nearness"] < 2) == (loss not in NOISE)
+    assert measured["nearness"] < 2  # real digits lie at 1, their mean at 1.4, gray noise at 2.3, uniform noise at 3.3
