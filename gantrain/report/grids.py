@@ -78,9 +78,7 @@ def nothing_finished(table: Table) -> str:
     states = [run.state for run in table.unfinished]
     counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     names = ", ".join(variant.name for variant in table.variants)
-    reasons = dict.fromkeys(run.reason for run in table.unfinished if run.reason)
-    why = f" The first reason: {next(iter(reasons))}" if reasons else ""
-    return f"No run of this kind has finished and been measured ({counted}): {names}.{why}"
+    return f"No run of this kind has finished and been measured ({counted}): {names}."
 
 
 def number(value: float) -> str:
