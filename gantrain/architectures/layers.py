@@ -52,8 +52,10 @@ def weighted(layer: nn.Module, norm: str) -> nn.Module:
 
 def doubled(x: Tensor) -> Tensor:
     """Repeat every pixel of x (N, C, H, W) as 2×2, in x's dtype; autocast on a GPU would make it float32."""
-    with torch.autocast(x.device.type, enabled=False):
-        larger: Tensor = interpolate(x, scale_factor=2, mode="nearest")
+    if torch.is_autocast_enabled(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            return doubled(x)
+    larger: Tensor = interpolate(x, scale_factor=2, mode="nearest")
     return larger
 
 

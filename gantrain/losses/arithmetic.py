@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-SWITCHES: tuple[Any, Any] = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
-"""Of convolutions and of products. The older ``allow_tf32`` must not be used beside them."""
+SWITCHES: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+"""Of convolutions and of products. torch's newer ``fp32_precision`` must not be set beside their ``allow_tf32``, which
+torch.export reads and which then raises.
+"""
 
 
 def set_tf32(wanted: bool) -> None:
@@ -18,24 +20,24 @@ def set_tf32(wanted: bool) -> None:
     torch's own default is TF32 in convolutions and not in products. A CPU is not concerned.
     """
     for switch in SWITCHES:
-        switch.fp32_precision = "tf32" if wanted else "ieee"
+        switch.allow_tf32 = wanted
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Switch TF32 off inside the block: with it a GPU's features differ from a CPU's by more than rounding."""
-    before = [switch.fp32_precision for switch in SWITCHES]
+    before = [switch.allow_tf32 for switch in SWITCHES]
     set_tf32(False)
     try:
         yield
     finally:
-        for switch, precision in zip(SWITCHES, before, strict=True):
-            switch.fp32_precision = precision
+        for switch, allowed in zip(SWITCHES, before, strict=True):
+            switch.allow_tf32 = allowed
 
 
 def has_tf32() -> bool:
     """Tell whether convolutions and matrix products of float32 are in TF32 now."""
-    return all(switch.fp32_precision == "tf32" for switch in SWITCHES)
+    return all(switch.allow_tf32 for switch in SWITCHES)
 
 
 def fastest_format(device: torch.device) -> str:

@@ -16,16 +16,16 @@ Command = Callable[..., Outcome]
 RING = ("data=ring", "batch_size=16", "device=cpu", "total_steps=4", "evaluation=none")
 
 
-def switches() -> tuple[str, str]:
-    return torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
+def switches() -> tuple[bool, bool]:
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
 
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_tf32_is_on_in_convolutions_and_products_or_in_neither_as_the_run_says(wanted: bool) -> None:
     built("data=ring", f"precision.tf32={str(wanted).lower()}")
-    assert switches() == (("tf32",) * 2 if wanted else ("ieee",) * 2) and arithmetic.has_tf32() == wanted
+    assert switches() == (wanted, wanted) and arithmetic.has_tf32() == wanted
     with arithmetic.full_precision():
-        assert switches() == ("ieee", "ieee")
+        assert switches() == (False, False)
     assert arithmetic.has_tf32() == wanted
     built("data=ring")  # the next run of a sweep has its own
     assert not arithmetic.has_tf32()
