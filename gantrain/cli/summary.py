@@ -109,13 +109,10 @@ def evaluation(live: Live, seconds: float) -> str:
 
 def player(player: Player, architecture: DictConfig) -> str:
     """Describe a player: size, normalization, and how it moves."""
-    group = player.optimizer.param_groups[0]
-    betas = f", betas {tuple(group['betas'])}" if "betas" in group else ""
+    facts = player.facts()
+    betas = f", betas {tuple(facts['betas'])}" if "betas" in facts else ""
     norm = f", norm {architecture.norm}" if "norm" in architecture else ""
-    return (
-        f"{sum(p.numel() for p in player.net.parameters()):,} parameters{norm}; "
-        f"{type(player.optimizer).__name__} lr {group['lr']:g}{betas}"
-    )
+    return f"{facts['parameters']:,} parameters{norm}; {facts['optimizer']} lr {facts['learning_rate']:g}{betas}"
 
 
 def short(path: Path, root: str) -> str:
