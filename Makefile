@@ -8,7 +8,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep report test test-all test-slow lint format smoke bench mutants clean
+.PHONY: help setup train sweep conditionings report test test-all test-slow lint format smoke bench mutants clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,11 @@ setup: $(VENV)/.dev  ## install gantrain editable with everything developers nee
 
 train: $(VENV)/.run  ## train on the digits (ARGS="loss=… data=…" for anything else)
 	@$(BIN)/gantrain $(ARGS)
+
+conditionings: $(VENV)/.sweep  ## which conditioning? seven, three seeds each, on the digits, and their report (about twenty-five minutes)
+	@$(BIN)/gantrain -m conditioning=none,concat,projection,acgan,adcgan,multi_hinge,reacgan 'seed=range(3)' data=digits \
+	  budget=d_updates budget.amount=4000 hydra/launcher=joblib run.root=outputs/conditionings $(ARGS); \
+	code=$$?; $(BIN)/gantrain-report outputs/conditionings && exit $$code
 
 sweep: $(VENV)/.sweep  ## which loss? four losses, three seeds each, on the digits, and their report (about eight minutes)
 	@$(BIN)/gantrain -m experiment=compare_losses loss=vanilla,lsgan,wgan_gp,hinge 'seed=range(3)' data=digits \

@@ -57,7 +57,7 @@ def keep_length(cfg: Any, stored: dict[str, Any]) -> bool:
     """
     before = stored.get("budget") or {}
     same = before == as_record(cfg) or (before.get("of") == cfg.budget.of == "seconds")
-    if cfg.budget.amount is None or not same:
+    if cfg.budget.amount is None or not same or "total_steps" not in stored:
         return False
     cfg.total_steps = stored["total_steps"]
     return True

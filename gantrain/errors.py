@@ -5,6 +5,7 @@ Only the standard library is imported here, so every floor may raise these.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,10 @@ class ConfigError(GantrainError, ValueError):
     """A choice, key or value that cannot work."""
 
     exit_code = 2
+
+
+class RecordError(ConfigError):
+    """A record of a run that cannot be read: the run is left out, and others may do."""
 
 
 class DataError(GantrainError):
@@ -90,6 +95,10 @@ class StoppedError(GantrainError):
     exit_code = 75
 
 
+WITHOUT_IT = "move it out of the folder to go on without it"
+"""What to do about a record of the run that is to go on."""
+
+
 @contextmanager
 def memory_errors(remedy: str) -> Iterator[None]:
     """Turn what Python and torch raise on a full memory into MemoryFullError, which says what needs less."""
@@ -101,6 +110,15 @@ def memory_errors(remedy: str) -> Iterator[None]:
         raise MemoryFullError(f"out of memory ({first_line(error)[:120]}). {remedy}") from error
 
 
+@contextmanager
+def record_errors(remedy: str) -> Iterator[None]:
+    """Add to a RecordError what to do: which command was given decides that, not what is wrong with the record."""
+    try:
+        yield
+    except RecordError as error:
+        raise ConfigError(f"{error}; {remedy}") from error
+
+
 def for_training(batch_size: int) -> str:
     """Return what needs less memory in a training."""
     return f"A smaller batch_size than {batch_size}, a narrower architecture, or precision=bf16 needs less"
@@ -109,3 +127,12 @@ def for_training(batch_size: int) -> str:
 def is_memory_full(error: BaseException | None) -> bool:
     """Tell whether an error says that the memory is full; torch's own is a RuntimeError, on a CPU only by its text."""
     return type(error).__name__ in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error)
+
+
+def of_a_path(error: BaseException) -> GantrainError | None:
+    """Return what to say of a path that leads to itself or is too long, None for any other error."""
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of Path.resolve before Python 3.13
+        return ConfigError(str(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return ConfigError(f"{str(error.filename)[:200]}: {error.strerror}")
+    return None

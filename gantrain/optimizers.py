@@ -1,6 +1,6 @@
-"""Optimizers for games, which take the other player's next move into account. For any objective and either player.
+"""RMSprop that can be recorded, and optimizers for games, which take the other player's next move into account.
 
-Both are torch's Adam with a few lines around its step, so they take its arguments, ``fused`` included.
+Each is torch's own optimizer with a few lines around its step, so it takes the same arguments.
 """
 
 from __future__ import annotations
@@ -10,6 +10,69 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+
+class RMSprop(torch.optim.RMSprop):
+    """Torch's RMSprop, which in float16 skips a step without making a GPU wait, and whose turns can be recorded.
+
+    v ← αv + (1-α)g², θ ← θ - ηg/(√v + ε): Hinton, lecture 6e, 2012, with torch's place for ε. Without momentum,
+    centering and weight decay, as GANs use it, the gradient scaler's verdict and a rate that is a tensor are read on
+    the device. With them it is torch's.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._step_supports_amp_scaling = self.plain  # so that the scaler does not look for itself, but hands over
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is used as GANs use it."""
+        unused = ("momentum", "centered", "weight_decay", "maximize", "differentiable")
+        return not any(group[name] for group in self.param_groups for name in unused)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Take one step; none where the scaler found a gradient that is not finite."""
+        found: Tensor | None = getattr(self, "found_inf", None)
+        by_tensor = found is not None or any(isinstance(group["lr"], Tensor) for group in self.param_groups)
+        if not (by_tensor and self.plain):
+            known = len(self.state)
+            loss = super().step(closure)
+            if len(self.state) > known:
+                self._counts_to_device()
+            return loss
+        loss = closure() if closure is not None else None
+        for group in self.param_groups:
+            self._step_on_device(group, found, getattr(self, "grad_scale", None))
+        return loss
+
+    def _step_on_device(self, group: dict[str, Any], found: Tensor | None, scale: Tensor | None) -> None:
+        for p in group["params"]:
+            if p.grad is None:
+                continue
+            state = self.state[p]
+            if not state:
+                state["step"] = torch.zeros((), device=p.device)
+                state["square_avg"] = torch.zeros_like(p)
+            square: Tensor = state["square_avg"]
+            gradient = p.grad if scale is None else p.grad / scale
+            moved = square * group["alpha"] + gradient.square() * (1 - group["alpha"])
+            step = gradient / (moved.sqrt() + group["eps"]) * group["lr"]
+            if found is not None:
+                moved, step = torch.where(found > 0, square, moved), torch.where(found > 0, 0.0, step)
+            square.copy_(moved)
+            p.sub_(step)
+            state["step"].add_(1 if found is None else 1 - found)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
+        super().load_state_dict(state_dict)
+        self._counts_to_device()
+
+    def _counts_to_device(self) -> None:
+        for p, state in self.state.items():  # torch keeps them on the CPU, where no recording counts
+            if state["step"].device != p.device:
+                state["step"] = state["step"].to(p.device)
 
 
 class GameAdam(torch.optim.Adam):
@@ -37,7 +100,9 @@ class OptimisticAdam(GameAdam):
             p.add_(step)
             if "previous" in self.state[p]:
                 p.sub_(self.state[p]["previous"])
-            self.state[p]["previous"] = step
+                self.state[p]["previous"].copy_(step)  # in place: a recording writes to the tensors that it found
+            else:
+                self.state[p]["previous"] = step
         return loss
 
 

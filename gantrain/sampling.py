@@ -1,33 +1,17 @@
-"""Drawing from a generator: latents from a seed, truncation, and interpolation between latents."""
+"""Drawing from a generator, and interpolation between latents."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 
 import torch
 from torch import Tensor, nn
 
+from gantrain.errors import ConfigError
+
 BATCH = 250  # samples at a time, fewer of large ones
 LARGE = 3 * 32 * 32  # numbers in a sample; of larger samples fewer are drawn at a time
-
-
-def latents(n: int, dimensions: int, seed: int, truncation: float | None = None) -> Tensor:
-    """Return z (n, dimensions) float32 from N(0, I), or from N(0, I) with every |z_i| ≤ ``truncation``.
-
-    The truncation trick of Brock et al. 2019, arXiv:1809.11096, Section 3.1: less variety, better samples. The
-    paper draws numbers beyond the limit again. Here every number moves to the same quantile of the truncated
-    distribution, so the same seed gives the same samples at every truncation, only closer to the middle.
-    """
-    z = torch.randn(n, dimensions, generator=torch.Generator().manual_seed(seed))
-    return z if truncation is None else truncated(z, truncation)
-
-
-def truncated(z: Tensor, limit: float) -> Tensor:
-    """Map normal numbers to normal ones truncated at ± ``limit``, quantile to quantile."""
-    share = torch.special.ndtr(z.double())
-    lowest = torch.special.ndtr(torch.tensor(-limit, dtype=torch.float64))
-    moved: Tensor = torch.special.ndtri(lowest + share * (1 - 2 * lowest))
-    return moved.clamp(-limit, limit).to(z.dtype)
 
 
 def between(a: Tensor, b: Tensor, steps: int) -> Tensor:
@@ -42,6 +26,40 @@ def between(a: Tensor, b: Tensor, steps: int) -> Tensor:
     if angle.sin() < 1e-6:
         return x.lerp(y, share).to(a.dtype)
     return ((((1 - share) * angle).sin() * x + (share * angle).sin() * y) / angle.sin()).to(a.dtype)
+
+
+class Truncating(nn.Module):
+    """A generator that draws its w towards their mean, with one ψ.
+
+    Args:
+        net: a generator with a method ``truncated(z, labels, psi)``.
+        psi: share of the distance from the mean that is left.
+    """
+
+    def __init__(self, net: nn.Module, psi: float) -> None:
+        super().__init__()
+        self.net, self.psi, self.training = net, psi, net.training
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return truncated samples."""
+        samples: Tensor = self.net.truncated(z, labels, self.psi)  # type: ignore[operator]
+        return samples
+
+
+def truncating(net: nn.Module, truncation: float | None) -> tuple[nn.Module, float | None]:
+    """Return what to draw samples from for a truncation, and the bound of |z_i| that is left for the latents.
+
+    A generator with a method ``truncated(z, labels, psi)`` says that it truncates by itself, as StyleGAN does: its
+    latents then are whole. Of all others z is truncated.
+
+    Raises:
+        ConfigError: for a truncation that is no number above 0.
+    """
+    if truncation is not None and not (isinstance(truncation, int | float) and 0 < truncation < math.inf):
+        raise ConfigError(f"truncation must be a number above 0 and finite, or None, got {truncation!r}")
+    if truncation is None or not callable(getattr(net, "truncated", None)):
+        return net, truncation
+    return Truncating(net, truncation), None
 
 
 @torch.no_grad()

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,9 +24,19 @@ def setting(**rules: Any) -> Any:
     return field(default=MISSING, metadata=rules)
 
 
-def at_least(minimum: int, below: int | None = None) -> Any:
-    """Return a field for numbers from ``minimum`` on, and below ``below`` if that is given."""
+def at_least(minimum: int, below: int = 2**53) -> Any:
+    """Return a field for numbers from ``minimum`` on and below ``below``: beyond 2^53 a float is no exact count."""
     return setting(at_least=minimum, below=below)
+
+
+def size(minimum: int) -> Any:
+    """Return a field for a number of samples from ``minimum`` on that are held at once; no memory holds 2^31."""
+    return at_least(minimum, below=2**31)
+
+
+def path() -> Any:
+    """Return a field for the name of a file or folder: on the command line it may hold any character."""
+    return setting(path=True)
 
 
 def positive() -> Any:
@@ -63,14 +74,14 @@ class PrecisionNames:
 
 @dataclass
 class EmaSettings:
-    halflife_images: float = at_least(0)
-    rampup: float | None = at_least(0)
+    halflife_images: float = setting(at_least=0)
+    rampup: float | None = setting(at_least=0)
 
 
 @dataclass
 class RunSettings:
-    root: str = setting()
-    dir: str | None = setting()
+    root: str = path()
+    dir: str | None = path()
 
 
 @dataclass
@@ -81,7 +92,7 @@ class LogSettings:
 @dataclass
 class SampleSettings:
     every: int | None = at_least(0)
-    count: int = at_least(1)
+    count: int = size(1)
 
 
 @dataclass
@@ -120,10 +131,10 @@ class ProtocolSettings:
     is_splits: int = at_least(1)
     k_precision_recall: int = at_least(1)
     k_density_coverage: int = at_least(1)
-    n_neighbours: int = at_least(100)
-    n_pool: int = at_least(100)
-    slices: int = at_least(1)
-    n_w2: int = at_least(2)
+    n_neighbours: int = size(100)
+    n_pool: int = size(100)
+    slices: int = size(1)
+    n_w2: int = size(2)
 
 
 @dataclass
@@ -132,13 +143,13 @@ class EvaluationSettings(ProtocolSettings):
 
     metrics: list[Any] = setting()
     features: str | None = one_of("inception", "classifier")
-    weights: str | None = setting()
+    weights: str | None = path()
     resizer: str = one_of("none", "tensorflow", "bicubic", "clean")
-    n_fake: int | None = at_least(100)
-    n_real: int | None = at_least(100)
+    n_fake: int | None = size(100)
+    n_real: int | None = size(100)
     every: int | None = at_least(0)
     best: str | None = setting()
-    cache: str = setting()
+    cache: str = path()
 
 
 @dataclass
@@ -153,9 +164,9 @@ class SearchSettings:
 
 
 @dataclass
-class Schedules:
-    g: Any = setting()
-    d: Any = setting()
+class Conditioning:
+    generator: str = one_of("none", "auto", "concat", "batch_norm")
+    discriminator: str = setting()
 
 
 @dataclass
@@ -170,10 +181,10 @@ class SharedConfig:
     precision: PrecisionNames = field(default_factory=PrecisionNames)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     total_steps: int = at_least(1)
-    batch_size: int = at_least(1)
+    batch_size: int = size(1)
     seed: int = at_least(0, below=2**63)
     device: str = setting()
-    gradient_clip_norm: float | None = positive()
+    gradient_clip_norm: Any = setting()
     trusted_modules: list[str] = setting()
     run: RunSettings = field(default_factory=RunSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -184,10 +195,16 @@ class TrainConfig(SharedConfig):
     """``configs/train.yaml``."""
 
     augment: Any = setting()
-    batch_size_g: int | None = at_least(1)
+    latent: Any = setting()
+    conditioning: Conditioning = field(default_factory=Conditioning)
+    batch_size_g: int | None = size(1)
+    accumulate: int = at_least(1)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
-    schedule: Schedules = field(default_factory=Schedules)
-    resume: str = setting()
+    schedule: Any = setting()
+    resume: str = path()
+    allow_changes: list[str] = setting()
+    init_from: str | None = path()
+    freeze_d: int = at_least(0)
     deterministic: bool = setting()
     profile: bool = setting()
     performance: PerformanceSettings = field(default_factory=PerformanceSettings)
@@ -207,10 +224,15 @@ class TheoryConfig(SharedConfig):
 
 
 @dataclass
-class ReadRun:
-    """Settings of all commands that read a run."""
+class DataPlace:
+    root: str | None = path()
 
-    run: str = setting()
+
+@dataclass
+class ReadRun:
+    """Settings of all commands that read a run; ``run`` is a folder or a pattern, or a list of them."""
+
+    run: Any = path()
     step: str = setting()
     trusted_modules: list[str] = setting()
 
@@ -220,6 +242,7 @@ class EvalConfig(ReadRun):
     """``configs/eval.yaml``; its protocol is laid over that of the run, and checked whole then."""
 
     json: bool = setting()
+    data: DataPlace = field(default_factory=DataPlace)
     device: str = setting()
     evaluation: Any = setting(ranges_of=EvaluationSettings)
 
@@ -229,16 +252,17 @@ class SampleConfig(ReadRun):
     """``configs/sample.yaml``."""
 
     generator: str = one_of("ema", "raw")
-    n: int = at_least(1)
+    n: int = size(1)
     seed: int = at_least(0, below=2**63)
     truncation: float | None = positive()
-    classes: list[int] | None = setting()
+    classes: list[Any] | None = setting()
     interpolate: bool = setting()
-    frames: int = at_least(1)
+    frames: int = size(1)
     save: list[str] = setting()
-    out: str | None = setting()
+    out: str | None = path()
+    data: DataPlace = field(default_factory=DataPlace)
     device: str = setting()
-    cache: str = setting()
+    cache: str = path()
 
 
 @dataclass
@@ -246,7 +270,7 @@ class ExportConfig(ReadRun):
     """``configs/export.yaml``."""
 
     generator: str = one_of("ema", "raw")
-    out: str | None = setting()
+    out: str | None = path()
     onnx: bool = setting()
 
 
@@ -255,6 +279,21 @@ class EvaluationAlone:
     """A protocol by itself, for the same checks."""
 
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+
+def as_text(node: Any) -> Any:
+    r"""Return plain data in which OmegaConf interpolates nothing when it reads it once.
+
+    ``${oc.env:HOME}`` becomes ``\${oc.env:HOME}``, and backslashes before it are doubled, which would else escape that
+    one: a stranger's text stays the text that it is.
+    """
+    if isinstance(node, dict):
+        return {key: as_text(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [as_text(value) for value in node]
+    if not isinstance(node, str) or "${" not in node:
+        return node
+    return re.sub(r"(\\*)\$\{", lambda found: f"{found[1]}{found[1]}\\${{", node)
 
 
 def validated(cfg: DictConfig, schema: type = TrainConfig) -> DictConfig:
@@ -266,8 +305,8 @@ def validated(cfg: DictConfig, schema: type = TrainConfig) -> DictConfig:
         ConfigError: naming the key, its value, and what is allowed.
     """
     try:
-        resolved = copy.deepcopy(cfg)
-        OmegaConf.resolve(resolved)
+        cfg = with_whole_numbers(cfg, schema)
+        resolved = OmegaConf.create(as_text(OmegaConf.to_container(cfg, resolve=True)))
         if missing := sorted(OmegaConf.missing_keys(resolved)):
             raise ConfigError(f"{missing[0]} is not set: add {missing[0]}=… to the command")
         check_ranges(OmegaConf.merge(OmegaConf.structured(schema), resolved), schema)
@@ -275,9 +314,61 @@ def validated(cfg: DictConfig, schema: type = TrainConfig) -> DictConfig:
     except OmegaConfBaseException as error:
         raise ConfigError(one_line(error)) from error
     assert isinstance(typed, DictConfig)
+    if issubclass(schema, SharedConfig):
+        clip_norms(typed.gradient_clip_norm)
+    if schema is TrainConfig:
+        check_reference(typed)
     if schema is TrainConfig and budget.set_length(typed):
         fill_cadences(typed)
     return typed
+
+
+def check_reference(cfg: DictConfig) -> None:
+    """Raise ConfigError unless ``schedule.reference_steps`` is null or a whole number, 1 or more; ``1e4`` is one."""
+    value = cfg.schedule.get("reference_steps") if isinstance(cfg.schedule, DictConfig) else None
+    if value is not None and is_whole(value):
+        value = cfg.schedule.reference_steps = int(value)
+    if value is not None and not (type(value) is int and 1 <= value < 2**53):
+        raise ConfigError(f"schedule.reference_steps must be a whole number, 1 or more, or null, got {value}")
+
+
+def clip_norms(setting: Any) -> dict[str, float | None]:
+    """Return the largest gradient norm of each player, None for no limit, from ``gradient_clip_norm``.
+
+    Raises:
+        ConfigError: unless that is null, a number above 0, or holds one or the other for ``g`` and ``d``.
+    """
+    each: dict[str, Any] = {"g": setting, "d": setting}
+    if isinstance(setting, DictConfig):
+        each = {str(name): value for name, value in setting.items()}
+    for name, value in each.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name not in ("g", "d") or not (value is None or (is_number and 0 < value < math.inf)):
+            raise ConfigError(
+                "gradient_clip_norm must be a number above 0, null for no limit, or one for each player, "
+                f"{{g: 1.0, d: null}}; got {setting}"
+            )
+    return {"g": None, "d": None} | each
+
+
+def with_whole_numbers(cfg: DictConfig, schema: type) -> DictConfig:
+    """Return a copy in which every whole number of the schema that was written as ``1e5`` is the integer 100000."""
+    cfg = copy.deepcopy(cfg)
+    for key, kind, _ in settings(schema):
+        value = OmegaConf.select(cfg, key, throw_on_resolution_failure=False)
+        if is_count(kind) and is_whole(value):
+            OmegaConf.update(cfg, key, int(value))
+    return cfg
+
+
+def is_count(kind: Any) -> bool:
+    """Tell whether a setting of a type takes whole numbers only."""
+    return kind is int or int in get_args(kind)
+
+
+def is_whole(value: Any) -> bool:
+    """Tell whether a value is a float that stands for a whole number, as 1e5 does."""
+    return isinstance(value, float) and value.is_integer() and abs(value) <= 2**53
 
 
 def fill_cadences(cfg: DictConfig) -> None:

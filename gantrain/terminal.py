@@ -1,16 +1,19 @@
-"""Progress, warnings, lines that fit the terminal, and output streams that survive the loss of their reader."""
+"""Progress, warnings, lines that fit the terminal, and output streams that outlive their reader and bear any letter."""
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+from gantrain.errors import DiskError, GantrainError, first_line, of_a_path
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -148,10 +151,12 @@ def each(things: Iterable[T], what: str, unit: str, total: int | None = None) ->
 
 
 def folded(text: str, stream: TextIO | None = None) -> str:
-    """Return a text whose lines break at spaces where the terminal behind a stream, stdout by default, ends.
+    """Return a text to be printed: everything in it ``visible``, its lines broken at spaces where the terminal ends.
 
-    Where there is no terminal the text stays as it is, and so does a word that is wider than the terminal.
+    The terminal is that behind a stream, stdout by default. Where there is none the lines stay as they are, and so does
+    a word that is wider than the terminal.
     """
+    text = visible_lines(text)
     if not (stream or sys.stdout).isatty():
         return text
     columns = shutil.get_terminal_size().columns
@@ -170,6 +175,26 @@ def fold(line: str, columns: int) -> str:
     return "\n".join(textwrap.wrap(line, columns, subsequent_indent=" " * indent, **options))
 
 
+UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+"""What moves a terminal's cursor, breaks a line, turns the direction of writing round, or is not to be seen at all."""
+
+
+def visible(text: object) -> str:
+    r"""Return a text from a file, from a file's name or from an error in one line in which everything can be seen.
+
+    Control characters, line ends, marks of the direction of writing and the like become escapes as in Python:
+    ``\x1b``, ``\n``, ``\u202e``. A stranger's text could otherwise rewrite what stands on the terminal.
+    """
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), str(text))
+
+
+def visible_lines(text: str) -> str:
+    """Return the lines of a text, each as ``visible`` gives it."""
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
 class Unbreakable:
     """A stream whose reader may go away: its output is then dropped, and the program goes on.
 
@@ -180,6 +205,8 @@ class Unbreakable:
 
     def __init__(self, stream: TextIO, folds: bool = False) -> None:
         self.stream, self.folds = stream, folds
+        self.failure: OSError | None = None
+        """The first error by which output was lost, but for a reader that had read enough, as in ``| head``."""
 
     def write(self, text: str) -> int:
         """Write; ignore the error if the reader is gone."""
@@ -196,17 +223,49 @@ class Unbreakable:
     def _tolerant(self) -> Iterator[None]:
         try:
             yield
-        except OSError:
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.failure = self.failure or error
             # The stream still holds the text, and would fail again when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
 
+LOOKALIKES = {"×": "x", "–": "-", "—": "-", "…": "...", "→": "->", "↓": "v", "↑": "^", "±": "+-", "≤": "<=", "·": "."}
+"""What stands for a character on a terminal that cannot show it; for all others an escape does, as in Python."""
+
+
+def plainly(error: UnicodeError) -> tuple[str, int]:
+    """Return what to write in place of characters that a stream cannot encode, and where to go on; for ``codecs``."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    found = error.object[error.start : error.end]
+    return "".join(LOOKALIKES.get(c) or c.encode("ascii", "backslashreplace").decode() for c in found), error.end
+
+
+codecs.register_error("gantrain.plainly", plainly)
+
+
+def bear_every_character() -> None:
+    """Let stdout and stderr write a character that their encoding lacks (``LC_ALL=C``, latin-1) by a stand-in."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not those that a program has put in their place
+            stream.reconfigure(errors="gantrain.plainly")
+
+
 @contextmanager
 def unbreakable(folds: bool = False) -> Iterator[None]:
-    """Make stdout and stderr unbreakable inside the block: in ``gantrain | tee``, a Ctrl-C ends tee as well."""
+    """Make stdout and stderr unbreakable inside the block: in ``gantrain | tee``, a Ctrl-C ends tee as well.
+
+    Streams that the process was started without (``>&-``) write to nowhere, and characters that the terminal lacks are
+    written by stand-ins.
+    """
+    open_streams()
+    bear_every_character()
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = Unbreakable(before[0], folds), Unbreakable(before[1])
     try:
@@ -217,8 +276,61 @@ def unbreakable(folds: bool = False) -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+def open_streams() -> None:
+    """Give the process the streams that it was started without; else the next file would get the number of one.
+
+    Whatever writes to descriptor 2, as the handler of signals does, would write into that file.
+    """
+    for number, name, flags in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_WRONLY), (2, "stderr", os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            if (nowhere := os.open(os.devnull, flags)) != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))  # noqa: PTH123, SIM115
+
+
+def answered(work: Callable[[], int | None]) -> int:
+    """Do the work of a command that prints what it finds, and return its exit code; an error becomes one line.
+
+    A reader that had read enough, as in ``| head``, is no error.
+    """
+    with unbreakable():
+        try:
+            try:
+                code = work() or 0
+            except SystemExit as leaving:  # argparse, after its help or a mistake
+                code = leaving.code if isinstance(leaving.code, int) else 1
+            check_delivered(sys.stdout)
+        except (GantrainError, OSError, RuntimeError) as error:
+            said = error if isinstance(error, GantrainError) else of_a_path(error)
+            if said is None:
+                raise
+            print(folded(f"gantrain: error: {visible(said)}", sys.stderr), file=sys.stderr)
+            return said.exit_code
+        return code
+
+
+def check_delivered(stream: object) -> None:
+    """Raise DiskError if a stream has lost output other than by a reader that had read enough."""
+    if isinstance(stream, Unbreakable):
+        stream.flush()
+        if stream.failure is not None:
+            failure, stream.failure = stream.failure, None
+            raise DiskError(f"the output could not be written ({first_line(failure)})")
+
+
 def say(text: str) -> None:
     """Print a warning on stderr, above the bar if one is shown."""
     from tqdm import tqdm
 
-    tqdm.write(folded(f"gantrain: warning: {named(text)}", sys.stderr), file=sys.stderr)
+    tqdm.write(folded(f"gantrain: warning: {named(visible(text))}", sys.stderr), file=sys.stderr)
+
+
+def tell(text: str) -> None:
+    """Print on stderr what is being done, above the bar if one is shown."""
+    from tqdm import tqdm
+
+    tqdm.write(folded(named(visible(text)), sys.stderr), file=sys.stderr)

@@ -81,8 +81,9 @@ def train(job: Job, picture: Path | None = None) -> dict[str, Any]:
     from torchvision.utils import save_image
 
     from gantrain.build import build
+    from gantrain.kinds import Images
+    from gantrain.kinds.points import draw_points, half_width
     from gantrain.metrics import coverage
-    from gantrain.run.pictures import draw_images, draw_points, half_width
 
     torch.set_num_threads(1)
     built = build(composed(job))
@@ -92,13 +93,12 @@ def train(job: Job, picture: Path | None = None) -> dict[str, Any]:
         trainer.play(measure=trainer.step + 1 == trainer.total_steps)
     seconds = time.monotonic() - start
     finite = all(torch.isfinite(value).item() for value in trainer.scalars.values())
-    torch.manual_seed(job[2])
     with torch.no_grad():
-        samples = trainer.ema.net(torch.randn(SAMPLES[job[0]], trainer.grid_latents.shape[1]))
-    is_image = samples.ndim == 4
+        samples = trainer.ema.net(*trainer.inputs.fixed(SAMPLES[job[0]], job[2]))
+    is_image = isinstance(kind := built.data.kind, Images)
     if picture is not None:
         picture.parent.mkdir(parents=True, exist_ok=True)
-        drawn = draw_images(samples[:36]) if is_image else draw_points(samples[:2000], half_width(built.preview), 160)
+        drawn = kind.draw(samples[:36]) if is_image else draw_points(samples[:2000], half_width(built.preview), 160)
         save_image(drawn, picture)
     measured: dict[str, Any] = {"steps": trainer.total_steps, "seconds": round(seconds, 1), "finite": finite}
     if is_image:

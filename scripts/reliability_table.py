@@ -66,6 +66,28 @@ FAULTS = {
     "F38": "retention",
     "F39": "a sweep's job fails or is killed",
     "F40": "fuzzed files",
+    "F41": "links and odd files in a run's folder",
+    "F42": "foreign code in the current folder",
+    "F43": "environment variables in stored configurations",
+    "F44": "text from files in terminals and documents",
+    "F45": "permissions of what is written",
+    "F46": "a folder or lock that is deleted, copied or renamed",
+    "F47": "a lost terminal, a limit on CPU time",
+    "F48": "circumstances of the start",
+    "F49": "debris in the folder for temporary files",
+    "F50": "malformed records",
+    "F51": "fuzzed records",
+    "F52": "files in a cache that are something else",
+    "F53": "mistyped command lines",
+    "F54": "names of folders",
+    "F55": "names and tags of image files",
+    "F56": "formats that start programs",
+    "F57": "layouts of folders of images",
+    "F58": "transparent images",
+    "F59": "images and folders that cannot be read",
+    "F60": "image files opened again and again",
+    "F61": "files that are not MNIST's",
+    "F62": "terminals that lack characters, YAML files that hold no settings",
 }
 NOT_APPLICABLE = {"F29", "F30"}  # gantrain trains in one process
 
@@ -98,10 +120,16 @@ def by_row(tests: list[dict[str, Any]], slow: bool) -> dict[str, dict[str, Any]]
 
 
 def found(entry: dict[str, Any]) -> str:
-    """Return a row's figures, and the numbers of tests that failed or were skipped."""
+    """Return a row's figures, and the numbers of tests that failed or were skipped.
+
+    Figures "case: outcome" with one outcome are one entry, "case, case: outcome".
+    """
     outcomes = entry["outcomes"]
-    words = entry["figures"] or [f"{outcomes.count('passed')}/{len(outcomes)} cases"]
-    words = list(dict.fromkeys(words))
+    cases: dict[str, list[str]] = {}
+    for figure in dict.fromkeys(entry["figures"] or [f"{outcomes.count('passed')}/{len(outcomes)} cases"]):
+        case, _, outcome = figure.rpartition(": ")
+        cases.setdefault(outcome, []).append(case)
+    words = [f"{', '.join(filter(None, named))}: {outcome}".removeprefix(": ") for outcome, named in cases.items()]
     for outcome in ("failed", "skipped"):
         if count := outcomes.count(outcome):
             words.append(f"**{count} {outcome}**")

@@ -14,6 +14,7 @@ from gantrain.checkpoint import Checkpoints
 from gantrain.errors import ConfigError
 from gantrain.performance import cost
 from gantrain.run.directory import RunDirectory
+from gantrain.run.identity import compared, plain
 from gantrain.run.records import Records
 from gantrain.training.clock import Clock
 from tests.conftest import Outcome, built, config
@@ -77,7 +78,7 @@ def test_a_budget_that_buys_nothing_is_refused(overrides: list[str], named: str)
 def test_schedules_end_where_the_budget_does(overrides: list[str], schedule: str) -> None:
     cfg = config("data=ring", "batch_size=16", f"schedule={schedule}", *overrides)
     assert cfg.total_steps == 40
-    assert cfg.schedule.g.get("T_max", cfg.schedule.g.get("total_iters")) == 40
+    assert compared(plain(cfg))["schedule.reference_steps"] == 40
 
 
 def test_a_schedule_under_a_budget_of_operations_ends_at_zero(gantrain: Command, tmp_path: Path) -> None:

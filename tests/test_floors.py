@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,19 @@ PLUGINS = sorted((REPOSITORY / "hydra_plugins").rglob("*.py"))
 
 # A folder, or a file at the top, imports only from floors below its own; imports inside functions count as well.
 FLOORS = [
-    {"errors", "version"},
-    {"architectures", "augment", "budget", "losses", "metrics", "optimizers", "sampling", "terminal"},
+    {"errors", "kinds", "version"},
+    {
+        "architectures",
+        "augment",
+        "budget",
+        "inputs",
+        "losses",
+        "metrics",
+        "optimizers",
+        "sampling",
+        "schedules",
+        "terminal",
+    },
     {"schema"},
     {"data", "regularizers", "run"},
     {"checkpoint", "evaluation", "report", "testing"},
@@ -90,9 +102,16 @@ def test_only_the_player_steps_only_penalties_and_unrolling_differentiate_twice_
     plays_no_game = "evaluation/classifier.py"
     assert lines_with("scaler.step(") == {"training/player.py"}
     assert lines_with(".backward()") == {"training/player.py", plays_no_game}
-    assert lines_with("create_graph=True") == {"regularizers/base.py", "losses/lookahead.py"}
-    assert lines_with("instantiate(") == {"build/building.py"}
+    twice = {"regularizers/base.py", "regularizers/path_length.py", "losses/lookahead.py"}
+    assert lines_with("create_graph=True") == twice
+    assert lines_with("instantiate(") == {"build/making.py"}
     assert lines_with("torch.load(") == lines_with("weights_only=True") == {"evaluation/inception.py"}
+
+
+def test_only_kinds_ask_how_many_axes_a_sample_has() -> None:
+    asking = re.compile(r"\blen\((\w+\.)*shape\)")
+    found = {str(f.relative_to(PACKAGE)) for f in FILES if asking.search(f.read_text())}
+    assert found == {"kinds/kind.py"}
 
 
 def test_no_code_branches_on_the_name_of_a_choice() -> None:

@@ -8,10 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gantrain.checkpoint import tree
 from gantrain.errors import ConfigError
-from gantrain.optimizers import ExtraAdam, OptimisticAdam
+from gantrain.optimizers import ExtraAdam, OptimisticAdam, RMSprop
 from gantrain.performance import cost
+from gantrain.run.identity import compared
 from tests.conftest import built
+
+HOME = "gantrain.optimizers"
 
 
 def distance_in_the_bilinear_game(make, steps: int = 3000) -> float:
@@ -190,3 +194,58 @@ def test_moving_at_once_needs_one_turn_each_and_cannot_be_recorded() -> None:
         built(*SMALL, "ratio=5to1", "ratio.simultaneous=true")
     with pytest.raises(ConfigError, match="both players move at once"):
         built(*SMALL, "ratio.simultaneous=true", "compile=step")
+
+
+@pytest.mark.parametrize("overflow", [(), (2,), (0, 3)], ids=str)
+@pytest.mark.parametrize("unscale", [False, True])
+def test_rmsprop_in_float16_skips_and_steps_as_torchs_does_and_looks_at_no_value(
+    overflow: tuple[int, ...], unscale: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    mine, torchs = RMSprop([weights[0]], lr=0.1), torch.optim.RMSprop([weights[1]], lr=0.1)
+    scalers = [torch.amp.GradScaler("cpu", init_scale=1024.0) for _ in weights]
+    seen: list[str] = []
+    for k, gradient in enumerate(gradients(5)):
+        factor = float("inf") if k in overflow else 1.0
+        for p, optimizer, scaler in zip(weights, (mine, torchs), scalers, strict=True):
+            optimizer.zero_grad()
+            scaler.scale((p * gradient * factor).sum()).backward()
+            if unscale:
+                scaler.unscale_(optimizer)
+            with monkeypatch.context() as patch:
+                if optimizer is mine:
+                    patch.setattr(Tensor, "item", lambda tensor: seen.append("item"))
+                scaler.step(optimizer)
+            scaler.update()
+    torch.testing.assert_close(weights[0], weights[1])
+    torch.testing.assert_close(mine.state[weights[0]]["square_avg"], torchs.state[weights[1]]["square_avg"])
+    assert not seen
+    assert mine.state[weights[0]]["step"] == torchs.state[weights[1]]["step"] == 5 - len(overflow)
+
+
+def test_rmsprop_is_torchs_bit_for_bit_where_nothing_asks_for_more() -> None:
+    weights = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    mine, torchs = RMSprop([weights[0]], lr=0.1), torch.optim.RMSprop([weights[1]], lr=0.1)
+    for gradient in gradients(5):
+        play(mine, weights[0], gradient), play(torchs, weights[1], gradient)
+    assert weights[0].equal(weights[1])
+    assert tree.flatten(mine.state_dict())[0] == tree.flatten(torchs.state_dict())[0]
+
+
+def test_an_rmsprop_with_momentum_is_torchs_whatever_its_rate_is() -> None:
+    weights = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    rate = torch.tensor(0.1)
+    mine = RMSprop([weights[0]], lr=0.1, momentum=0.9)
+    torchs = torch.optim.RMSprop([weights[1]], lr=0.1, momentum=0.9)
+    for optimizer in (mine, torchs):
+        optimizer.param_groups[0]["lr"] = rate
+    for gradient in gradients(5):
+        play(mine, weights[0], gradient), play(torchs, weights[1], gradient)
+    assert weights[0].equal(weights[1])
+
+
+def test_a_run_of_torchs_rmsprop_is_the_same_run() -> None:
+    """Runs of before name torch's class in their config.yaml."""
+    now, before = ({"optimizer": {"g": {"_target_": f"{home}.RMSprop"}}} for home in (HOME, "torch.optim"))
+    other = {"optimizer": {"g": {"_target_": "torch.optim.Adam"}}}
+    assert compared(now) == compared(before) != compared(other)

@@ -22,14 +22,20 @@ from gantrain.losses.turn import Turn
 from gantrain.regularizers import (
     R1,
     R2,
+    AuxiliaryClassifier,
     Clip,
     Consistency,
+    DataToData,
+    DiscriminativeClassifier,
     Dragan,
     GradientPenalty,
+    Information,
     InputGradient,
     LeCam,
     LipschitzPenalty,
+    MultiHinge,
     Orthogonal,
+    PathLength,
     PullingAway,
     Regularizer,
 )
@@ -53,6 +59,14 @@ REGULARIZERS = [
     Orthogonal(0.01, generator=True, discriminator=False),
     Orthogonal(0.01, generator=False, discriminator=True),
     PullingAway(0.1),
+    PathLength(2.0, every=4, decay=0.01, shrink=2),
+    AuxiliaryClassifier(0.7),
+    DiscriminativeClassifier(0.7),
+    MultiHinge(0.7),
+    DataToData(0.7, temperature=0.5, positive=0.9),
+    Information(0.7, 0.1, [4, 2], 2),
+    Information(0.7, 0.1, [3], 0),
+    Information(0.7, 0.1, [], 2),
 ]
 
 
@@ -99,6 +113,7 @@ def test_no_class_of_the_house_is_left_out() -> None:
 class RandomPairs(NonSaturating):
     """Draws from torch's global generator, as a class of one's own may."""
 
+    over_batch = True
     g_uses_real = True
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -303,6 +318,8 @@ class DetachedG(NonSaturating):
 class HalfDetached(NonSaturating):
     """the gradient of the_loss.d_loss differs from finite differences"""
 
+    over_batch = True
+
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return softplus(fake - real).mean() + 0.1 * (real.mean().detach() - fake.mean()).square()
 
@@ -398,6 +415,13 @@ class ForgottenConstant(NonSaturating):
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return super().d_loss(real, fake) - math.log(2)
+
+
+class SaysMeans(NonSaturating):
+    """the_loss.d_loss of a batch is not the mean of those of its halves: leave over_batch = True"""
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return super().d_loss(real, fake) + 0.01 * (fake.mean() - real.mean()).square()
 
 
 class WrongLogRatio(NonSaturating):

@@ -1,9 +1,9 @@
 """The discriminator as an autoencoder, for EBGAN and BEGAN. Berthelot et al. 2017, arXiv:1703.10717, Section 3.5.
 
 Its score is minus the reconstruction error, so that real samples score higher, as everywhere. The generator has the
-shape of the discriminator's decoder. Points pass through linear layers; images, square with a power-of-two side from 8
-to 256, through 3×3 convolutions with ELU, two for each size, as in the paper; the encoder's width grows by ``width``
-with each halving, the decoder's stays. No normalization anywhere.
+shape of the discriminator's decoder. Points and signals pass through linear layers; images, square with a power-of-two
+side from 8 to 256, through 3×3 convolutions with ELU, two for each size, as in the paper; the encoder's width grows by
+``width`` with each halving, the decoder's stays. No normalization anywhere.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gantrain.architectures.layers import Doubled, require_positive, require_side
 from gantrain.errors import ConfigError
+from gantrain.kinds import Images, kind_of
 
 ERRORS = {"l1": torch.abs, "l2": torch.square}
 """Reconstruction error of one number; the energy is its mean over the sample. BEGAN: l1, EBGAN: l2."""
@@ -48,7 +49,7 @@ class Encoder(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], latent_dim: int, width: int, depth: int) -> None:
         super().__init__()
-        if len(shape) != 3:
+        if not isinstance(kind_of(shape), Images):
             self.net = nn.Sequential(nn.Flatten(), *linear_layers(math.prod(shape), width, depth, latent_dim))
             return
         steps = halvings(shape)
@@ -75,7 +76,7 @@ class Decoder(nn.Module):
     def __init__(self, shape: tuple[int, ...], latent_dim: int, width: int, depth: int) -> None:
         super().__init__()
         self.shape = tuple(shape)
-        if len(shape) != 3:
+        if not isinstance(kind_of(shape), Images):
             self.net = linear_layers(latent_dim, width, depth, math.prod(shape))
             return
         steps = halvings(shape)
@@ -93,26 +94,30 @@ class Decoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> (N, *shape): any real for points, [-1, 1] for images. A decoder with weights of its own.
+    """z (N, latent_dim) -> (N, *shape): any real for points, [-1, 1] for images and signals.
+
+    A decoder with weights of its own.
 
     Args:
-        shape: shape of one sample, (features,) or (C, H, W).
-        classes: ignored; this generator is unconditional.
+        shape: shape of one sample, (features,), (channels, length) or (C, H, W).
+        classes: number of classes; not used, this family is unconditional.
         latent_dim: length of z.
         width: channels of each convolution, or units of each hidden layer.
-        depth: hidden layers, for points only.
+        depth: hidden layers, for points and signals only.
     """
+
+    conditional = False
 
     def __init__(self, shape: tuple[int, ...], classes: int, latent_dim: int, width: int, depth: int) -> None:
         super().__init__()
         require_positive(latent_dim=latent_dim, width=width, depth=depth)
         self.decoder = Decoder(shape, latent_dim, width, depth)
-        self.is_image = len(shape) == 3
+        self.kind = kind_of(shape)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map latents to samples."""
         x: Tensor = self.decoder(z)
-        return torch.tanh(x) if self.is_image else x
+        return self.kind.bounded(x)
 
 
 class Discriminator(nn.Module):

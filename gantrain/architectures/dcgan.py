@@ -5,10 +5,12 @@ Any square power-of-two size from 8 to 256 and any number of channels. The discr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 
+from gantrain.architectures.conditioning import Opinion, Row, head, joined, judged, norm_for, of_generator
 from gantrain.architectures.layers import (
     last_layers,
     norm_2d,
@@ -46,37 +48,51 @@ class Generator(nn.Module):
 
     Args:
         shape: (C, H, W) of one image.
-        classes: ignored; this generator is unconditional.
+        classes: number of classes; 0 without labels.
         latent_dim: length of z.
         width: channels of the layer next to the image.
         max_width: no layer is wider.
         norm: batch (the paper's), layer, instance, spectral or none.
+        conditioning: none, concat (the class beside z), or batch_norm (every norm's gain and bias are the class's
+            own). auto is batch_norm with norm=batch, else concat.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], classes: int, latent_dim: int, width: int, max_width: int, norm: str
+        self,
+        shape: tuple[int, ...],
+        classes: int,
+        latent_dim: int,
+        width: int,
+        max_width: int,
+        norm: str,
+        conditioning: str = "none",
     ) -> None:
         super().__init__()
         require_positive(latent_dim=latent_dim)
         require_norm(norm, NORMS)
         smallest, channels = plan(shape, width, max_width)
+        way = of_generator(conditioning, classes, norm, own="batch_norm")
+        self.conditional = way != "none"
+        self.joined, own = (classes if way == kind else 0 for kind in ("concat", "batch_norm"))
         layers: list[nn.Module] = [
-            convolution(nn.ConvTranspose2d(latent_dim, channels[0], smallest), norm),
-            norm_2d(norm, channels[0]),
+            convolution(nn.ConvTranspose2d(latent_dim + self.joined, channels[0], smallest), norm),
+            norm_for(norm, channels[0], own),
             nn.ReLU(),
         ]
         for wide, narrow in pairwise(channels):
             layers += [
                 convolution(nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), norm),
-                norm_2d(norm, narrow),
+                norm_for(norm, narrow, own),
                 nn.ReLU(),
             ]
         layers += [convolution(nn.ConvTranspose2d(channels[-1], shape[0], 4, stride=2, padding=1), norm), nn.Tanh()]
-        self.net = nn.Sequential(*layers)
+        self.net = Row(*layers)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents to images."""
-        x: Tensor = self.net(z[:, :, None, None])
+        """Map latents (N, latent_dim), and classes (N,) int64 if it is conditional, to images."""
+        if self.joined:
+            z = joined(z, labels, self.joined)
+        x: Tensor = self.net(z[:, :, None, None], labels)
         return x
 
 
@@ -86,6 +102,9 @@ class Discriminator(nn.Module):
     Arguments as for the generator, and
         outputs: scores per sample; more than one for objectives that compare features.
         minibatch_features: numbers that minibatch discrimination adds before the last layer, 0 for none.
+        conditioning: none, concat, or a head of ``architectures.conditioning``.
+        categories: K of each categorical code in z that D guesses.
+        continuous: number of continuous codes that it guesses.
     """
 
     def __init__(
@@ -97,6 +116,9 @@ class Discriminator(nn.Module):
         norm: str,
         outputs: int = 1,
         minibatch_features: int = 0,
+        conditioning: str = "none",
+        categories: Sequence[int] = (),
+        continuous: int = 0,
     ) -> None:
         super().__init__()
         require_norm(norm, NORMS)
@@ -104,8 +126,9 @@ class Discriminator(nn.Module):
         require_not_negative(minibatch_features=minibatch_features)
         smallest, channels = plan(shape, width, max_width)
         channels = channels[::-1]
+        self.joined = classes if conditioning == "concat" else 0
         layers: list[nn.Module] = [
-            convolution(nn.Conv2d(shape[0], channels[0], 4, stride=2, padding=1), norm),
+            convolution(nn.Conv2d(shape[0] + self.joined, channels[0], 4, stride=2, padding=1), norm),
             nn.LeakyReLU(0.2),
         ]
         for narrow, wide in pairwise(channels):
@@ -117,8 +140,10 @@ class Discriminator(nn.Module):
         last = nn.Linear(channels[-1] * smallest**2 + minibatch_features, outputs)
         layers += last_layers(normal_init(last), minibatch_features, norm)
         self.net = nn.Sequential(*layers)
+        self.special = head(conditioning, last.in_features, classes, norm, outputs, sum(categories) + continuous)
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Score images."""
-        scores: Tensor = self.net(x)
-        return scores
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Opinion:
+        """Score images; if it is conditional, by their classes (N,) int64 too."""
+        if self.joined:
+            x = joined(x, labels, self.joined)
+        return judged(self.net, self.special, x, labels)

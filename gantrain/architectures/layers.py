@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gantrain.errors import ConfigError
+from gantrain.kinds import Images, kind_of
 
 Layer = TypeVar("Layer", bound=nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
 
@@ -36,8 +37,10 @@ def require_norm(norm: str, allowed: tuple[str, ...]) -> None:
 
 def require_side(shape: tuple[int, ...], architecture: str) -> int:
     """Return the side of square images whose side is a power of two from 8 to 256; else raise ConfigError."""
-    if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in (8, 16, 32, 64, 128, 256):
-        got = "×".join(map(str, shape[1:])) if len(shape) == 3 else f"samples of shape {tuple(shape)}"
+    kind = kind_of(shape)
+    is_image = isinstance(kind, Images)
+    if not is_image or shape[1] != shape[2] or shape[1] not in (8, 16, 32, 64, 128, 256):
+        got = "×".join(map(str, shape[1:])) if is_image else f"{kind.name} of shape {tuple(shape)}"
         raise ConfigError(
             f"architecture={architecture} needs square images of side 8, 16, 32, 64, 128 or 256, got {got}. "
             "Set data.size to one of these, or use architecture=mlp"
@@ -113,6 +116,7 @@ class MinibatchDiscrimination(nn.Module):
     """
 
     mixes_samples = True  # so per-sample gradient penalties refuse it
+    off = "architecture.discriminator.minibatch_features=0"
 
     def __init__(self, inputs: int, features: int, size: int = 5) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.errors import ConfigError
+from gantrain.kinds import Images, kind_of
 
 
 def uniform(x: Tensor) -> Tensor:
@@ -58,13 +59,15 @@ class DiffAugment(nn.Module):
         policy: which of color, translation, cutout, in order.
 
     Raises:
-        ConfigError: for points, or an unknown policy.
+        ConfigError: for samples that are no images, or an unknown policy.
     """
 
     def __init__(self, shape: tuple[int, ...], policy: Sequence[str]) -> None:
         super().__init__()
-        if len(shape) != 3 or shape[1] != shape[2]:
-            raise ConfigError(f"augment=diffaug needs square images, got samples of shape {shape}. Use augment=none")
+        if not isinstance(kind := kind_of(shape), Images) or shape[1] != shape[2]:
+            raise ConfigError(
+                f"augment=diffaug needs square images, got {kind.name} of shape {tuple(shape)}. Use augment=none"
+            )
         unknown = [name for name in policy if name not in POLICIES]
         if unknown:
             raise ConfigError(f"augment.policy has {unknown[0]!r}; it may hold {', '.join(POLICIES)}")

@@ -1,7 +1,7 @@
 """From a configuration to objects: which classes may be built, how, and which choices cannot work together.
 
-Only `building.py` instantiates; `trust.py` says what may be named, `checks.py` what fits. Above every part, below the
-commands.
+Only `making.py` instantiates; `scheduling.py` builds what moves numbers, `building.py` all else. `trust.py` says what
+may be named, `checks.py` what fits. Above every part, below the commands.
 """
 
 from gantrain.build.building import (
@@ -10,6 +10,7 @@ from gantrain.build.building import (
     build,
     build_data,
     build_generator,
+    build_inputs,
     build_quality,
     build_study,
     directions,
@@ -24,6 +25,7 @@ __all__ = [
     "build",
     "build_data",
     "build_generator",
+    "build_inputs",
     "build_quality",
     "build_study",
     "directions",

@@ -1,4 +1,4 @@
-"""From a configuration to a Trainer: the only file that turns names into objects."""
+"""From a configuration to a Trainer."""
 
 from __future__ import annotations
 
@@ -9,38 +9,46 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
+from hydra.utils import get_object
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from gantrain.build.checks import (
     check_batch_norm,
+    check_codes,
+    check_conditioning,
     check_each_alone,
+    check_kind,
+    check_latent,
     check_optimizer,
+    check_parts,
     check_ratio,
-    check_schedule,
     check_shapes,
+    check_terms,
 )
+from gantrain.build.making import make
+from gantrain.build.scheduling import build_scheduler, build_schedules
 from gantrain.build.trust import check_targets
 from gantrain.checkpoint import Rng
 from gantrain.data import Data, Mixture
-from gantrain.errors import ConfigError, GantrainError, first_line, is_memory_full
+from gantrain.errors import ConfigError
+from gantrain.inputs import Given, Inputs, Latent, Normal, is_conditional
 from gantrain.losses import Loss, arithmetic
 from gantrain.losses.turn import Precision
 from gantrain.performance.pick import Performance, pick
+from gantrain.schema import clip_norms
 from gantrain.training.cadence import Cadence
 from gantrain.training.ema import Ema
 from gantrain.training.nonfinite import Watch
 from gantrain.training.player import Player
 from gantrain.training.trainer import Trainer
+from gantrain.training.warm_start import freeze
 
 if TYPE_CHECKING:
-    from gantrain.evaluation import ImageQuality, Metric, PointQuality
+    from gantrain.evaluation import ImageQuality, Metric, PointQuality, SignalQuality
     from gantrain.theory.study import Study
 
-Quality: TypeAlias = "ImageQuality | PointQuality"
+Quality: TypeAlias = "ImageQuality | PointQuality | SignalQuality"
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class Built:
     data: Data
     performance: Performance
     preview: Tensor  # real samples, to be drawn beside the generated ones
+    columns: int | None  # of the grids; None: as many as rows
 
 
 def build(cfg: DictConfig, data: Data | None = None) -> Built:
@@ -72,19 +81,18 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
     rng.seed(cfg.seed)
     g = build_player(cfg, "g", data, precision)
     d, loss = build_d_and_loss(cfg, data, precision)
-    latent_dim = cfg.architecture.latent_dim
-    check_shapes(g.net, d.net, latent_dim, data.shape, precision.device)
-    check_each_alone(d.net, loss, data.shape, precision.device)
-    check_batch_norm([g.net, d.net], min(cfg.batch_size, cfg.batch_size_g or cfg.batch_size))
-    check_ratio(cfg.ratio, g, d)
+    inputs = build_inputs(cfg, data.classes, data.shares())
+    check_game(cfg, g, d, loss, inputs, data)
     augment = augment.to(precision.device)
-    performance = pick(cfg, g, d, loss, augment, precision)
-    performance.arrange(g.net, d.net)
     ema = Ema(g.net, cfg.ema.halflife_images, cfg.ema.rampup)
+    schedules = build_schedules(cfg, g, d, loss, augment, ema, data.shape)
+    performance = pick(cfg, g, d, loss, augment, precision, schedules)
+    performance.arrange(g.net, d.net, ema.net)
     performance.compile_networks(g.net, d.net)
     batches = data.stream(cfg.batch_size, cfg.seed, precision.device)
     if not performance.channels_last:
         batches.memory_format = torch.contiguous_format
+    grid, columns = grid_of(cfg, inputs, g.net, data, precision.device)
     watch = Watch(precision.device, late=precision.device.type != "cpu" or performance.replays)
     trainer = Trainer(
         g=g,
@@ -95,21 +103,37 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
         data=batches,
         rng=rng,
         precision=precision,
-        latent_dim=latent_dim,
-        grid_latents=grid_latents(cfg, latent_dim, data).to(precision.device),
+        inputs=inputs,
+        grid=grid,
         batch_size=cfg.batch_size,
         d_steps=cfg.ratio.d_steps,
         g_steps=cfg.ratio.g_steps,
         total_steps=cfg.total_steps,
         batch_size_g=cfg.batch_size_g,
+        accumulate=cfg.accumulate,
         simultaneous=cfg.ratio.simultaneous,
+        schedules=schedules,
         every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every, cfg.evaluation.every),
         watch=watch,
         one_forward=bool(performance.one_forward),
         perform=performance.carry_out([g, d], ema, loss, augment, watch.nonfinite, rng),
     )
-    preview = batches.peek(len(trainer.grid_latents))
-    return Built(trainer, data, performance, preview)
+    preview = batches.peek(len(grid.z))
+    return Built(trainer, data, performance, preview, columns)
+
+
+def check_game(cfg: DictConfig, g: Player, d: Player, loss: Loss, inputs: Inputs, data: Data) -> None:
+    """Raise ConfigError if the pieces of a game cannot work together."""
+    verdict = check_shapes(g.net, d.net, inputs, data.shape, g.skipped.device)
+    check_terms(loss, verdict, data.classes)
+    check_codes(loss, verdict, inputs.latent)
+    check_latent(g.net, inputs.latent)
+    check_conditioning(cfg.conditioning, loss, g.net)
+    loss.check_generator(g.net)
+    check_each_alone(d.net, loss, data, g.skipped.device)
+    check_batch_norm([g.net, d.net], min(cfg.batch_size, cfg.batch_size_g or cfg.batch_size) // cfg.accumulate)
+    check_ratio(cfg.ratio, g, d)
+    check_parts(cfg, loss, data.shape)
 
 
 def scratch(cfg: DictConfig, data: Data) -> Trainer:
@@ -165,11 +189,12 @@ def build_data(cfg: DictConfig) -> Data:
     """Read the data set.
 
     Raises:
-        ConfigError: for a target that is not trusted.
+        ConfigError: for a target that is not trusted, or whose kind does not fit its shape.
         DataError: if it cannot be read.
     """
     check_targets(cfg)
     data: Data = make(cfg.data, "data")
+    check_kind(data)
     return data
 
 
@@ -186,10 +211,12 @@ def build_quality(cfg: DictConfig, data: Data, device: torch.device, live: bool 
 
     from gantrain.evaluation import prepare  # takes a second, which other commands need not pay
 
-    if settings.split is not None and settings.split != cfg.data.get("split"):
+    is_limited = cfg.data.get("limit") is not None
+    if settings.split is not None and (settings.split != cfg.data.get("split") or is_limited):
         if "split" not in cfg.data:
             raise ConfigError(f"evaluation.split={settings.split}: this data set has no splits; use null")
-        compared = make(OmegaConf.create({**cfg.data, "split": settings.split}), "data")
+        whole = {"limit": None} if is_limited else {}  # a split that is named is meant with all its samples
+        compared = make(OmegaConf.create({**cfg.data, "split": settings.split, **whole}), "data")
     with torch.random.fork_rng([device] if device.type == "cuda" else []):  # measuring changes nothing in the training
         return prepare(settings, metrics, data, compared, device, live)
 
@@ -218,12 +245,13 @@ def directions(cfg: DictConfig) -> dict[str, str]:
     Raises:
         ConfigError: as ``build_metrics`` does, and for two metrics that give the same value.
     """
-    from gantrain.evaluation import images, points
+    from gantrain.evaluation import images, points, signals
     from gantrain.evaluation.metric import asked_for, joined
 
     better: dict[str, str] = {}
     metrics = build_metrics(cfg)
-    for table, of in ((images.METRICS, "images"), (points.METRICS, "points")):
+    tables = ((images.METRICS, "images"), (points.METRICS, "points"), (signals.METRICS, "signals"))
+    for table, of in tables:
         better |= joined(asked_for([m for m in metrics if not isinstance(m, str) or m in table], table, of))
     return better
 
@@ -235,8 +263,7 @@ def build_generator(cfg: DictConfig, shape: tuple[int, ...], classes: int, devic
         ConfigError: for a target that is not trusted, or arguments that it refuses.
     """
     check_targets(cfg)
-    net: nn.Module = make(cfg.architecture.generator, "architecture.generator", shape=shape, classes=classes)
-    return net.to(device)
+    return build_network(cfg, "generator", shape, classes).to(device)
 
 
 def pick_precision(cfg: DictConfig) -> Precision:
@@ -274,36 +301,6 @@ def build_d_and_loss(cfg: DictConfig, data: Data, precision: Precision) -> tuple
     return d, loss
 
 
-def make(node: DictConfig, key: str, **facts: Any) -> Any:
-    """Instantiate ``node``, adding the arguments that are not in the configuration (shape, classes, parameters).
-
-    Raises:
-        ConfigError: if the constructor refuses its arguments; an error of our own passes through as it is.
-    """
-    try:
-        return instantiate(node, **facts, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, GantrainError) or is_memory_full(error.__cause__):
-            raise error.__cause__ from None  # type: ignore[misc]
-        reason = first_line(error.__cause__ or error)
-        if "unexpected keyword" in reason and (unknown := unknown_keys(node)):
-            reason += "; remove what it does not take: " + " ".join(f"~{key}.{name}" for name in unknown)
-        if key.startswith("architecture") and "unexpected keyword" in reason:
-            reason += "; if the loss brought it, this architecture does not suit that loss"
-        raise ConfigError(f"{key}: {node.get('_target_')} cannot be built: {reason}") from error
-
-
-def unknown_keys(node: DictConfig) -> list[str]:
-    """Return the settings of a node that its target takes no argument for, as far as its signature tells."""
-    try:
-        taken = inspect.signature(get_object(node._target_)).parameters
-    except (TypeError, ValueError):
-        return []
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values()):
-        return []
-    return [str(name) for name in node if name != "_target_" and name not in taken]
-
-
 def pick_device(name: str) -> torch.device:
     """Return the device that ``auto``, ``cpu``, ``cuda`` or ``cuda:<k>`` means on this machine.
 
@@ -320,38 +317,70 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda:0" if name == "cuda" else name)
 
 
+def with_fractions(optimizer: DictConfig) -> DictConfig:
+    """Return an optimizer's node whose betas may have been written as whole numbers, which torch's Adam refuses."""
+    betas = optimizer.get("betas")
+    if not isinstance(betas, ListConfig) or not all(type(beta) in (int, float) for beta in betas):
+        return optimizer
+    return OmegaConf.merge(optimizer, {"betas": [float(beta) for beta in betas]})  # type: ignore[return-value]
+
+
 def build_player(cfg: DictConfig, name: str, data: Data, precision: Precision) -> Player:
     """Build player ``g`` or ``d``: its network, optimizer, and the schedule of its learning rate if there is one."""
     role = {"g": "generator", "d": "discriminator"}[name]
-    key = f"architecture.{role}"
-    net: nn.Module = make(cfg.architecture[role], key, shape=data.shape, classes=data.classes).to(precision.device)
-    optimizer = make(cfg.optimizer[name], f"optimizer.{name}", params=list(net.parameters()))
+    net = build_network(cfg, role, data.shape, data.classes).to(precision.device)
+    if name == "d" and cfg.get("freeze_d"):
+        freeze(net, cfg.freeze_d)
+    learning = [weight for weight in net.parameters() if weight.requires_grad]
+    optimizer = make(with_fractions(cfg.optimizer[name]), f"optimizer.{name}", params=learning)
     check_optimizer(optimizer, f"optimizer.{name}")
-    schedule = build_schedule(cfg, name, optimizer)
-    return Player(net, optimizer, precision.scaler(), cfg.gradient_clip_norm, schedule)
+    scheduler = build_scheduler(cfg, name, optimizer)
+    named = [str(key) for key in cfg.optimizer[name] if key != "_target_"]
+    clip_norm = clip_norms(cfg.gradient_clip_norm)[name]
+    return Player(net, optimizer, precision.scaler(), clip_norm, scheduler, named)
 
 
-def build_schedule(cfg: DictConfig, name: str, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
-    """Build the schedule of a player's learning rate, None if it stays.
+def build_network(cfg: DictConfig, role: str, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Build the ``generator`` or the ``discriminator`` for samples of ``shape``.
 
     Raises:
-        ConfigError: if it is none, or ends before the run does.
+        ConfigError: if it is to be conditional and cannot be.
     """
-    schedules = cfg.get("schedule")
-    node, key = None if schedules is None else schedules[name], f"schedule.{name}"
-    if node is None:
-        return None
-    if not isinstance(node, DictConfig) or "_target_" not in node:
-        raise ConfigError(f"{key} must be null or have a _target_ in torch.optim.lr_scheduler, got {node}")
-    schedule = make(node, key, optimizer=optimizer)
-    if not isinstance(schedule, LRScheduler) or isinstance(schedule, ReduceLROnPlateau):
-        raise ConfigError(f"{key}: {node._target_} is no schedule that moves on by itself after every step")
-    spare = make(cfg.optimizer[name], f"optimizer.{name}", params=[nn.Parameter(torch.zeros(1, 1))])
-    check_schedule(make(node, key, optimizer=spare), spare, cfg.total_steps, key)
-    return schedule
+    node, key, facts = cfg.architecture[role], f"architecture.{role}", {"shape": shape, "classes": classes}
+    way = cfg.get("conditioning", {}).get(role, "none")
+    if way != "none":
+        if "conditioning" not in inspect.signature(get_object(node._target_)).parameters:
+            raise ConfigError(
+                f"conditioning.{role}={way}: {node._target_} takes no conditioning; use another architecture, "
+                "such as dcgan, or conditioning=none"
+            )
+        facts["conditioning"] = way
+    net: nn.Module = make(node, key, **facts)
+    return net
 
 
-def grid_latents(cfg: DictConfig, latent_dim: int, data: Data) -> Tensor:
-    """Return the fixed latents of the sample grids (n, latent_dim), a function of the seed; points need many more."""
-    n = cfg.samples.count * (32 if len(data.shape) == 1 else 1)
-    return torch.randn(n, latent_dim, generator=torch.Generator().manual_seed(cfg.seed))
+def build_inputs(cfg: DictConfig, classes: int, shares: list[float] | None) -> Inputs:
+    """Build what G gets beside its weights; a run of before has no ``latent`` and drew N(0, I).
+
+    Raises:
+        ConfigError: for a target that is not trusted, or arguments that it refuses.
+    """
+    check_targets(cfg)
+    dim = cfg.architecture.latent_dim
+    latent: Latent = make(cfg.latent, "latent", dim=dim) if cfg.get("latent") is not None else Normal(dim)
+    return Inputs(latent, classes, shares)
+
+
+def grid_of(
+    cfg: DictConfig, inputs: Inputs, g: nn.Module, data: Data, device: torch.device
+) -> tuple[Given, int | None]:
+    """Return the fixed inputs of the sample grids, a function of the seed, and their number of columns.
+
+    Of points many more are drawn than of images. A G that says ``conditional = True`` has one class a row.
+    """
+    columns: int | None
+    if data.classes and is_conditional(g) and data.kind.in_cells:
+        given, columns = inputs.rows(cfg.samples.count, cfg.seed)
+    else:
+        given, columns = inputs.grid(data.kind.grid_count(cfg.samples.count), cfg.seed)
+    return Given(given.z.to(device), None if given.labels is None else given.labels.to(device)), columns

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hydra.utils import get_object
@@ -11,8 +15,37 @@ from omegaconf import DictConfig, OmegaConf
 
 from gantrain.errors import ConfigError, first_line
 
-PARTS = ("architectures", "augment", "data", "losses", "optimizers", "regularizers", "theory")
+PARTS = ("architectures", "augment", "data", "inputs", "losses", "optimizers", "regularizers", "schedules", "theory")
 TRUSTED = (*(f"gantrain.{part}" for part in PARTS), "torch.nn", "torch.optim")
+
+
+class CurrentFolder:
+    """Finds modules in the current folder, but only those that ``trusted_modules`` names; asked after all others.
+
+    On ``sys.path`` the folder would lend a module to any library that looks for one which it can do without
+    (``pynvml``, ``dill``), and to Hydra's search for plugins: code of whoever wrote the folder.
+    """
+
+    def __init__(self) -> None:
+        self.folders: dict[str, str] = {}
+        """By the first part of a module's name, the folder where the command that names it was started."""
+
+    def admit(self, modules: Iterable[str]) -> None:
+        """Let modules be found in the current folder, and what lies in packages of these names."""
+        for name in modules:
+            self.folders.setdefault(name.split(".")[0], str(Path.cwd()))
+        if self.folders and self not in sys.meta_path:
+            sys.meta_path.append(self)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where a module is, as ``sys.meta_path`` asks."""
+        folder = self.folders.get(name)
+        return None if folder is None or path is not None else PathFinder.find_spec(name, [folder], target)
+
+
+HERE = CurrentFolder()
 
 
 def check_targets(cfg: DictConfig, key: str | None = None) -> None:
@@ -26,6 +59,7 @@ def check_targets(cfg: DictConfig, key: str | None = None) -> None:
     ``gantrain.x.os.system`` starts well and ends badly.
     """
     own = tuple(cfg.trusted_modules)
+    HERE.admit(own)
     parts = OmegaConf.masked_copy(cfg, [str(name) for name in cfg if name != "hydra"])
     content = OmegaConf.to_container(parts, resolve=True)
     assert isinstance(content, dict)
@@ -41,10 +75,20 @@ def check_target(target: str, own: tuple[str, ...]) -> None:
     try:
         found = get_object(target)
     except Exception as error:  # importing a user's module may raise anything
-        raise ConfigError(f"_target_={target} cannot be found: {first_line(error)}") from error
+        reason = first_line(error)
+        if (missing := missing_module(error)) and (Path.cwd() / f"{missing}.py").is_file():
+            reason += f"; {missing}.py lies in the current folder: name it in trusted_modules too"
+        raise ConfigError(f"_target_={target} cannot be found: {reason}") from error
     home = getattr(found, "__module__", None)
     if home is None or not (is_in(home, own) or (isinstance(found, type) and is_in(home, TRUSTED))):
         raise ConfigError(f"_target_={target} leads to {home or 'a module'}, which is not a trusted class or function")
+
+
+def missing_module(error: BaseException | None) -> str:
+    """Return the module that an import did not find, "" if an error has another reason."""
+    while error is not None and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__ or error.__context__
+    return "" if error is None else (error.name or "").split(".")[0]
 
 
 def is_in(module: str, roots: Iterable[str]) -> bool:
@@ -53,9 +97,11 @@ def is_in(module: str, roots: Iterable[str]) -> bool:
 
 
 def targets(node: Any) -> Iterator[str]:
-    """Yield every ``_target_`` in nested dicts and lists."""
+    """Yield every ``_target_`` in nested dicts and lists; raise ConfigError for one that is no text."""
     if isinstance(node, dict):
-        if isinstance(node.get("_target_"), str):
+        if "_target_" in node:
+            if not isinstance(node["_target_"], str):
+                raise ConfigError(f"_target_={node['_target_']} is no dotted name of a class, such as torch.optim.Adam")
             yield node["_target_"]
         node = list(node.values())
     if isinstance(node, list):

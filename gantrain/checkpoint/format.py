@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from gantrain.checkpoint import tree
 from gantrain.errors import CheckpointError, DamagedError, DivergedError, UnreadableError, first_line
-from gantrain.run import files
+from gantrain.run import files, forms
+from gantrain.run.read import parsed
 from gantrain.version import VERSION
 
 FORMAT = 1
@@ -38,18 +39,19 @@ def write(folder: Path, step: int, state: dict[str, Any], extra: dict[str, Any])
     twin, tensors = tree.flatten(state)
     if (path := tree.first_nonfinite(tensors)) is not None:
         raise DivergedError(f"step {step}: {path} is not finite; the last good checkpoint is kept")
-    files.make_folder(folder.parent)
+    files.own_folder(folder.parent)
     files.require_space(folder.parent, int(1.5 * sum(tensor.nbytes for tensor in tensors.values())))
     folder.mkdir()
     try:
-        save_file(tensors, folder / TENSORS)
+        with files.with_usual_mode(folder / TENSORS):
+            save_file(tensors, folder / TENSORS)
     except SafetensorError as error:  # the tensors are sound, so the disk is at fault
         raise OSError(first_line(error)) from error
-    (folder / STATE).write_text(json.dumps(twin))
+    files.write_new(folder / STATE, json.dumps(twin))
     stated = {name: describe(folder / name) for name in (TENSORS, STATE)}
     versions = {"gantrain": VERSION, "python": platform.python_version()}
     manifest = {"format": FORMAT, "step": step, "files": stated} | versions | extra
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"sha256": own_digest(manifest)}, indent=1))
+    files.write_new(folder / MANIFEST, json.dumps(manifest | {"sha256": own_digest(manifest)}, indent=1))
     for name in (TENSORS, STATE, MANIFEST):
         files.sync(folder / name)
     files.sync(folder)
@@ -75,6 +77,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         CheckpointError: if it is of another format.
     """
     manifest = read_manifest(folder)
+    if not files.is_text(folder):
+        raise UnreadableError(f"{folder} cannot be read: its name is not UTF-8; give the folder another")
     try:
         for name in (TENSORS, STATE):
             stated = manifest["files"][name]
@@ -102,7 +106,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if not path.exists():
             raise DamagedError(f"{folder} is no checkpoint: it has no {MANIFEST}")
         check_plain(path, LARGEST[MANIFEST])
-        manifest: dict[str, Any] = json.loads(path.read_text())
+        manifest = parsed(files.whole(path, LARGEST[MANIFEST]))
         if manifest["sha256"] != own_digest(manifest):
             raise DamagedError(f"{folder} is damaged: its manifest has changed")
         if manifest["format"] != FORMAT:
@@ -111,6 +115,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             )
         if not isinstance(manifest["step"], int) or files.step_of(folder) not in (manifest["step"], -1):
             raise DamagedError(f"{folder} is damaged: its manifest is of step {manifest['step']}")
+        if wrong := forms.fitted(manifest, forms.MANIFEST)[1]:
+            raise DamagedError(f"{folder} is damaged: in its manifest {wrong}")
     except BROKEN as error:
         raise DamagedError(f"{folder} is damaged: {type(error).__name__} {first_line(error)}") from error
     except OSError as error:

@@ -16,6 +16,7 @@ from gantrain.checkpoint.format import read, read_manifest, write
 from gantrain.checkpoint.retention import Retention
 from gantrain.errors import CheckpointError, ConfigError, DamagedError, DiskError, UnreadableError, first_line
 from gantrain.run import files
+from gantrain.run.read import is_number
 from gantrain.terminal import say
 
 GIVE_UP = 3  # failed saves in a row
@@ -30,6 +31,7 @@ class Checkpoints:
         facts: returns what each manifest says beside its step (configuration digest, environment, cost).
         protected: returns steps that stay whatever ``keep`` says.
         warn: called with one sentence about a failure that does not end the run.
+        guard: called before each save; raises if the run's folder is no longer the one in which it began.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class Checkpoints:
         facts: Callable[[], Mapping[str, Any]] = dict,
         protected: Callable[[], set[int]] = set,
         warn: Callable[[str], None] = say,
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder, self.keep, self.warn = folder, keep or Retention(), warn
-        self.facts, self.protected = facts, protected
+        self.facts, self.protected, self.guard = facts, protected, guard
         self.failed = self.failed_in_a_row = 0
 
     def steps(self) -> list[int]:
@@ -68,7 +71,9 @@ class Checkpoints:
         Raises:
             DivergedError: if a tensor is not finite; nothing is written then.
             DiskError: if this was the third failure in a row, or the last save of all.
+            GantrainError: by ``guard``.
         """
+        self.guard()
         metrics = dict(metrics or {})
         temporary = self.folder / f".tmp-step-{step:09d}"
         shutil.rmtree(temporary, ignore_errors=True)
@@ -122,9 +127,14 @@ class Checkpoints:
             )
 
     def clear_debris(self) -> None:
-        """Remove the folders that killed saves and killed removals left behind."""
+        """Remove the folders that killed saves and killed removals left behind.
+
+        Raises:
+            StrangeFileError: if the checkpoints' folder is a link: what it leads to is not this run's.
+        """
+        files.check_own(self.folder, folder=True)
         for entry in self._entries():
-            if entry.name.startswith((".tmp-", ".del-")) and entry.is_dir():
+            if entry.name.startswith((".tmp-", ".del-")) and entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
 
     def _entries(self) -> list[Path]:
@@ -160,12 +170,13 @@ class Checkpoints:
                 metrics = read_manifest(self.path(step))["metrics"]
             except (CheckpointError, KeyError):  # it cannot be the best; a load finds out whether it is usable
                 continue
-            if self.keep.best in metrics:
+            if is_number(metrics.get(self.keep.best)):
                 values[step] = metrics[self.keep.best]
         return values
 
     def _set_aside(self, checkpoint: Path) -> None:
         damaged = self.folder / "damaged"
-        damaged.mkdir(exist_ok=True)
+        files.check_own(self.folder, folder=True)
+        files.own_folder(damaged)
         places = (damaged / f"{checkpoint.name}{f'-{k}' if k > 1 else ''}" for k in itertools.count(1))
         checkpoint.rename(next(place for place in places if not place.exists()))

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from hydra import initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain.cli import overrides
-from gantrain.errors import ConfigError, GantrainError, Reported, StoppedError, first_line
-from gantrain.run import identity
+from gantrain.cli import arguments, own_files
+from gantrain.cli.overrides import explained
+from gantrain.errors import ConfigError, DiskError, GantrainError, Reported, StoppedError, first_line, of_a_path
+from gantrain.run import files
 from gantrain.run.signals import StopSignal
 from gantrain.schema import one_line
 from gantrain.sweep import follow
-from gantrain.terminal import folded, named, unbreakable
+from gantrain.terminal import folded, named, unbreakable, visible, visible_lines
+from gantrain.version import versions
 
-GROUPS = (*identity.GROUPS, "generated", "experiment")
 EXTRAS = {"hydra_joblib_launcher": "sweep", "hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray"}
 LAUNCHERS = ("joblib", "ray", "submitit")
-NO_OPTION = re.compile(r"null|[\d.]*|[\[{].*")  # values for which Hydra would print a traceback
-
+SCRATCH = "gantrain-sweep"
+"""What the folder that a sweep lends to Hydra is called in the folder for temporary files."""
 
 STARTED = False
 """Whether a command was started in this process: in the workers of a launcher none was."""
@@ -42,11 +43,12 @@ def fail(error: Exception) -> int:
     """Print an error, the traceback too if it is not one the user can act on, and return the exit code."""
     if isinstance(error, OmegaConfBaseException):
         error = ConfigError(one_line(error))
+    error = of_a_path(error) or error
     if isinstance(error, GantrainError):
-        print(folded(f"gantrain: error: {named(str(error))}", sys.stderr), file=sys.stderr)
+        print(folded(f"gantrain: error: {named(visible(error))}", sys.stderr), file=sys.stderr)
         return error.exit_code
-    traceback.print_exception(error)
-    message = f"gantrain: internal error: {named(f'{type(error).__name__}: {error}')}"
+    print(visible_lines("".join(traceback.format_exception(error)).rstrip()), file=sys.stderr)
+    message = f"gantrain: internal error: {named(visible(f'{type(error).__name__}: {error}'))}"
     print(folded(message, sys.stderr), file=sys.stderr)
     return 1
 
@@ -96,12 +98,16 @@ def start(command: Callable[[], None], config_name: str) -> None:
         Plugins.instance().register(SearchSweeper)
     store = ConfigStore.instance()
     store.__deepcopy__ = lambda memo: store  # type: ignore[attr-defined]  # --help copies it for each group it lists
-    sys.path.append(str(Path.cwd()))  # so that _target_ may name a module of the user's own, beside the command
     helps = any(a in ("-h", "--help", "--hydra-help") for a in sys.argv[1:])
-    listener = SweepSignal() if is_sweep(sys.argv[1:]) else StopSignal()
-    with tempfile.TemporaryDirectory(prefix="gantrain-") as scratch, unbreakable(helps):
+    listener = SweepSignal() if arguments.is_sweep(sys.argv[1:]) else StopSignal()
+    with unbreakable(helps), no_code_from_here(), scratch_folder() as scratch:
         try:
-            sys.argv[1:] = prepared(sys.argv[1:], scratch)
+            if arguments.asks_for(sys.argv[1:], "--version"):
+                print(versions())
+                return
+            check_folder()
+            arguments.prepare(config_name, scratch)
+            own_files.prepare()
             with listener.listening(), follow.until_the_end():  # before the first job and between jobs
                 command()
         except Reported as done:
@@ -112,7 +118,13 @@ def start(command: Callable[[], None], config_name: str) -> None:
             if (error.name or "").split(".")[0] != "optuna":
                 raise
             sys.exit(fail(ConfigError("a search needs Optuna: pip install 'gantrain[optuna]'")))
-        except (HydraException, OmegaConfBaseException) as error:
+        except (*own_files.UNREADABLE, HydraException, OmegaConfBaseException) as error:
+            if said := of_a_path(error):
+                sys.exit(fail(said))
+            if wrong := own_files.wrong(sys.argv[1:]):
+                sys.exit(fail(ConfigError(wrong)))
+            if not isinstance(error, HydraException | OmegaConfBaseException):
+                raise
             with initialize_config_module("gantrain.configs", version_base="1.3"):
                 sys.exit(fail(ConfigError(explained(error, sys.argv[1:], config_name))))
         except Exception as error:
@@ -129,67 +141,60 @@ def start(command: Callable[[], None], config_name: str) -> None:
             sys.exit(fail(GantrainError(message)))
 
 
+@contextmanager
+def no_code_from_here() -> Iterator[None]:
+    """Keep code that lies in the current folder out of the processes that this one starts inside the block.
+
+    ``python -m`` and ``python -c``, by which launchers and torch start processes, would look for every module there
+    first. A module of the user's own is found there if ``trusted_modules`` names it, see ``gantrain.build.trust``.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
+def check_folder() -> None:
+    """Raise ConfigError if there is no current folder any more."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigError(f"the current folder is gone ({error.strerror}); change to another, as with cd ~") from error
+
+
+@contextmanager
+def scratch_folder() -> Iterator[str]:
+    """Give a sweep an empty folder, which is removed also if a signal ends the process; "" to a single run.
+
+    Hydra makes the folder of a sweep before any check of ours. What sweeps that were killed left is removed first.
+    """
+    if not arguments.is_sweep(sys.argv[1:]):
+        yield ""
+        return
+    place = Path(tempfile.gettempdir(), SCRATCH)
+    with suppress(OSError):  # another user's, or another process removes it at this moment
+        files.clear_debris(place.parent, place.name)
+    folder, mine = place.with_name(files.temporary_name(place)), os.getpid()
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise SystemExit(
+            fail(DiskError(f"{folder} cannot be made ({error.strerror}); set TMPDIR to a folder with room"))
+        ) from None
+    StopSignal.at_exit.append(lambda: shutil.rmtree(folder) if os.getpid() == mine else None)
+    try:
+        yield str(folder)
+    finally:
+        StopSignal.at_exit.pop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def origin(error: Exception) -> str:
     """Return the package in whose code an error was raised."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__", "")).split(".")[0]
-
-
-def is_sweep(arguments: Iterable[str]) -> bool:
-    """Tell whether a command line asks for many jobs."""
-    options = ("-m", *("--multirun"[:k] for k in range(4, 11)))  # argparse takes any beginning of a name
-    return any(a in options or a.startswith("hydra.mode=") for a in arguments)
-
-
-def prepared(arguments: list[str], scratch: str) -> list[str]:
-    """Return the arguments for hydra, so that it writes only into ``scratch`` and meets no group without an option.
-
-    Hydra makes its run and sweep directories before any check of ours; so ``hydra.run.dir`` and ``hydra.sweep.dir`` are
-    passed on as ``run.dir`` and ``run.root``, and hydra gets an empty folder of its own.
-
-    Raises:
-        ConfigError: for a group that is given something else than the name of an option.
-    """
-    ours = {"hydra.run.dir": "run.dir", "hydra.sweep.dir": "run.root"}
-    result = []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        group = key.lstrip("+~")
-        if group == "regularizer" and re.fullmatch(r"null|[\d.]*", value):
-            raise ConfigError(
-                f"{argument}: regularizer takes a list of options, as regularizer=[r1,lecam]; [] for none"
-            )
-        if group in GROUPS and (not equals or key.startswith("~") or NO_OPTION.fullmatch(value)):
-            if group == "experiment":
-                continue  # none is chosen by default
-            raise ConfigError(f"{argument}: {group} takes the name of one option, as --help lists them")
-        result.append(f"{ours[key]}={value}" if key in ours else argument)
-    alone = [a for a in arguments if a.startswith(("hydra/sweeper=", "hydra/launcher="))]
-    if alone and not is_sweep(arguments):
-        raise ConfigError(f"{alone[0]} is for many jobs; add -m")
-    if is_sweep(arguments):  # beside the other overrides: argparse takes them in one row only
-        first = next((k for k, a in enumerate(result) if "=" in a and not a.startswith("-")), len(result))
-        result.insert(first, f"hydra.sweep.dir={scratch}")
-    return result
-
-
-def explained(error: Exception, arguments: list[str], config_name: str) -> str:
-    """Return hydra's complaint about the command line in one sentence, with a suggestion if there is a likely one."""
-    lines = [line for e in (error, error.__cause__) if e is not None for line in str(e).splitlines() if line]
-    first = lines[0] if lines else type(error).__name__
-    if match := re.search(r"Could not find '(.+)/(.+)'", first):
-        group, option = match.groups()
-        known = overrides.options(group)
-        near = difflib.get_close_matches(option, known, n=3)
-        near.sort(key=lambda name: sorted(name) != sorted(option))  # two letters swapped before one replaced
-        hint = f"did you mean {group}={near[0]}? " if near else ""
-        return f"{group}={option} does not exist; {hint}There is {', '.join(known)}"
-    if match := re.match(r"Could not override '([^'@]+)", first):
-        return f"{match[1]} is not a setting; {overrides.suggestion(match[1], arguments, config_name)}"
-    if isinstance(error, OverrideParseException):
-        key, _, value = error.override.partition("=")
-        quoted = f"quote the value: '{key}=\"{value}\"'" if value else "write key=value"
-        return f"{error.override} cannot be read; {quoted}"
-    if match := re.match(r"Error merging override (.+)", first):
-        return f"{match[1]}: {lines[1]}" if len(lines) > 1 else first
-    return first if len(lines) < 2 else f"{first} ({lines[1]})"

@@ -19,8 +19,8 @@ from gantrain.errors import ConfigError, GantrainError, first_line
 from gantrain.run import files
 from gantrain.run.directions import arrow, shown
 from gantrain.run.identity import parsed
-from gantrain.schema import EvalConfig, EvaluationAlone, EvaluationSettings, validated
-from gantrain.terminal import say
+from gantrain.schema import EvalConfig, EvaluationAlone, EvaluationSettings, as_text, validated
+from gantrain.terminal import say, visible, visible_lines
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,9 @@ def evaluate(cfg: DictConfig) -> None:
     chosen = HydraConfig.get().runtime.choices.get("evaluation") is not None
     own_line = parsed(HydraConfig.get().overrides.task)
     keys = {o.key_or_group.removeprefix("evaluation.") for o in own_line if o.key_or_group.startswith("evaluation.")}
-    given = {key: value for key, value in cfg.evaluation.items() if chosen or key in keys or key in OF_THE_CALLER}
+    settings = OmegaConf.to_container(cfg.evaluation, resolve=True)
+    assert isinstance(settings, dict)
+    given = {str(key): value for key, value in settings.items() if chosen or key in keys or key in OF_THE_CALLER}
     if chosen and not cfg.evaluation.metrics:
         raise ConfigError("evaluation=none measures nothing; choose another")
     paths = runs.matching(cfg.run)
@@ -71,7 +73,7 @@ def evaluate(cfg: DictConfig) -> None:
         if cfg.json:
             print(json.dumps(row), flush=True)
     if rows and not cfg.json:
-        print(tables(rows))
+        print(visible_lines(tables(rows)))
     if code:
         raise SystemExit(code)
 
@@ -80,16 +82,18 @@ def measured(
     path: Path, cfg: DictConfig, given: dict[str, Any], device: torch.device, ready: dict[str, Quality]
 ) -> dict[str, Any]:
     """Return a run's values with all they depend on, and add them to its ``evaluations.jsonl``."""
-    from gantrain.sampling import latents, samples_of
+    from gantrain.inputs import asked_of
+    from gantrain.sampling import samples_of, truncating
     from gantrain.trained import Trained
 
-    trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules))
+    trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules), cfg.data.root)
     trained.cfg.evaluation = protocol(trained, given)
     quality = measuring(trained, device, ready)
     found = quality.protocol
     net = trained.generator(found.generator, device)
-    z = latents(found.n_fake, trained.latent_dim, found.seed, found.truncation)
-    result = quality.measure(samples_of(net, z, device=device))
+    source, bound = truncating(net, found.truncation)
+    drawn = trained.inputs.fixed(found.n_fake, found.seed, bound)
+    result = quality.measure(samples_of(source, *drawn, device), asked=asked_of(net, drawn))
     row: dict[str, Any] = {"run": str(path), "step": trained.step, **result.values}
     row |= {"n_fake": found.n_fake, "n_real": found.n_real, "features": found.features, "protocol": found.hash}
     row |= {"data": quality.data.fingerprint(), "described": str(found), "better": quality.gives}
@@ -115,8 +119,8 @@ def protocol(trained: Trained, given: dict[str, Any]) -> DictConfig:
     Raises:
         ConfigError: for a value of the wrong type or range, or if there is no protocol.
     """
-    own = trained.cfg.get("evaluation")
-    laid = {**(own if isinstance(own, DictConfig) else {}), **given, "best": None, "every": 1}
+    own = trained.settings.get("evaluation")
+    laid = as_text({**(own if isinstance(own, dict) else {}), **given, "best": None, "every": 1})
     if not laid.get("metrics"):
         raise ConfigError(f"{trained.run.path} was trained without evaluation; choose one: evaluation=classifier")
     checked: DictConfig = validated(OmegaConf.create({"evaluation": laid}), EvaluationAlone).evaluation
@@ -144,9 +148,10 @@ def tables(rows: list[dict[str, Any]]) -> str:
         names = [name for name in shown(better) if any(name in row for row in same)]
         head = ["run", "step", *(arrow(better, name) for name in names)]
         cells = [head] + [
-            [row["run"], f"{row['step']:,}", *(f"{row[n]:.4g}" if n in row else "" for n in names)] for row in same
+            [visible(row["run"]), f"{row['step']:,}", *(f"{row[n]:.4g}" if n in row else "" for n in names)]
+            for row in same
         ]
         widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
         lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
-        parts.append("\n".join([f"{described}", f"data {data}", *lines]))
+        parts.append("\n".join([visible(described), f"data {visible(data)}", *lines]))
     return "\n\n".join(parts)

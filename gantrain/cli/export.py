@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -9,8 +10,10 @@ from omegaconf import DictConfig
 
 from gantrain.cli import runs
 from gantrain.cli.entry import start
+from gantrain.errors import RecordError
 from gantrain.run import read
 from gantrain.schema import ExportConfig
+from gantrain.terminal import folded, say
 
 if TYPE_CHECKING:
     from gantrain.trained import Trained
@@ -35,21 +38,28 @@ def export(cfg: DictConfig) -> None:
     from gantrain.trained import Trained
 
     trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules))
-    facts = {"run": str(path), "data": trained.manifest.get("data"), "seed": trained.cfg.get("seed")}
+    facts = {"run": str(path), "data": trained.manifest.get("data"), "seed": trained.settings.get("seed")}
     facts |= {"evaluation": numbers(trained, cfg.generator)}
-    with runs.made_whole(cfg.out, path / "export") as (folder, place):
+    with runs.made_whole(cfg.out, path / "export", path) as (folder, place):
         export.export(trained, cfg.generator, folder, facts)
         if cfg.onnx:
             export.to_onnx(trained, cfg.generator, folder / "generator.onnx")
         names = sorted(entry.name for entry in folder.iterdir())
-    print(f"{place}: {', '.join(names)} (step {trained.step:,})")
-    print(f'Python        import gantrain; samples = gantrain.load("{place}").sample(64, seed=0)')
+    print(folded(f"{place}: {', '.join(names)} (step {trained.step:,})"))
+    as_python = json.dumps(str(place), ensure_ascii=False)  # a folder's name must not end the text and go on as code
+    print(folded(f"Python        import gantrain; samples = gantrain.load({as_python}).sample(64, seed=0)"))
 
 
 def numbers(trained: Trained, which: str) -> dict[str, Any]:
     """Return the values that the run measured for these weights at this step, with their protocol; {} if none."""
     summary = read.evaluation(trained.run.path)
+    if summary.damaged:
+        say(f"{summary.damaged}; the values in it are left out")
     if summary.protocol.get("generator") != which:
         return {}
-    found = read.history(trained.run.path, summary.tag).get(trained.step)
+    try:
+        found = read.history(trained.run.path, summary.tag).get(trained.step)
+    except RecordError as error:
+        say(f"{error}; the values in it are left out")
+        return {}
     return {} if found is None else {"protocol": summary.protocol, "values": found}

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantrain.errors import ConfigError, DiskError, GantrainError, first_line
+from gantrain.errors import ConfigError, DiskError, RecordError, first_line
 from gantrain.report import page, runs, text
 from gantrain.report.comparison import Table, headings, tables
 from gantrain.report.grids import nothing_finished, verdict
 from gantrain.run import files
 from gantrain.run.directory import SWEEP_FILE
-from gantrain.run.read import PARTS
-from gantrain.terminal import folded
+from gantrain.run.read import PARTS, sweep_lines
+from gantrain.terminal import answered, folded, visible
+from gantrain.version import versions
 
 USAGE = f"""usage: gantrain-report DIR… [out=report.html] [metric=fid] [of=final]
                            [title=…]
@@ -41,20 +42,27 @@ class Request:
     title: str
 
 
+LONGEST = 2**28
+"""Bytes of an earlier report that are looked through for its mark."""
 LISTED = 10
 """Variants that a comparison's outcome in the terminal lists."""
 
 
 def main() -> None:
     """Start the ``gantrain-report`` command."""
+    sys.exit(answered(compare))
+
+
+def compare() -> int:
+    """Do what the command line asks for, and return the exit code."""
     if not sys.argv[1:] or {"-h", "--help"} & {*sys.argv[1:]}:
         print(USAGE)
-        sys.exit(0 if sys.argv[1:] else 2)
-    try:
-        print(folded(report(parse(sys.argv[1:]))))
-    except GantrainError as error:
-        print(folded(f"gantrain: error: {error}", sys.stderr), file=sys.stderr)
-        sys.exit(error.exit_code)
+        return 0 if sys.argv[1:] else 2
+    if "--version" in sys.argv[1:]:
+        print(versions())
+        return 0
+    print(folded(report(parse(sys.argv[1:]))))
+    return 0
 
 
 def parse(arguments: Sequence[str]) -> Request:
@@ -71,7 +79,7 @@ def parse(arguments: Sequence[str]) -> Request:
         raise ConfigError("name a folder of runs, like gantrain-report outputs")
     if (of := given.get("of", "final")) not in PARTS:
         raise ConfigError(f"of must be one of {', '.join(PARTS)}, got {of!r}")
-    out = Path(given.get("out", Path(folders[0]) / "report.html")).expanduser()
+    out = files.at_home(given.get("out", Path(folders[0]) / "report.html"))
     if out.suffix != ".html":
         raise ConfigError(f"out={out} must end in .html")
     return Request(
@@ -109,44 +117,55 @@ def report(request: Request) -> str:
     for path, mark in zip(
         contents, ("Made by gantrain-report", text.MARK, "run,data,architecture,loss,seed"), strict=True
     ):
-        if path.exists() and mark not in path.read_text(errors="replace"):
+        if os.path.lexists(path) and not is_report(path, mark):
             raise ConfigError(f"{path} is there and no report; choose another out=")
     try:
         files.make_folder(request.out.parent)
+        for path in contents:
+            files.clear_debris(path.parent, path.name)
         for path, content in contents.items():
             files.write_durably(path, content)
     except OSError as error:
         raise DiskError(f"{request.out} cannot be written ({first_line(error)}); choose another out=") from error
     outcomes = map(winner, compared, headings(compared))
-    return "\n".join([*outcomes, *(f"report        {path}" for path in contents)])
+    return "\n".join([*outcomes, *(visible(f"report        {path}") for path in contents)])
+
+
+def is_report(path: Path, mark: str) -> bool:
+    """Tell whether a file is a report of an earlier time, which may be replaced; a link, a pipe or a device is none."""
+    try:
+        return mark.encode() in files.content(path, LONGEST)
+    except OSError:
+        return False
 
 
 def winner(table: Table, heading: str) -> str:
     """Return a comparison's outcome in a few lines below its heading."""
     facts = (f"{table.budget} each", table.protocol)
-    lines = [", ".join([heading, *(fact for fact in facts if fact not in heading)])]
+    lines = [visible(", ".join([heading, *(fact for fact in facts if fact not in heading)]))]
     if said := nothing_finished(table):
-        return f"{lines[0]}\n  {said}"
+        return f"{lines[0]}\n  {visible(said)}"
     for variant in table.ranked[:LISTED]:
         s = variant.summary(table.metric, table.part)
         assert s is not None
         sd = f" ± {s.sd:.2g}" if s.sd is not None else ""
         interval = f"  95% CI [{s.interval.low:.4g}, {s.interval.high:.4g}]" if s.interval else ""
-        lines.append(f"  {variant.name:<24} {table.metric} {s.mean:.4g}{sd}{interval}  n={s.n}")
+        lines.append(visible(f"  {variant.name:<24} {table.metric} {s.mean:.4g}{sd}{interval}  n={s.n}"))
     if len(table.ranked) > LISTED:
         lines.append(f"  ({LISTED} of {len(table.ranked)})")
-    return "\n".join([*lines, *filter(None, [verdict(table)])])
+    return "\n".join([*lines, *(visible(said) for said in [verdict(table)] if said)])
 
 
 def refused(folders: Sequence[str]) -> list[str]:
     """Return a line for each job of a sweep that failed before it became a run, and has not become one since."""
     last: dict[str, dict[str, object]] = {}
+    unreadable = []
     for folder in folders:
         for path in sorted(Path(folder).rglob(SWEEP_FILE)):
-            for line in path.read_text(errors="replace").splitlines():
-                try:
-                    entry = json.loads(line)
+            try:
+                for entry in sweep_lines(path):
                     last[" ".join(entry["overrides"])] = entry
-                except (ValueError, KeyError, TypeError):  # torn, or somebody else's
-                    continue
-    return [f"{job}: {entry.get('reason')}" for job, entry in sorted(last.items()) if entry.get("state") == "refused"]
+            except RecordError as error:
+                unreadable.append(str(error))
+    failed = [(job, entry) for job, entry in sorted(last.items()) if entry["state"] == "refused"]
+    return [*unreadable, *(f"{job}: {entry.get('reason')}" for job, entry in failed)]

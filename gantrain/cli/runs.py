@@ -6,56 +6,77 @@ import glob
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from gantrain.cli.entry import reported
 from gantrain.cli.overrides import check_kinds
+from gantrain.cli.own_files import check_own_files
 from gantrain.errors import ConfigError, DiskError, first_line, memory_errors
 from gantrain.run import files
 from gantrain.run.find import trained
 from gantrain.run.signals import StopSignal
-from gantrain.schema import ReadRun, validated
+from gantrain.schema import ReadRun, is_whole, validated
+from gantrain.terminal import check_delivered
 
 
 def command(cfg: DictConfig, name: str, schema: type[ReadRun], work: Callable[[DictConfig], None]) -> None:
     """Check the settings of a command that looks at runs, and do its work; a signal ends it at once."""
 
     def checked() -> None:
+        check_own_files()
         check_kinds(list(HydraConfig.get().overrides.task), cfg, name, schema)
+        if is_whole(cfg.step):
+            cfg.step = int(cfg.step)
         typed = validated(cfg, schema)
         if typed.step not in ("last", "best") and not typed.step.isdecimal():
             raise ConfigError(f"step must be last, best or the step of a checkpoint, got {typed.step!r}")
         with memory_errors("A smaller n, evaluation.n_fake, or device=cpu needs less"):
             work(typed)
+        check_delivered(sys.stdout)
 
     with StopSignal("it was done").listening():
         reported(checked)
 
 
-def matching(pattern: str) -> list[Path]:
-    """Return the folders of runs, in order: the one named, those under it, or those that a pattern matches.
+def matching(patterns: Any) -> list[Path]:
+    """Return the folders of runs, in order: those named, those under them, or those that a pattern matches.
+
+    A folder whose name looks like a pattern is that folder.
 
     Raises:
         ConfigError: if there is none.
     """
-    whole = str(Path(pattern).expanduser())
+    listed = patterns if isinstance(patterns, Sequence) and not isinstance(patterns, str) else [patterns]
+    return sorted({path for pattern in listed for path in matching_one(str(pattern))})
+
+
+def matching_one(pattern: str) -> set[Path]:
+    """Return the folders of runs that one name or pattern stands for.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    whole = str(files.at_home(pattern))
+    is_pattern = glob.has_magic(whole) and not os.path.lexists(whole)
     # Path.glob refuses absolute patterns.
-    starts = glob.glob(whole, recursive=True) if glob.has_magic(whole) else [whole]  # noqa: PTH207
+    starts = glob.glob(whole, recursive=True) if is_pattern else [whole]  # noqa: PTH207
     found = {path for start in starts for path in trained(Path(start))}
     if not found:
-        what = "matches no run" if glob.has_magic(pattern) else "is not a folder"
-        if Path(pattern).is_dir():
+        what = "matches no run" if is_pattern else "is not a folder"
+        if Path(whole).is_dir():
             what = "holds no run"
         raise ConfigError(f"run={pattern} {what}")
-    return sorted(found)
+    return found
 
 
-def the_one(pattern: str) -> Path:
+def the_one(pattern: Any) -> Path:
     """Return the one run that is meant.
 
     Raises:
@@ -68,22 +89,26 @@ def the_one(pattern: str) -> Path:
 
 
 @contextmanager
-def made_whole(out: str | None, default: Path) -> Iterator[tuple[Path, Path]]:
+def made_whole(out: str | None, default: Path, within: Path) -> Iterator[tuple[Path, Path]]:
     """Give a folder to write into, and the place where it will be once the block is done; nothing is ever replaced.
 
-    If ``default`` is taken, the place is the next one that is free: ``default-2``, ``default-3``, ….
+    If ``default``, which lies in the run's folder ``within``, is taken, the place is the next one that is free:
+    ``default-2``, ``default-3``, ….
 
     Raises:
-        ConfigError: if ``out`` is there and not an empty folder.
+        ConfigError: if ``out`` is there and not an empty folder, or a link would lead out of ``within``.
         DiskError: if the disk does not take it.
     """
-    target = free_place(default) if out is None else Path(out).expanduser().absolute()
-    temporary = target.with_name(f".{target.name[:80]}.{os.getpid()}.tmp")
+    target = free_place(default) if out is None else files.at_home(out).absolute()
+    temporary = target.with_name(files.temporary_name(target))
     try:
+        if out is None:
+            refuse_strange(default.parent, within)
         if out is not None and target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise ConfigError(f"out={out} exists and is not an empty folder; choose another")
-        clear_debris(target)
-        files.make_folder(temporary)
+        files.clear_debris(target.parent, target.name)
+        files.make_folder(target.parent)
+        temporary.mkdir()
         yield temporary, target
         temporary.rename(target)  # the system refuses this if the place has been taken meanwhile
     except OSError as error:
@@ -95,12 +120,13 @@ def made_whole(out: str | None, default: Path) -> Iterator[tuple[Path, Path]]:
 def free_place(default: Path) -> Path:
     """Return ``default`` if nothing is there, else with the first number that makes it free."""
     places = (default.with_name(f"{default.name}-{k}") if k > 1 else default for k in itertools.count(1))
-    return next(place.absolute() for place in places if not place.exists())
+    return next(place.absolute() for place in places if not os.path.lexists(place))
 
 
-def clear_debris(target: Path) -> None:
-    """Remove the remains of killed processes that tried to write at the same place."""
-    for left in target.parent.glob(f".{glob.escape(target.name[:80])}.*.tmp"):
-        process = left.name.split(".")[-2]
-        if process.isdecimal() and not Path(f"/proc/{process}").exists():
-            shutil.rmtree(left, ignore_errors=True)
+def refuse_strange(folder: Path, within: Path) -> None:
+    """Raise ConfigError if a folder at or under a run's folder is a link, or lies in one, and so may lie elsewhere."""
+    try:
+        for inner in [folder, *folder.parents][: len(folder.relative_to(within).parts)]:
+            files.check_own(inner, folder=True)
+    except files.StrangeFileError as error:
+        raise ConfigError(f"{error}; remove it, or choose another place with out=") from error

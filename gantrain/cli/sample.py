@@ -13,17 +13,22 @@ from omegaconf import DictConfig
 from gantrain.cli import runs
 from gantrain.cli.entry import start
 from gantrain.errors import ConfigError
+from gantrain.run import files
 from gantrain.schema import SampleConfig
+from gantrain.terminal import folded
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from gantrain.inputs import Inputs
+    from gantrain.kinds import Kind
     from gantrain.trained import Trained
 
 KINDS = ("grid", "files", "npz", "progress")
 STOPS = 8  # samples that a walk visits
 ROWS, COLUMNS = 8, 10  # of the picture of ways between samples
+MOST_COLUMNS = 20  # of a grid with one class a row
 DRAWS = 200  # latents tried for each sample wanted, where a classifier picks the class
 
 
@@ -47,21 +52,22 @@ def sample(cfg: DictConfig) -> None:
     import torch  # takes seconds: not before it is needed
 
     from gantrain.build import pick_device
-    from gantrain.sampling import samples_of
+    from gantrain.sampling import samples_of, truncating
     from gantrain.trained import Trained
 
-    trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules))
+    trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules), cfg.data.root)
     device = pick_device(cfg.device)
     net = trained.generator(cfg.generator, device)
-    z, labels = chosen(cfg, trained, net, device)
-    samples = torch.cat([batch.cpu() for batch in samples_of(net, z, labels, device)])
-    with runs.made_whole(cfg.out, path / "generated" / name_of(cfg, trained.step)) as (folder, place):
+    source, bound = truncating(net, cfg.truncation)
+    z, labels = chosen(cfg, trained, net, source, bound, device)
+    samples = torch.cat([batch.cpu() for batch in samples_of(source, z, labels, device)])
+    with runs.made_whole(cfg.out, path / "generated" / name_of(cfg, trained.step), path) as (folder, place):
         write(cfg, trained, folder, samples, z, labels)
         if cfg.interpolate:
-            interpolate(cfg, folder, net, z, labels, device)
+            interpolate(cfg, folder, trained.kind, source, z, labels, device)
         if not (names := sorted(entry.name for entry in folder.iterdir())):
             raise ConfigError(f"save={list(cfg.save)}: this run has nothing of that kind; use save=[npz]")
-    print(f"{place}: {', '.join(names)} (step {trained.step:,})")
+    print(folded(f"{place}: {', '.join(names)} (step {trained.step:,})"))
 
 
 def name_of(cfg: DictConfig, step: int) -> str:
@@ -74,29 +80,41 @@ def name_of(cfg: DictConfig, step: int) -> str:
     return "-".join(parts)
 
 
-def chosen(cfg: DictConfig, trained: Trained, net: nn.Module, device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """Return latents (n, d) and labels (n,), None where no classes are asked for.
+def chosen(
+    cfg: DictConfig, trained: Trained, net: nn.Module, source: nn.Module, bound: float | None, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """Return latents (n, d) and labels (n,), None where an unconditional generator is asked for no classes.
+
+    ``source`` and ``bound`` are what ``truncating`` makes of the generator and ``truncation``.
 
     Raises:
         ConfigError: for classes that do not exist, or that an unconditional generator does not draw.
     """
-    import torch
+    from gantrain.inputs import class_numbers, is_conditional
+    from gantrain.kinds import Images
 
-    from gantrain.sampling import latents
+    classes = trained.samples_are()[1]
+    if cfg.classes is None and not is_conditional(net):
+        return trained.inputs.fixed(cfg.n, cfg.seed, bound).z, None
+    names = trained.class_names()
+    if names is None and any(isinstance(c, str) for c in cfg.classes or ()):
+        names = trained.data().class_names  # a checkpoint of before does not name them
+    wanted = class_numbers(list(range(classes) if cfg.classes is None else cfg.classes), classes, names or [])
+    if cfg.classes is not None:
+        cfg.classes = wanted  # by number: the folder's name has them
+    given = trained.inputs.fixed(cfg.n, cfg.seed, bound, wanted)
+    assert given.labels is not None
+    labels = given.labels.sort().values  # one class after the other, as a grid shows them
+    if is_conditional(net):
+        return given.z, labels
+    if not isinstance(trained.kind, Images):
+        raise ConfigError("classes=… of an unconditional generator is for images")
+    return picked(cfg, trained, source, bound, labels, device), labels
 
-    if cfg.classes is None:
-        return latents(cfg.n, trained.latent_dim, cfg.seed, cfg.truncation), None
-    shape, classes = trained.samples_are()
-    if len(shape) != 3:
-        raise ConfigError("classes=… is for images")
-    if not cfg.classes or not all(0 <= c < classes for c in cfg.classes):
-        have = f"there are 0 to {classes - 1}" if classes else "this data set has no labels"
-        raise ConfigError(f"classes={list(cfg.classes)}: {have}")
-    labels = torch.tensor(sorted(list(cfg.classes)[k % len(cfg.classes)] for k in range(cfg.n)))
-    return picked(cfg, trained, net, labels, device), labels
 
-
-def picked(cfg: DictConfig, trained: Trained, net: nn.Module, labels: Tensor, device: torch.device) -> Tensor:
+def picked(
+    cfg: DictConfig, trained: Trained, net: nn.Module, bound: float | None, labels: Tensor, device: torch.device
+) -> Tensor:
     """Return latents whose samples a classifier of the data reads as ``labels``, which an unconditional G knows not."""
     import torch
 
@@ -109,7 +127,7 @@ def picked(cfg: DictConfig, trained: Trained, net: nn.Module, labels: Tensor, de
     say(f"the generator is unconditional: its samples are picked by the {classifier}")
     found: dict[int, list[Tensor]] = {int(label): [] for label in labels.unique()}
     wanted = {label: int((labels == label).sum()) for label in found}
-    for z in draws(cfg, trained.latent_dim):
+    for z in draws(cfg, trained.inputs, bound):
         read = torch.cat([classifier(as_bytes(batch))[1].argmax(-1) for batch in samples_of(net, z, device=device)])
         for label, list_ in found.items():
             list_ += list(z[read == label][: wanted[label] - len(list_)])
@@ -122,49 +140,55 @@ def picked(cfg: DictConfig, trained: Trained, net: nn.Module, labels: Tensor, de
     )
 
 
-def draws(cfg: DictConfig, latent_dim: int) -> Iterator[Tensor]:
+def draws(cfg: DictConfig, inputs: Inputs, bound: float | None) -> Iterator[Tensor]:
     """Yield latents to pick from, as many as it may take."""
-    from gantrain.sampling import latents
-
     size = max(500, cfg.n)
     for k in range(-(-DRAWS * cfg.n // size)):
         seed = int(np.random.SeedSequence([cfg.seed, k]).generate_state(1)[0])
-        yield latents(size, latent_dim, seed, cfg.truncation)
+        yield inputs.fixed(size, seed, bound).z
 
 
 def write(cfg: DictConfig, trained: Trained, folder: Path, samples: Tensor, z: Tensor, labels: Tensor | None) -> None:
     """Write grid, files, arrays and the progress of the training, as far as asked for and drawable."""
-    from gantrain.evaluation import as_bytes
     from gantrain.run import pictures
     from gantrain.terminal import say
 
-    is_image, why = samples.ndim == 4, pictures.undrawn(samples.shape[1:])
+    kind = trained.kind
+    why = kind.undrawn(samples.shape[1:])
     arrays = {"latents": z.numpy(), "seed": np.array(cfg.seed)}
     arrays |= {} if labels is None else {"labels": labels.numpy()}
-    arrays |= {"images": as_bytes(samples).permute(0, 2, 3, 1).numpy()} if is_image else {"points": samples.numpy()}
-    drawn = sorted((trained.run.path / "samples").glob("step-*.png"))
-    writers: dict[str, Callable[[], None]] = {
+    arrays |= {kind.name: kind.to_array(samples)}
+    drawn = files.own_files(trained.run.path / "samples", "step-*.png")
+    writers: dict[str, Callable[[], object]] = {
         "npz": lambda: np.savez_compressed(folder / "samples.npz", **arrays),  # type: ignore[arg-type]
     }
     if why is None:
-        writers["grid"] = lambda: pictures.grid(samples, folder / "grid.png")
+        writers["grid"] = lambda: pictures.grid(samples, folder / "grid.png", columns_of(labels), kind)
     elif set(cfg.save) - {"npz"}:
         say(f"{why}; npz holds them as numbers")
-    if is_image and why is None:
-        writers["files"] = lambda: pictures.files(as_bytes(samples), folder / "files")
+    writers["files"] = lambda: kind.write_files(samples, folder)
     if drawn and why is None:
         writers["progress"] = lambda: pictures.progress(drawn, folder / "progress.gif")
-    for kind in writers.keys() & set(cfg.save):
-        writers[kind]()
+    for form in writers.keys() & set(cfg.save):
+        writers[form]()
+
+
+def columns_of(labels: Tensor | None) -> int | None:
+    """Return the columns of a grid with one class a row; None where the classes have unequal or many samples."""
+    if labels is None:
+        return None
+    counts = labels.bincount()
+    counts = counts[counts > 0]
+    return int(counts[0]) if (counts == counts[0]).all() and len(counts) > 1 and counts[0] <= MOST_COLUMNS else None
 
 
 def interpolate(
-    cfg: DictConfig, folder: Path, net: nn.Module, z: Tensor, labels: Tensor | None, device: torch.device
+    cfg: DictConfig, folder: Path, kind: Kind, net: nn.Module, z: Tensor, labels: Tensor | None, device: torch.device
 ) -> None:
     """Write a walk through the first samples and back to the first, and a picture whose rows lead from one to another.
 
     Raises:
-        ConfigError: for points, for images that are not drawn, or a single sample.
+        ConfigError: for samples that are not drawn one by one, or a single sample.
     """
     import torch
 
@@ -179,12 +203,28 @@ def interpolate(
         own = None if labels is None else torch.cat([labels[a].expand(steps) for a, _ in pairs])
         return torch.cat([batch.cpu() for batch in samples_of(net, way, own, device)])
 
-    stops = min(STOPS, len(z))
-    frames = through([(k, (k + 1) % stops) for k in range(stops)], cfg.frames, last=False)
-    if frames.ndim != 4:
-        raise ConfigError("interpolate=true is for images")
-    if why := pictures.undrawn(frames.shape[1:]):
+    frames = through(ways(labels, len(z), STOPS), cfg.frames, last=False)
+    if why := kind.undrawn(frames.shape[1:]):
         raise ConfigError(f"interpolate=true: {why}")
-    pictures.walk(frames, folder / "walk.gif")
-    rows = [(k, (k + 1) % len(z)) for k in range(min(ROWS, len(z)))]
-    pictures.grid(through(rows, COLUMNS, last=True), folder / "interpolation.png", columns=COLUMNS)
+    if not kind.in_cells:
+        raise ConfigError(f"interpolate=true is for samples that are drawn one by one, and {kind.name} are not")
+    pictures.walk(frames, folder / "walk.gif", kind)
+    rows = through(ways(labels, len(z), ROWS), COLUMNS, last=True)
+    pictures.grid(rows, folder / "interpolation.png", COLUMNS, kind)
+
+
+def ways(labels: Tensor | None, n: int, most: int) -> list[tuple[int, int]]:
+    """Return at most ``most`` pairs of samples to go between, round and round; within a class, where there are classes.
+
+    Raises:
+        ConfigError: if no class has two samples.
+    """
+    classes = [list(range(n))]
+    if labels is not None:
+        classes = [(labels == label).nonzero().flatten().tolist() for label in labels.unique()]
+        classes = [members for members in classes if len(members) > 1]
+        if not classes:
+            raise ConfigError("interpolate=true goes from sample to sample of a class; ask for two of a class or more")
+    each = max(2, most // len(classes))
+    rounds = [members[:each] for members in classes[: max(1, most // 2)]]
+    return [(a, b) for members in rounds for a, b in zip(members, [*members[1:], members[0]], strict=True)]

@@ -5,25 +5,29 @@ from __future__ import annotations
 import copy
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gantrain import budget
-from gantrain.cli import resume, summary
-from gantrain.errors import ConfigError, DivergedError, for_training, memory_errors
-from gantrain.run import read
+from gantrain.cli import resume, summary, warm
+from gantrain.errors import ConfigError, DivergedError, RecordError, for_training, memory_errors
+from gantrain.run import forms, lists, read
 from gantrain.run.directions import HIGHEST
 from gantrain.run.directory import RunDirectory
-from gantrain.run.identity import Identity, check_same_run
+from gantrain.run.identity import Identity, check_same_run, flat, plain
 from gantrain.run.signals import StopSignal
-from gantrain.schema import fill_cadences
+from gantrain.schema import as_text, clip_norms, fill_cadences
 from gantrain.terminal import folded, say
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from gantrain.build import Built, Quality
     from gantrain.data import Data
     from gantrain.evaluation import Live
+    from gantrain.inputs import Inputs
 
 
 class Session:
@@ -45,7 +49,7 @@ class Session:
 
         self.cfg, self.run, self.identity, self.built = cfg, run, identity, built
         self.trainer = built.trainer
-        self.live = live(cfg, run, quality)
+        self.live = live(cfg, run, quality, self.trainer.inputs, self.trainer.g.net)
         device = self.trainer.precision.device
         picked = {"performance": built.performance.facts()}
         self.environment = environment(device, built.data.fingerprint()) | picked
@@ -57,9 +61,11 @@ class Session:
             run.path / "checkpoints",
             Retention(kept.keep_last, kept.keep_every, kept.keep_best, kept.best_is == HIGHEST),
             facts=self.manifest,
+            guard=run.check_place,
             protected=self.live.protected if self.live is not None else partial(earlier_bests, run),
         )
-        self.given = resume.named_checkpoint(cfg, self.checkpoints, identity)
+        self.given = resume.named_checkpoint(cfg, self.checkpoints, identity, lambda: self.data)
+        warm.start(cfg, self.trainer, self.checkpoints)
 
     @classmethod
     def prepare(cls, cfg: DictConfig, run: RunDirectory, lines: list[str]) -> Session:
@@ -95,9 +101,10 @@ class Session:
             ConfigError: if the folder holds another run.
             CheckpointError: if it held checkpoints and none can be used.
         """
-        check_same_run(self.cfg, self.run)  # again: until now another process may have started a run here
-        if skipped := self.built.data.skipped:
-            (self.run.path / "skipped_images.txt").write_text("\n".join(skipped) + "\n")
+        # Again: until now another process may have started a run here.
+        changed = check_same_run(self.cfg, self.run, lambda: self.data)
+        lists.write(self.run.path / "skipped_images.txt", self.built.data.skipped)
+        lists.write(self.run.path / "passed_over.txt", self.built.data.passed_over)
         if self.cfg.resume == "auto":
             self.given = resume.newest(self.run, self.checkpoints, self.identity)
         elif self.cfg.resume == "never":
@@ -105,9 +112,20 @@ class Session:
         self.checkpoints.clear_debris()
         with memory_errors(for_training(self.cfg.batch_size)):
             self.go_on_counting(self.given[0].get("cost") if self.given else None)
+            before = self.run.status().get("data", self.data)
             if self.given is not None:
-                self.departures += resume.restore(self.trainer, self.given, self.environment)
+                names = self.built.data.class_names
+                self.departures += resume.restore(self.trainer, self.given, self.environment, names)
+            if self.given is not None and before != self.data and not self.departures_since(self.trainer.step):
+                self.departures.append({"step": self.trainer.step, "changed": "the labels of the data are others"})
+                say(f"from step {self.trainer.step:,} on the labels of the data are others")
+        kept = resume.keep_changes(self.run, self.trainer.step, changed)
+        self.departures += [change for change in kept if change not in self.departures]
         self.run.write_config(self.identity.text)
+
+    def departures_since(self, step: int) -> list[dict[str, Any]]:
+        """Return the departures at a step that speak of the data."""
+        return [found for found in self.departures if found["step"] == step and "data" in str(found["changed"])]
 
     def go_on_counting(self, before: dict[str, Any] | None) -> None:
         """Let the costs of the run be counted on from those of its checkpoint, None for a new run."""
@@ -125,9 +143,7 @@ class Session:
             DivergedError: if going back is not allowed, or no longer, or there is no checkpoint.
             StoppedError, PrunedError: as ``Trainer.train`` does.
         """
-        from gantrain.run.pictures import undrawn
-
-        if why := undrawn(self.built.data.shape):
+        if why := self.built.data.kind.undrawn(self.built.data.shape):
             say(f"{why}; training goes on, and everything else is recorded")
         stop.patient = True
         began = time.monotonic()
@@ -144,7 +160,8 @@ class Session:
         from gantrain.run.records import Records
 
         try:
-            with Records(self.run, self.trainer.step, self.built.preview) as records:
+            shown = (self.built.preview, self.built.columns, self.built.data.kind)
+            with Records(self.run, self.trainer.step, *shown) as records:
                 if self.live is not None:
                     self.live.go_on(self.trainer.step)
                 records.hyperparameters(summary.hyperparameters(self.cfg, self.trainer))
@@ -176,7 +193,13 @@ class Session:
         return {
             "config": self.identity.config,
             "settings": self.identity.settings,
-            "generator": {"shape": list(data.shape), "classes": data.classes},
+            "generator": {
+                "shape": list(data.shape),
+                "kind": data.kind.name,
+                "classes": data.classes,
+                "class_names": None if data.class_names is None else list(data.class_names),
+                "shares": self.trainer.inputs.shares,
+            },
             **self.environment,
             "departures": self.departures,
             "cost": self.ledger.so_far(),
@@ -200,6 +223,7 @@ class Session:
             "choices": self.identity.choices,
             "overrides": self.identity.overrides,
             "command": self.identity.command,
+            "folder": str(Path.cwd()),
             "players": {name: player.facts() for name, player in (("G", trainer.g), ("D", trainer.d))},
             "ratio": f"{cfg.ratio.d_steps}:{cfg.ratio.g_steps}",
             "seed": cfg.seed,
@@ -213,9 +237,10 @@ class Session:
         }
 
 
-def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None) -> Live | None:
+def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None, inputs: Inputs, g: nn.Module) -> Live | None:
     """Return the object that evaluates a run while it trains, None without evaluation."""
     from gantrain.evaluation import Live
+    from gantrain.inputs import is_conditional
 
     if quality is None:
         return None
@@ -224,8 +249,11 @@ def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None) -> Live | 
         from gantrain.sweep.search import Judge
 
         judge = Judge(cfg.search, cfg.total_steps)
+    of_classes = [metric for metric in quality.metrics if getattr(metric, "of_classes", False)]
+    if not is_conditional(g) and any(cfg.evaluation.best in metric.gives for metric in of_classes):
+        raise ConfigError(f"evaluation.best={cfg.evaluation.best} is measured on conditional generators only")
     best_by = cfg.evaluation.best if cfg.evaluation.best in quality.gives else None  # it may need missing weights
-    return Live(quality, cfg.architecture.latent_dim, best_by, run, judge)
+    return Live(quality, inputs, best_by, run, g, judge)
 
 
 def earlier_bests(run: RunDirectory) -> set[int]:
@@ -234,22 +262,39 @@ def earlier_bests(run: RunDirectory) -> set[int]:
 
 
 def refuse_other_run(cfg: DictConfig, run: RunDirectory) -> None:
-    """Raise ConfigError if the folder holds another run, before anything is read or built.
+    """Raise ConfigError if the folder holds another run, or a link out of it, before anything is read or built.
 
     A schedule may hold the run's length. While that is not known, the stored one stands in for it.
     """
+    run.refuse_strange()
     stored = stored_settings(run)
     if stored and cfg.precision.forward == "auto":
         cfg.precision.forward = stored.get("precision", {}).get("forward", "auto")
     if not set_known_length(cfg, stored) and stored:
         cfg = copy.deepcopy(cfg)
         cfg.total_steps = stored.get("total_steps", cfg.total_steps)
-    check_same_run(cfg, run)
+    check_same_run(cfg, run, lambda: data_of(cfg))
+
+
+def data_of(cfg: DictConfig) -> str:
+    """Return the identity of a configuration's data, which are read for that."""
+    from gantrain.build import build_data  # imports torch, which takes seconds: only where data have been moved
+
+    return build_data(cfg).identity()
 
 
 def stored_settings(run: RunDirectory) -> dict[str, Any]:
-    """Return the settings that the folder holds, {} for a new run."""
-    return run.settings() if run.read_config() is not None else {}
+    """Return the settings that the folder holds, {} for a new run.
+
+    Raises:
+        RecordError: if they are damaged, or those that are looked up in them are not of their form.
+    """
+    if run.read_config() is None:
+        return {}
+    stored: dict[str, Any] = as_text(run.settings())
+    if wrong := forms.fitted(stored, forms.SETTINGS)[1]:
+        raise RecordError(f"{run.path / 'config.yaml'} is damaged ({wrong})")
+    return stored
 
 
 def set_known_length(cfg: DictConfig, stored: dict[str, Any]) -> bool:
@@ -283,19 +328,25 @@ def settle_length(cfg: DictConfig, run: RunDirectory, data: Data) -> None:
     if cfg.budget.of == "flops":
         flops = cost.count_flops(scratch(cfg, data))
         cfg.total_steps = budget.steps_bought(cfg, flops, f"{flops:.4g}")
-    elif cfg.schedule.g is not None or cfg.schedule.d is not None:
+    elif cfg.schedule.get("reference_steps") is None and is_scheduled(cfg.schedule):
         raise ConfigError(
-            "budget=seconds cannot tell a schedule which step is the last; use schedule=constant, or budget=flops"
+            "budget=seconds cannot tell a schedule which step is the last; use schedule=constant, or budget=flops, or "
+            "say schedule.reference_steps"
         )
     else:
         cfg.total_steps = cost.steps_in(amount, scratch(cfg, data))
     fill_cadences(cfg)
 
 
+def is_scheduled(schedule: DictConfig) -> bool:
+    """Tell whether anything changes while a run goes on."""
+    return any(value is not None for key, value in flat(plain(OmegaConf.create({"schedule": schedule}))))
+
+
 def remedies(cfg: DictConfig) -> str:
     """Return what may keep a run like this from diverging, apart from what it does already."""
     offered = ["a smaller learning rate"]
-    if cfg.gradient_clip_norm is None:
+    if None in clip_norms(cfg.gradient_clip_norm).values():
         offered.append("gradient_clip_norm=1")
     if {cfg.precision.forward, cfg.precision.penalty} != {"float32"}:
         offered.append("precision=fp32")

@@ -11,18 +11,25 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from gantrain.errors import ConfigError, GantrainError
-from gantrain.run import files
+from gantrain.errors import ConfigError, RecordError
+from gantrain.run import files, read
 from gantrain.run.directory import RunDirectory
 from gantrain.run.find import runs
-from gantrain.run.read import last_lines
-from gantrain.terminal import folded
+from gantrain.terminal import answered, folded, visible
+from gantrain.version import versions
 
 KILLED = 137  # a shell's exit code for a process that SIGKILL ended
+LONGEST = 1e9
+"""Seconds left that are shown; thirty years are a mistake in a record."""
 
 
 def main() -> None:
     """Start the ``gantrain-status`` command."""
+    sys.exit(answered(status))
+
+
+def status() -> int:
+    """Read the command line, print, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="gantrain-status",
         description="Show each run's state, step, time left, last metrics and size.",
@@ -30,15 +37,17 @@ def main() -> None:
     )
     parser.add_argument("runs", nargs="*", default=["outputs"], help="run directories, or folders of them (outputs)")
     parser.add_argument("--json", action="store_true", help="print one JSON object per run and line")
+    parser.add_argument("--version", action="version", version=versions(), help="print the versions and stop")
     arguments = parser.parse_args()
-    try:
-        facts = [describe(RunDirectory(path)) for path in find(arguments.runs)]
-    except GantrainError as error:
-        print(folded(f"gantrain: error: {error}", sys.stderr), file=sys.stderr)
-        sys.exit(error.exit_code)
+    return show(arguments.runs, arguments.json)
+
+
+def show(folders: Iterable[str], as_json: bool) -> int:
+    """Print the runs' states, and return the exit code of the first that did not end well."""
+    facts = [describe(RunDirectory(path)) for path in find(folders)]
     for run in facts:
-        print(json.dumps(run) if arguments.json else folded(line(run, max(len(other["run"]) for other in facts))))
-    sys.exit(next((run["exit_code"] for run in facts if run["exit_code"]), 0))
+        print(json.dumps(run) if as_json else folded(line(run, max(len(visible(other["run"])) for other in facts))))
+    return next((run["exit_code"] for run in facts if run["exit_code"]), 0)
 
 
 def find(arguments: Iterable[str]) -> Iterator[Path]:
@@ -58,23 +67,28 @@ def describe(run: RunDirectory) -> dict[str, Any]:
     """Return the facts about a run.
 
     ``state`` is that of status.json, but ``killed`` where a run calls itself running and no process holds its lock.
+    ``damaged`` says in words what could not be read.
     """
-    status = run.status()
-    last, measured = last_lines(run.path)
+    status, damaged = read.status(run.path)
+    try:
+        last, measured = read.last_lines(run.path)
+    except RecordError as error:
+        last, measured, damaged = {}, {}, damaged or str(error)
     state = run.state()
-    recorded_step = status["step"] if isinstance(status.get("step"), int) else 0
+    recorded_step = status.get("step", 0)
     step = max(recorded_step, last.get("step", 0)) if state in ("running", "killed") else recorded_step
-    total, speed = status.get("total_steps"), last.get("speed/steps_per_s")
+    total, speed = status.get("total_steps"), last.get("speed/steps_per_s", 0)
     saved = map(files.step_of, run.path.glob("checkpoints/step-*"))
     return {
         "run": str(run.path),
         "state": state,
         "step": step,
         "total_steps": total,
-        "seconds_left": (total - step) / speed if state == "running" and total and speed else None,
+        "seconds_left": (total - step) / speed if state == "running" and total and speed > 0 else None,
         "checkpoint": max((step for step in saved if step >= 0), default=None),
-        "exit_code": {"running": None, "killed": KILLED}.get(state, status.get("exit_code")),
+        "exit_code": exit_code(state, status.get("exit_code")),
         "reason": status.get("reason", ""),
+        "damaged": damaged,
         "counters": status.get("counters", {}),
         "departures": status.get("departures", []),
         "metrics": {name: value for name, value in (measured | last).items() if name != "step"},
@@ -82,21 +96,36 @@ def describe(run: RunDirectory) -> dict[str, Any]:
     }
 
 
+def exit_code(state: str, recorded: Any) -> int | None:
+    """Return a run's exit code, None while it runs or if that is unknown.
+
+    A record may come from a stranger: a shell would take 256 for 0, so a code that no process can have counts as 1, and
+    so does 0 where the state says that the run failed.
+    """
+    if state in ("running", "killed"):
+        return KILLED if state == "killed" else None
+    well = state in ("finished", "pruned")
+    if recorded is None and (well or state == "unknown"):
+        return None
+    whole = isinstance(recorded, int) and not isinstance(recorded, bool) and 0 <= recorded <= 255
+    return int(recorded) if whole and (well or recorded > 0) else 1
+
+
 def line(run: dict[str, Any], width: int) -> str:
     """Return a run's facts in one line."""
     total, left = run["total_steps"], run["seconds_left"]
     parts = [f"step {run['step']:,}" + (f" of {total:,}" if total else "")]
-    if left is not None:
+    if left is not None and 0 <= left < LONGEST:
         parts.append(f"{timedelta(seconds=math.ceil(left))} left")
     if run["state"] == "killed":
         checkpoint = run["checkpoint"]
         parts.append("goes on from the start" if checkpoint is None else f"goes on from step {checkpoint:,}")
     parts += [f"{name} {run['metrics'][name]:.3g}" for name in ("d/loss", "g/loss") if name in run["metrics"]]
     measured = [name for name in run["metrics"] if name.startswith("eval_")]
-    parts += [f"{name.split('/')[1]} {run['metrics'][name]:.4g}" for name in measured[:1]]
+    parts += [f"{name.partition('/')[2]} {run['metrics'][name]:.4g}" for name in measured[:1]]
     parts.append(f"{run['bytes'] / 2**20:,.1f} MiB")
     parts += [f"{count} {name.replace('_', ' ')}" for name, count in run["counters"].items() if count]
     parts += [f"not bit-exact since step {d['step']:,} ({d['changed']})" for d in run["departures"]]
-    return f"{run['run']:<{width}}  {run['state']:<8}  {', '.join(parts)}" + (
-        f"\n{'':<{width}}  {run['reason']}" if run["reason"] else ""
-    )
+    head = f"{visible(run['run']):<{width}}  {visible(run['state']):<8}  {visible(', '.join(parts))}"
+    notes = [visible(run[what]) for what in ("reason", "damaged") if run[what]]
+    return "\n".join([head, *(f"{'':<{width}}  {note}" for note in notes)])

@@ -48,8 +48,11 @@ def hyperparameters(cfg: DictConfig, trainer: Trainer) -> dict[str, str | int | 
 def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -> str:
     """Return the run directory and the resolved choices, a line each."""
     choice, trainer = choices(), built.trainer
+    from gantrain.training.parts import taking_parts  # imports torch
+
     terms = " + ".join([type(trainer.loss.objective).__name__, *trainer.loss.regularizers])
     batch = f"{cfg.batch_size} (G {cfg.batch_size_g})" if cfg.batch_size_g else str(cfg.batch_size)
+    batch += f" in {cfg.accumulate} parts" if cfg.accumulate > 1 else ""
     rows = {
         "run": str(path),
         "data": f"{choice['data']}: {built.data}",
@@ -64,8 +67,13 @@ def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -
         "steps": f"{cfg.total_steps:,} of batch {batch}, seed {cfg.seed}; "
         f"samples every {cfg.samples.every:,}, checkpoint every {cfg.checkpoint.every:,}",
     }
-    if said := trainer.loss.cautions(built.data.shape):
+    said = trainer.loss.cautions(built.data.shape)
+    if cfg.accumulate > 1 and (layers := taking_parts([trainer.g.net, trainer.d.net])):
+        said.append(f"{', '.join(layers)} sees a part of {cfg.batch_size // cfg.accumulate} samples at a time")
+    if said:
         rows["caution"] = "; ".join(said)
+    if remarks := trainer.loss.remarks(trainer.d.net):
+        rows["note"] = "; ".join(remarks)
     if live is not None:
         network = f" ({live.quality.features})" if live.quality.features else ""
         rows["evaluation"] = f"{live.protocol}{network}, every {cfg.evaluation.every:,}"

@@ -22,7 +22,7 @@ from gantrain.errors import ConfigError, Reported, StoppedError, first_line
 from gantrain.run import files, read
 from gantrain.run.directory import SWEEP_FILE, RunDirectory
 from gantrain.run.identity import distinguishing
-from gantrain.run.signals import StopSignal
+from gantrain.run.signals import StopSignal, heeded
 from gantrain.sweep import follow
 from gantrain.terminal import say
 
@@ -62,9 +62,10 @@ def carried_out(cfg: DictConfig, work: Callable[[], Result | None]) -> Result | 
 
 
 def arrive() -> None:
-    """Prepare a worker: same folder, same import path, same signal handling as the process that started the sweep."""
+    """Prepare a worker: same folder, same signal handling as the process that started the sweep."""
     if entry.STARTED:  # it is that one
         return
+    terminal.bear_every_character()
     if threads := HydraConfig.get().launcher.get("cpus_per_task"):
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # torch, not imported yet, would take all cores
     folder = HydraConfig.get().runtime.cwd
@@ -74,11 +75,10 @@ def arrive() -> None:
         raise ConfigError(
             f"{folder} cannot be entered on this machine ({error.strerror}); a sweep over machines needs a shared disk"
         ) from error
-    if folder not in sys.path:
-        sys.path.append(folder)
     with suppress(ValueError):  # not in a main thread
-        for number in StopSignal.SIGNALS[:-1]:
-            signal.signal(number, StopSignal.remember)
+        for number in heeded():
+            if number != signal.SIGUSR2:  # submitit has a handler of its own for it
+                signal.signal(number, StopSignal.remember)
     if not any(thread.name == ORPHANED for thread in threading.enumerate()):
         threading.Thread(target=end_with, args=(os.getppid(),), name=ORPHANED, daemon=True).start()
 

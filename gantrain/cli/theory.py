@@ -12,6 +12,8 @@ from gantrain import terminal
 from gantrain.cli import entry, summary
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_kinds
+from gantrain.cli.own_files import check_own_files
+from gantrain.errors import WITHOUT_IT, record_errors
 from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import check_same_run, run_directory
 from gantrain.run.signals import StopSignal
@@ -34,16 +36,18 @@ def main() -> None:
     start(job, "theory")
 
 
+@record_errors(WITHOUT_IT)
 def run_one(cfg: DictConfig) -> None:
     """Check and build everything, then make the directory, train D and draw."""
-    overrides = list(HydraConfig.get().overrides.task)
-    check_kinds(overrides, cfg, "theory", TheoryConfig)
+    check_own_files()
+    overrides = check_kinds(list(HydraConfig.get().overrides.task), cfg, "theory", TheoryConfig)
     cfg = validated(cfg, TheoryConfig)
     path = run_directory(cfg, overrides, ("data", "generated", "loss"))
     cfg.run.dir = str(path)
     if summary.in_sweep():
         terminal.call_job(summary.short(path, cfg.run.root))
     run = RunDirectory(path)
+    run.refuse_strange()
     check_same_run(cfg, run)
     if run.status().get("state") == "finished":
         print(folded(f"{path} is finished; remove it to study again\n{summary.where(path, cfg.run.root, 'theory')}"))

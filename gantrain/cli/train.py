@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 from gantrain.cli import resume, summary, sweep
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_added, check_kinds
+from gantrain.cli.own_files import check_own_files
 from gantrain.cli.session import Session, refuse_other_run
 from gantrain.cli.summary import in_sweep
-from gantrain.errors import PrunedError, StoppedError, for_training, memory_errors
+from gantrain.errors import WITHOUT_IT, PrunedError, StoppedError, for_training, memory_errors, record_errors
 from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import run_directory
 from gantrain.run.signals import StopSignal
@@ -36,10 +37,12 @@ def main() -> None:
     start(job, "train")
 
 
+@record_errors(WITHOUT_IT)
 def run_one(composed: DictConfig) -> sweep.Result | None:
     """Check the settings, and train unless that has been done."""
     lines = list(HydraConfig.get().overrides.task)
-    check_kinds(lines, composed, "train", TrainConfig)
+    check_own_files()
+    lines = check_kinds(lines, composed, "train", TrainConfig)
     check_added(lines, "train")
     cfg = validated(composed)
     composed.run.dir = cfg.run.dir = str(run_directory(cfg, lines))  # a sweep's own record of the job reads the first
@@ -84,7 +87,7 @@ def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str]
         print(folded(session.describe()))
     with run.open(), run.disk_errors():
         session.restore()
-        with run.recording(session.facts):
+        with run.recording(session.facts), record_errors(WITHOUT_IT):  # before the error is recorded
             session.play(stop)
 
 
@@ -100,4 +103,4 @@ def profile(cfg: DictConfig) -> None:
         built = build(cfg)
         print(folded(summary.table(cfg, folder, built)))
         print(f"\n{profiling.profile(built.trainer, folder, built.preview)}")
-    print(f"\ntrace         {folder / 'trace.json'} (open in ui.perfetto.dev or chrome://tracing)")
+    print(folded(f"\ntrace         {folder / 'trace.json'} (open in ui.perfetto.dev or chrome://tracing)"))

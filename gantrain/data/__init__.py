@@ -3,24 +3,36 @@
 Below evaluation and training, which see a data set through `Data` and `Batches` alone.
 """
 
-from gantrain.data.benchmarks import CIFAR10, MNIST
+from gantrain.data.cifar import CIFAR10, CIFAR100
 from gantrain.data.digits import Digits
 from gantrain.data.folder import ImageFolder
+from gantrain.data.idx import EMNIST, KMNIST, MNIST, FashionMNIST
+from gantrain.data.signals import SignalFile, Sines
 from gantrain.data.source import Batch, Batches, Data, Images
 from gantrain.data.stacked import Stacked
+from gantrain.data.stl10 import STL10
+from gantrain.data.svhn import SVHN
 from gantrain.data.toy import Grid, Mixture, Ring
 
 __all__ = [
     "CIFAR10",
+    "CIFAR100",
+    "EMNIST",
+    "KMNIST",
     "MNIST",
+    "STL10",
+    "SVHN",
     "Batch",
     "Batches",
     "Data",
     "Digits",
+    "FashionMNIST",
     "Grid",
     "ImageFolder",
     "Images",
     "Mixture",
     "Ring",
+    "SignalFile",
+    "Sines",
     "Stacked",
 ]

@@ -1,91 +1,132 @@
-"""The published benchmarks, read by torchvision, which downloads them and checks their checksums."""
+"""What all published benchmarks share: torchvision reads them, downloads them and checks their checksums."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gantrain.data.source import Images
+from gantrain.data.names import folder_named, plain
 from gantrain.errors import ConfigError, DataError, first_line
+from gantrain.terminal import tell
 
 # URLError is an OSError; torchvision raises RuntimeError for checksums and asserts the magic numbers of files.
-UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, TypeError, AssertionError)
+UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, TypeError, AssertionError, KeyError, IndexError)
+SPLITS = ("train", "test")
 
 
-def fetch(dataset: Any, root: str, split: str, download: bool, where: str, files: Sequence[str]) -> Any:
-    """Return torchvision's ``dataset``, downloaded into ``root`` if needed.
+def check_choice(key: str, value: object, among: Sequence[str]) -> None:
+    """Raise ConfigError if a setting is none of some words."""
+    if value not in among:
+        raise ConfigError(f"{key} must be {', '.join(among[:-1])} or {among[-1]}, got {value!r}")
+
+
+def fetch(
+    dataset: Any,
+    root: Path,
+    where: Path,
+    files: Mapping[str, str],
+    megabytes: int,
+    changes: Mapping[str, Any],
+    **arguments: Any,
+) -> Any:
+    """Return torchvision's ``dataset``, downloaded if that is asked for and needed; a line says when it begins.
+
+    Args:
+        dataset: its class.
+        root: the folder that torchvision is given.
+        where: the folder that holds the downloaded files, or will hold them.
+        files: what is downloaded: the MD5 of each URL.
+        megabytes: how much that is.
+        changes: attributes in which the data set differs from torchvision's.
+        arguments: what the class takes beside ``root``.
 
     Raises:
         DataError: if it is not there and could not be downloaded; the text says which file to put where.
     """
-    if split not in ("train", "test"):
-        raise ConfigError(f"data.split must be train or test, got {split!r}")
-    before = folders(root)
+    here = type(dataset.__name__, (dataset,), {**changes, "download": announcing(dataset, where, files, megabytes)})
+    missing = [folder for folder in (where, *where.parents) if not folder.exists()]
     try:
-        return dataset(root, train=split == "train", download=download)
+        return here(str(root), **arguments)
     except UNREADABLE as error:
-        for folder in sorted(folders(root) - before, reverse=True):  # torchvision makes them before it downloads
-            if not any(folder.iterdir()):
-                folder.rmdir()
+        remove_empty(missing)  # torchvision makes them before it downloads
         raise DataError(
-            f"{dataset.__name__} is not in {root}, or damaged, and could not be downloaded ({first_line(error)}). "
-            f"Put {', '.join(files)} into {where} and run the same command again, or set data.root"
+            f"{dataset.__name__} is not in {plain(where)}, or damaged, and could not be downloaded "
+            f"({plain(first_line(error))}). "
+            f"Put {', '.join(files)} into {plain(where)} and run the same command again, or set data.root"
         ) from error
 
 
-def folders(root: str) -> set[Path]:
-    """Return the folders that exist at and under ``root``."""
-    return {path for path in (Path(root), *Path(root).rglob("*")) if path.is_dir()}
+def announcing(dataset: Any, where: Path, files: Mapping[str, str], megabytes: int) -> Callable[[Any], None]:
+    """Return ``dataset.download`` with a line before it, if it is going to download and not only to unpack."""
+    from torchvision.datasets.utils import check_integrity
+
+    def download(self: Any) -> None:
+        if (self._check_exists if hasattr(self, "_check_exists") else self._check_integrity)():
+            return
+        absent = [url for url, md5 in files.items() if not check_integrity(where / url.rpartition("/")[2], md5)]
+        if absent:
+            tell(f"downloading {dataset.__name__} ({megabytes:,} MB) from {absent[0]} into {where}")
+        dataset.download(self)
+
+    return download
 
 
-class MNIST(Images):
-    """60,000 (train) or 10,000 (test) gray digits, padded with black from 28×28 to ``size``. LeCun et al. 1998.
-
-    Args:
-        root: folder that holds, or will hold, ``MNIST/raw/``.
-        split: train or test.
-        size: side of the images, 28 or more.
-        download: fetch what is missing.
-        flip: mirror each image with probability ½.
-    """
-
-    def __init__(self, root: str, split: str, size: int, download: bool, flip: bool) -> None:
-        from torchvision import datasets
-
-        root = str(root)
-        if size < 28:
-            raise ConfigError(f"data.size must be 28 or more for data=mnist, got {size}")
-        mirror, names = datasets.MNIST.mirrors[0], [name for name, _ in datasets.MNIST.resources]
-        sources = [f"{mirror}{name}" for name in names]
-        raw = fetch(datasets.MNIST, root, split, download, f"{root}/MNIST/raw", sources)
-        before = (size - 28) // 2
-        pixels = torch.nn.functional.pad(raw.data, (before, size - 28 - before) * 2)
-        super().__init__(pixels[:, None], raw.targets, classes=10, flip=flip)
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders, the deepest first, that are there and empty."""
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
-class CIFAR10(Images):
-    """50,000 (train) or 10,000 (test) colour images, 32×32, ten classes. Krizhevsky 2009.
+def holding(root: object, inside: Sequence[str], is_there: Callable[[Path], bool]) -> Path:
+    """Return the folder with a data set's files: ``root`` or one inside of it; if none has them, where they belong.
 
     Args:
-        root: folder that holds, or will hold, ``cifar-10-batches-py/``.
-        split: train or test.
-        download: fetch what is missing.
-        flip: mirror each image with probability ½.
+        root: the folder that was named; of a file, its folder.
+        inside: the path, folder by folder, at which the files belong inside of it.
+        is_there: whether a folder holds the files.
     """
-
-    def __init__(self, root: str, split: str, download: bool, flip: bool) -> None:
-        from torchvision import datasets
-
-        root = str(root)
-        raw = fetch(datasets.CIFAR10, root, split, download, root, [datasets.CIFAR10.url])
-        super().__init__(channels_first(raw.data), torch.tensor(raw.targets), classes=10, flip=flip)
+    top = folder_named(root)
+    top = top.parent if top.is_file() else top
+    places = [top.joinpath(*inside[k:]) for k in range(len(inside) + 1)]
+    return next((place for place in places if is_there(place)), places[0])
 
 
-def channels_first(pixels: np.ndarray) -> Tensor:
-    """Turn (N, H, W, C) bytes into (N, C, H, W); the memory stays as it is, which is torch's channels-last layout."""
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+def check(name: str, split: str, count: int | None, images: int, labels: Tensor, classes: range) -> None:
+    """Raise DataError if images and labels do not belong together, or are not those that were published.
+
+    Args:
+        name: of the data set.
+        split: of it.
+        count: of the images that were published; None: any number will do.
+        images: how many there are.
+        labels: of each (N,) int64.
+        classes: the labels that there may be.
+    """
+    if len(labels) != images:
+        raise DataError(f"{name} is damaged: its {split} split has {images:,} images and {len(labels):,} labels")
+    if count is not None and images != count:
+        raise DataError(
+            f"{name} has {count:,} images in its {split} split, and these files hold {images:,}: "
+            "they are damaged or of another data set; if you mean them all the same, add data.check_count=false"
+        )
+    wrong = labels[(labels < classes.start) | (labels >= classes.stop)]
+    if len(wrong):
+        raise DataError(
+            f"{name} is damaged: its labels go from {classes.start} to {classes.stop - 1}, and there is {int(wrong[0])}"
+        )
+
+
+def check_balance(name: str, split: str, labels: Tensor) -> None:
+    """Raise DataError if the classes of a data set that has equally many images of each are not equally large."""
+    counts = torch.bincount(labels)
+    if counts.min() != counts.max():
+        raise DataError(
+            f"{name} has equally many images of each class in its {split} split, and these files hold {counts.min():,} "
+            f"to {counts.max():,}: they are of another data set, whose files have the same names; "
+            "if you mean them all the same, add data.check_count=false"
+        )

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantrain.data.ahead import Ahead, in_a_thread
 from gantrain.errors import DataError
+from gantrain.kinds import Kind, kind_of
 
 Batch = tuple[Tensor, Tensor | None]
 """Samples (B, *shape) float32, and labels (B,) int64 or None."""
@@ -68,22 +70,31 @@ class Data(ABC):
     """A data set: the shape of a sample, and batches of samples."""
 
     shape: tuple[int, ...]
-    """Shape of one sample: (2,) for points, (C, H, W) for images."""
+    """Shape of one sample: (2,) for points, (channels, length) for signals, (C, H, W) for images."""
     classes: int
     """Number of classes; 0 when samples carry no label."""
+    class_names: tuple[str, ...] | None = None
+    """Name of each class, None where they have none."""
     count: int | None = None
     """Number of samples; None when they are drawn fresh without end."""
     labels: Tensor | None = None
     """Class of each sample (count,) int64, if they have one."""
     skipped: Sequence[str] = ()
     """Samples left out because they cannot be read, a line each."""
+    passed_over: Sequence[str] = ()
+    """Files beside the samples that are not read, a line each."""
+
+    @property
+    def kind(self) -> Kind:
+        """What a sample is: by its shape, unless a data set says otherwise. Networks are told the shape alone."""
+        return kind_of(self.shape)
 
     @abstractmethod
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
         """Return endless batches on ``device``; the order of the samples depends on ``seed`` and position alone."""
 
     def at(self, index: Sequence[int]) -> Tensor:
-        """Return the samples of these numbers, in [0, count), as stored: (n, C, H, W) uint8, never mirrored.
+        """Return the samples of these numbers, in [0, count), as stored: images (n, C, H, W) uint8, never mirrored.
 
         Raises:
             TypeError: if the samples are drawn fresh without end.
@@ -103,6 +114,14 @@ class Data(ABC):
         """Return a text that differs between any two data sets whose samples or labels differ."""
         labels = "" if self.labels is None else hashlib.sha256(self.labels.numpy().data).hexdigest()[:12]
         return f"{self.fingerprint()} {labels}".rstrip()
+
+    def shares(self) -> list[float] | None:
+        """Return the share of each class among the samples (classes,); None without labels, or if it is not known."""
+        if self.labels is None or not self.classes:
+            return None
+        counts = np.bincount(self.labels.numpy(), minlength=self.classes)
+        shares: list[float] = (counts / counts.sum()).tolist()
+        return shares
 
     def freshness(self) -> str:
         """Return a text that changes also when files are rewritten in place; it guards what this machine has cached."""
@@ -137,9 +156,19 @@ class EpochOrder:
         return self._epoch_indices(epoch)[batch * self.batch_size : (batch + 1) * self.batch_size]
 
 
+def channels_first(pixels: np.ndarray) -> Tensor:
+    """Turn (N, H, W, C) bytes into (N, C, H, W); the memory stays as it is, which is torch's channels-last layout."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
 def as_floats(pixels: Tensor) -> Tensor:
     """Map bytes (B, C, H, W) to float32 in [-1, 1], channels last in memory, the layout convolutions prefer."""
     return pixels.to(torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
+
+
+def numbered(classes: int) -> tuple[str, ...]:
+    """Return the names of classes that have none but their numbers."""
+    return tuple(map(str, range(classes)))
 
 
 def flip_some(images: Tensor, seed: int, position: int) -> Tensor:
@@ -156,10 +185,19 @@ class Images(Data):
         labels: (N,) int64, or None.
         classes: number of classes, 0 without labels.
         flip: mirror each image with probability ½.
+        class_names: of each class, if they have names.
     """
 
-    def __init__(self, pixels: Tensor, labels: Tensor | None, classes: int, flip: bool = False) -> None:
+    def __init__(
+        self,
+        pixels: Tensor,
+        labels: Tensor | None,
+        classes: int,
+        flip: bool = False,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         self.pixels, self.labels, self.classes, self.flip = pixels, labels, classes, flip
+        self.class_names = None if class_names is None else tuple(class_names)
         self.shape, self.count = tuple(pixels.shape[1:]), len(pixels)
 
     def __str__(self) -> str:
@@ -182,17 +220,31 @@ class Images(Data):
 
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
         """Return batches of images in [-1, 1] and their labels."""
-        home = device if self._has_room(device) else torch.device("cpu")
+        fits = self._has_room(device)
+        home = device if fits else torch.device("cpu")
         pixels = self.pixels.to(home)
         labels = None if self.labels is None else self.labels.to(home)
         order = EpochOrder(len(pixels), batch_size, seed, home)
 
-        def batch_at(position: int) -> Batch:
+        def chosen(position: int) -> Batch:
             index = order(position)
-            images = as_floats(pixels[index].to(device, non_blocking=True))
+            return pixels[index], None if labels is None else labels[index]
+
+        def staged(position: int) -> Batch:
+            # Only from pinned memory does a GPU copy while it computes.
+            bytes_, classes = chosen(position)
+            if device.type == "cuda":
+                return bytes_.pin_memory(), None if classes is None else classes.pin_memory()
+            return bytes_, classes
+
+        at = chosen if fits else Ahead(in_a_thread(staged))
+
+        def batch_at(position: int) -> Batch:
+            bytes_, classes = at(position)
+            images = as_floats(bytes_.to(device, non_blocking=True))
             if self.flip:
                 images = flip_some(images, seed, position)
-            return images, None if labels is None else labels[index].to(device, non_blocking=True)
+            return images, None if classes is None else classes.to(device, non_blocking=True)
 
         return Batches(batch_at)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from gantrain.data.source import Batch, Batches, Data
+from gantrain.data.source import Batch, Batches, Data, numbered
 from gantrain.errors import ConfigError
 
 
@@ -41,6 +41,7 @@ class Mixture(Data):
             raise ConfigError(f"data.weights must be {len(self.centers)} numbers above 0, got {weights}")
         self.std, self.weights = std, shares / shares.sum()
         self.shape, self.classes = (self.centers.shape[1],), len(self.centers)
+        self.class_names = numbered(self.classes)
 
     def __str__(self) -> str:
         where = "on a line" if self.shape == (1,) else "in the plane"
@@ -50,6 +51,11 @@ class Mixture(Data):
         """Return the description with a digest of centres, weights and width."""
         content = self.centers.tobytes() + self.weights.tobytes() + np.float64(self.std).tobytes()
         return f"{self} ({hashlib.sha256(content).hexdigest()[:12]})"
+
+    def shares(self) -> list[float]:
+        """Return the components' shares."""
+        shares: list[float] = self.weights.tolist()
+        return shares
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return points (n, d) float32 and components (n,) int64."""

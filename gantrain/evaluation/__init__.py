@@ -5,11 +5,13 @@ Above data, metrics and run, below training: a trainer is handed a ``Live``.
 
 from gantrain.evaluation.classifier import Classifier
 from gantrain.evaluation.history import History
-from gantrain.evaluation.images import ImageQuality, as_bytes
+from gantrain.evaluation.images import ImageQuality
 from gantrain.evaluation.live import Live
 from gantrain.evaluation.metric import Metric
 from gantrain.evaluation.points import PointQuality
-from gantrain.evaluation.prepare import prepare
+from gantrain.evaluation.prepare import Quality, prepare
+from gantrain.evaluation.signals import SignalQuality
+from gantrain.kinds.images import as_bytes
 from gantrain.run.directions import AS_REAL, BESIDE, HIGHEST, LOWEST
 
 __all__ = [
@@ -23,6 +25,8 @@ __all__ = [
     "Live",
     "Metric",
     "PointQuality",
+    "Quality",
+    "SignalQuality",
     "as_bytes",
     "prepare",
 ]

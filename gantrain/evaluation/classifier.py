@@ -12,9 +12,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from gantrain.data import Data, Stacked
 from gantrain.errors import ConfigError, DataError
-from gantrain.evaluation.cache import Cache, Content
+from gantrain.evaluation.cache import Cache, Content, look
 from gantrain.evaluation.features import Features
 from gantrain.losses.arithmetic import full_precision
+from gantrain.run import files
 from gantrain.terminal import each
 
 SIDE = 64  # larger images are averaged down to it
@@ -78,10 +79,12 @@ class Classifier(Features):
         channels, _, side = self.data.shape
         self.net = Network(channels, side, self.data.classes)
         identity: dict[str, object] = {"data": [self.data.identity(), self.data.freshness()], "version": VERSION}
-        tensors, facts = read_weights(weights) if weights else cache.fetch("classifier", identity, self._train)
+        if weights:
+            tensors, facts = read_weights(weights)
+        else:
+            tensors, facts = cache.fetch("classifier", identity, self._train, self._take)
         try:
-            self.net.load_state_dict(tensors)
-            self.accuracy = float(facts["accuracy"])
+            self._take((tensors, facts))
             content = b"".join(tensors[name].contiguous().numpy().tobytes() for name in sorted(tensors))
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise DataError(f"evaluation.weights={weights} is no classifier of {self.data}") from error
@@ -101,6 +104,14 @@ class Classifier(Features):
         return (
             (features.reshape(n, -1), logits.reshape(n, -1, logits.shape[-1])) if self.stacked else (features, logits)
         )
+
+    def _take(self, content: Content) -> None:
+        """Take the weights and the accuracy of a file; what is none of this data raises one of ``cache.OTHER``."""
+        tensors, facts = content
+        self.net.load_state_dict(tensors)
+        self.accuracy = float(facts["accuracy"])
+        if not 0 <= self.accuracy <= 1:
+            raise ValueError(f"its accuracy is {self.accuracy}")
 
     def _train(self) -> Content:
         """Train, in the same way each time: AdamW, one cycle of the learning rate, images moved by a few pixels."""
@@ -181,11 +192,8 @@ def read_weights(path: str) -> Content:
     Raises:
         DataError: if there is no readable file of this kind.
     """
-    from pathlib import Path
-
-    from gantrain.evaluation.cache import read
-
-    found = read(Path(path).expanduser()) if Path(path).expanduser().is_file() else None
+    found, wrong = look(files.at_home(path))
     if found is None:
-        raise DataError(f"evaluation.weights={path} is no classifier's file; leave it null to have one trained")
+        why = f" ({wrong})" if wrong else ""
+        raise DataError(f"evaluation.weights={path} is no classifier's file{why}; leave it null to have one trained")
     return found

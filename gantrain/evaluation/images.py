@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,8 +16,10 @@ from gantrain.evaluation.metric import Measured, Metric, asked_for, joined, valu
 from gantrain.evaluation.reference import Reference, chosen_numbers, once, pixels
 from gantrain.evaluation.result import Interrupted, Result
 from gantrain.evaluation.rows import Rows
+from gantrain.kinds.images import as_bytes
 from gantrain.metrics import (
     Fitting,
+    Gaussian,
     Nearest,
     density_coverage,
     directions,
@@ -34,10 +36,12 @@ from gantrain.metrics import (
 )
 from gantrain.run.directions import AS_REAL, BESIDE, HIGHEST, LOWEST
 from gantrain.run.protocol import Protocol
+from gantrain.terminal import say
 
 ELEMENTS = 2**18  # of images at a time in float64, each in a score of copies
 KEPT = 1000  # generated images kept whole, for metrics that compare images
 PAIRS = 8  # of a generated image and its nearest training image, to be drawn
+LEAST_OF_A_CLASS = 20  # samples of a class, of either side, below which it is left out
 LEAST = 100  # samples below which scores and neighbourhoods say nothing
 
 
@@ -48,6 +52,7 @@ class Fakes:
     features: Tensor  # of the first ``n_pool`` of them (m, d) float32; (m, 0) without a feature network
     fitted: Fitting  # the features of all
     logits: Tensor  # (n, classes) or, of stacks, (n, 3, classes)
+    read: Tensor  # the class that the network reads each as, (n,) or, of stacks, (n, 3)
     projections: Tensor  # (n, slices)
     kept: Tensor  # the first of them whole, (k, C, H, W) uint8
     nearest_pixels: Nearest | None = field(default=None)  # training image of each kept one, once it was looked for
@@ -79,12 +84,24 @@ class ImageQuality:
         self.gives = joined(self.metrics)
         """The name of each value, and its direction."""
 
-    def measure(self, samples: Iterable[Tensor], stop: Callable[[], bool] = lambda: False) -> Result:
+        self.asked: Tensor | None = None
+        self.told = False  # of classes that are left out
+        """The classes (n,) that the images being measured were asked to be of; None of an unconditional generator."""
+
+    def measure(
+        self, samples: Iterable[Tensor], stop: Callable[[], bool] = lambda: False, asked: Tensor | None = None
+    ) -> Result:
         """Return the values of generated images, which come in batches (b, C, H, W) in [-1, 1].
+
+        Args:
+            samples: the images.
+            stop: asked between the batches.
+            asked: their classes (n,), if the generator was told them.
 
         Raises:
             Interrupted: when ``stop()`` turned true.
         """
+        self.asked = asked
         fakes = self._look(samples, stop)
         values: dict[str, float] = {}
         for metric in self.metrics:
@@ -111,16 +128,12 @@ class ImageQuality:
             images = images.cpu()
             projections.add(pixels(images) @ onto)
             kept.add(images)
-        return Fakes(features.all(), fitted, logits.all(), projections.all(), kept.all())
+        read = logits.all().argmax(-1) if self.features else torch.empty(0, dtype=torch.int64)
+        return Fakes(features.all(), fitted, logits.all(), read, projections.all(), kept.all())
 
     def _pairs(self, kept: Tensor, found: Nearest) -> Tensor:
         first = found.ratio.argsort()[:PAIRS]
         return torch.stack([kept[first], self.data.at(found.index[first].tolist())])
-
-
-def as_bytes(images: Tensor) -> Tensor:
-    """Return images in [-1, 1] as the bytes 0 to 255 that a picture file would have."""
-    return images.add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def fid(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
@@ -195,11 +208,58 @@ def copies(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
     return values
 
 
+def as_asked(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
+    """Return the share of images that the classifier reads as the class asked for."""
+    if quality.asked is None:
+        return {}
+    return {"conditional_accuracy": float((fakes.read == quality.asked).double().mean())}
+
+
+def by_class(quality: ImageQuality, fakes: Fakes) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the features of the generated and of the real images of each class that has enough of both."""
+    if quality.asked is None or quality.real.labels is None:
+        return
+    features, asked = quality.real.all_features(), quality.asked[: len(fakes.features)]
+    left_out = 0
+    for label in range(quality.data.classes):
+        fake, real = fakes.features[asked == label], features[quality.real.labels == label]
+        if min(len(fake), len(real)) >= LEAST_OF_A_CLASS:
+            yield fake, real
+        else:
+            left_out += 1
+    if left_out and not quality.told:
+        quality.told = True
+        say(
+            f"{left_out} of {quality.data.classes} classes have fewer than {LEAST_OF_A_CLASS} samples here, real or "
+            "generated, and are left out of intra_fid and intra_coverage; raise evaluation.n_fake and evaluation.n_real"
+        )
+
+
+def within_classes(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
+    """Mean over the classes of the Fréchet distance within each: intra FID, Miyato & Koyama 2018, Section 5."""
+    found = [
+        frechet_distance(Gaussian.of(fake.numpy()), Gaussian.of(real.numpy()))
+        for fake, real in by_class(quality, fakes)
+    ]
+    return {"intra_fid": float(np.mean(found))} if found else {}
+
+
+def covered_within_classes(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
+    """Mean over the classes of the coverage within each, with equally many of both sides."""
+    k, most, found = quality.protocol.k_density_coverage, quality.protocol.n_neighbours, []
+    for fake, real in by_class(quality, fakes):
+        n = min(len(fake), len(real), most)
+        if n > k:
+            some = torch.as_tensor(chosen_numbers(len(real), n, quality.protocol.seed))
+            found.append(density_coverage(fake[:n], real[some], k)[1])
+    return {"intra_coverage": float(np.mean(found))} if found else {}
+
+
 def modes(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
     """Of stacked images: how many of all triples of classes were seen, and KL(their shares ‖ equal shares)."""
     assert isinstance(quality.data, Stacked)
     classes = quality.data.parts.classes
-    triple = fakes.logits.argmax(-1) @ torch.tensor([classes**2, classes, 1])
+    triple = fakes.read @ torch.tensor([classes**2, classes, 1])
     weights = torch.full((quality.data.modes,), 1 / quality.data.modes)
     seen, there = float(len(triple.unique())), float(quality.data.modes)
     return {"modes": seen, "modes_of_data": there, "mode_kl": mode_kl(triple, weights)}
@@ -208,6 +268,11 @@ def modes(quality: ImageQuality, fakes: Fakes) -> dict[str, float]:
 def of_network(measure: Callable[[ImageQuality, Fakes], dict[str, float]], **gives: str) -> Measured:
     """Return a metric that needs a feature network."""
     return Measured(measure, gives, features=True)
+
+
+def of_classes(measure: Callable[[ImageQuality, Fakes], dict[str, float]], **gives: str) -> Measured:
+    """Return a metric of conditional generators that needs a feature network."""
+    return Measured(measure, gives, features=True, of_classes=True)
 
 
 METRICS: dict[str, Measured] = {
@@ -220,6 +285,11 @@ METRICS: dict[str, Measured] = {
     "sliced_wasserstein": Measured(sliced, {"sliced_wasserstein": LOWEST}),
     "ms_ssim": Measured(likeness, {"ms_ssim": AS_REAL}),
     "memorised": Measured(copies, {"memorised_pixels": LOWEST, "memorised_features": LOWEST}),
+    "conditional_accuracy": of_classes(as_asked, conditional_accuracy=HIGHEST),
+    "intra_fid": of_classes(within_classes, intra_fid=LOWEST),
+    "intra_coverage": of_classes(covered_within_classes, intra_coverage=HIGHEST),
     "modes": of_network(modes, modes=HIGHEST, modes_of_data=BESIDE, mode_kl=LOWEST),
 }
 NEED_STACKS, NEED_CLASSES = {"modes"}, {"is"}
+NEED_CLASSIFIER = {"conditional_accuracy"}
+"""Metrics that read the data's own classes."""

@@ -108,9 +108,10 @@ def find_weights(given: str | None) -> Path:
     """
     for named in (given, os.environ.get("GANTRAIN_INCEPTION")):
         if named:
-            if not Path(named).expanduser().is_file():
+            path = files.at_home(named)
+            if not path.is_file():
                 raise DataError(f"Inception weights: {named} is not a file; {remedy()}")
-            return Path(named).expanduser()
+            return path
     path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if not path.exists():
         try:
@@ -120,7 +121,7 @@ def find_weights(given: str | None) -> Path:
             raise DataError(
                 f"Inception weights are not in {path} and could not be downloaded ({first_line(error)}); {remedy()}"
             ) from error
-    if not files.sha256(path).startswith(SHA256):
+    if not path.is_file() or not files.sha256(path).startswith(SHA256):
         raise DataError(f"{path} is damaged (its sha256 does not start with {SHA256}); remove it, or {remedy()}")
     return path
 

@@ -11,12 +11,13 @@ from torch import nn
 
 from gantrain.errors import PrunedError
 from gantrain.evaluation.history import History
-from gantrain.evaluation.images import ImageQuality
-from gantrain.evaluation.points import PointQuality
+from gantrain.evaluation.prepare import Quality
 from gantrain.evaluation.result import Interrupted
+from gantrain.inputs import Inputs, asked_of
 from gantrain.run import files, read
 from gantrain.run.directory import RunDirectory
-from gantrain.sampling import latents, samples_of
+from gantrain.sampling import samples_of, truncating
+from gantrain.terminal import say
 
 if TYPE_CHECKING:
     from gantrain.run.records import Records
@@ -33,22 +34,25 @@ class Live:
 
     Args:
         quality: what measures, and by which protocol.
-        latent_dim: of the generator.
+        inputs: what the generator gets.
         best_by: the value that the best checkpoint is chosen by, None for none.
         run: whose records hold what has been measured so far.
+        g: a generator of the kind that is measured; it says what is truncated.
         judge: asked after each evaluation; None: the run is never given up.
     """
 
     def __init__(
         self,
-        quality: ImageQuality | PointQuality,
-        latent_dim: int,
+        quality: Quality,
+        inputs: Inputs,
         best_by: str | None,
         run: RunDirectory,
+        g: nn.Module,
         judge: Judge | None = None,
     ) -> None:
         self.quality, self.protocol, self.run, self.judge = quality, quality.protocol, run, judge
-        self.z = latents(self.protocol.n_fake, latent_dim, self.protocol.seed, self.protocol.truncation)
+        bound = truncating(g, self.protocol.truncation)[1]
+        self.given = inputs.fixed(self.protocol.n_fake, self.protocol.seed, bound)
         self.history = History(quality.gives, best_by)
         self.earlier: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
@@ -56,7 +60,10 @@ class Live:
     def go_on(self, step: int) -> None:
         """Read the values that the run has measured up to ``step``; records of later steps do not count."""
         self.history.values = read.history(self.run.path, self.protocol.tag, step)
-        self.earlier = read.evaluation(self.run.path).bests(but=self.protocol.tag)
+        recorded = read.evaluation(self.run.path)
+        if recorded.damaged:
+            say(f"{recorded.damaged}; it is made anew from metrics.jsonl")
+        self.earlier = recorded.bests(but=self.protocol.tag)
         self.write()  # a kill may have left evaluation.json behind the records
 
     def measured(self, step: int) -> bool:
@@ -75,9 +82,10 @@ class Live:
             PrunedError: if the judge gives the run up.
         """
         began = time.monotonic()
-        samples = samples_of(nets[self.protocol.generator], self.z)
+        net = nets[self.protocol.generator]
+        samples = samples_of(truncating(net, self.protocol.truncation)[0], *self.given)
         try:
-            result = self.quality.measure(samples, stop)
+            result = self.quality.measure(samples, stop, asked_of(net, self.given))
         except Interrupted:
             return False
         finally:
@@ -97,6 +105,7 @@ class Live:
 
     def write(self) -> None:
         """Replace the run's ``evaluation.json``; like any record that a full disk refuses, it costs a warning."""
+        self.run.check_place()
         if self.history.values or self.earlier:
             try:
                 files.write_durably(self.run.path / "evaluation.json", json.dumps(self.summary(), indent=1) + "\n")

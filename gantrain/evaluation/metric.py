@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gantrain.errors import ConfigError
+from gantrain.kinds import KINDS
 from gantrain.run.directions import DIRECTIONS, Better
 
 
@@ -26,9 +27,10 @@ class Metric(Protocol):
         """Return the values, by name.
 
         Args:
-            quality: the ``ImageQuality`` or ``PointQuality``, which holds data, real samples, network and protocol.
+            quality: the ``ImageQuality``, ``PointQuality`` or ``SignalQuality``, which holds data, real samples,
+                network and protocol.
             samples: of images ``Fakes``, whose ``kept`` are the first 1,000 generated ones (k, C, H, W) uint8; of
-                points all of them (n, d) float32.
+                points all of them (n, d) float32; of signals ``gantrain.evaluation.signals.Drawn``.
         """
 
 
@@ -39,6 +41,7 @@ class Measured:
     measure: Callable[[Any, Any], Mapping[str, float]]
     gives: Better
     features: bool = False  # whether it needs a feature network
+    of_classes: bool = False  # whether only a conditional generator has its values
 
 
 def joined(metrics: Iterable[Metric]) -> dict[str, str]:
@@ -89,6 +92,9 @@ def asked_for(wanted: Iterable[Any], table: Mapping[str, Measured], of: str) -> 
     metrics = []
     for entry in dict.fromkeys(wanted):
         if isinstance(entry, str) and entry not in table:
-            raise ConfigError(f"evaluation.metrics: {entry} is not measured on {of}; there are {', '.join(table)}")
+            raise ConfigError(
+                f"evaluation.metrics: {entry} is not measured on {of}; there are {', '.join(table)}; "
+                f"use evaluation={KINDS[of].evaluation}"
+            )
         metrics.append(table[entry] if isinstance(entry, str) else entry)
     return metrics

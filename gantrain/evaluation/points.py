@@ -41,6 +41,9 @@ class PointQuality:
         onto = directions(data.shape[0], protocol.slices, protocol.seed)
         self.onto, self.projections = onto, self.real @ onto
 
+        self.asked: Tensor | None = None
+        """The components (n,) that the points being measured were asked for; None of an unconditional generator."""
+
     @cached_property
     def w2_of_real(self) -> float:
         """The distance of other real points, as many as are compared: no generator gets below it but by luck."""
@@ -50,12 +53,20 @@ class PointQuality:
     def _draw(self, n: int, stream: int) -> Tensor:
         return torch.from_numpy(self.data.sample(n, np.random.default_rng([self.protocol.seed, stream]))[0])
 
-    def measure(self, samples: Iterable[Tensor], stop: Callable[[], bool] = lambda: False) -> Result:
+    def measure(
+        self, samples: Iterable[Tensor], stop: Callable[[], bool] = lambda: False, asked: Tensor | None = None
+    ) -> Result:
         """Return the values of generated points, which come in batches (b, d).
+
+        Args:
+            samples: the points.
+            stop: asked between the metrics.
+            asked: their components (n,), if the generator was told them.
 
         Raises:
             Interrupted: when ``stop()`` turned true.
         """
+        self.asked = asked
         points = torch.cat([batch.cpu() for batch in samples])
         values: dict[str, float] = {}
         for metric in self.metrics:
@@ -74,6 +85,14 @@ def modes(quality: PointQuality, points: Tensor) -> dict[str, float]:
     return {"modes": float(found.modes), "modes_of_data": there, "high_quality": found.high_quality, "mode_kl": kl}
 
 
+def as_asked(quality: PointQuality, points: Tensor) -> dict[str, float]:
+    """Return the share of points whose nearest mode is the one asked for."""
+    if quality.asked is None:
+        return {}
+    closest = torch.cdist(points.double(), quality.centers).argmin(1)
+    return {"conditional_accuracy": float((closest == quality.asked).double().mean())}
+
+
 def exact(quality: PointQuality, points: Tensor) -> dict[str, float]:
     """Return the exact 2-Wasserstein distance from the first real points, and theirs from other real ones."""
     n = min(quality.protocol.n_w2, len(points), len(quality.real))
@@ -89,4 +108,5 @@ METRICS: dict[str, Measured] = {
     "modes": Measured(modes, {"modes": HIGHEST, "modes_of_data": BESIDE, "high_quality": HIGHEST, "mode_kl": LOWEST}),
     "w2": Measured(exact, {"w2": LOWEST, "w2_of_real": BESIDE}),
     "sliced_wasserstein": Measured(sliced, {"sliced_wasserstein": LOWEST}),
+    "conditional_accuracy": Measured(as_asked, {"conditional_accuracy": HIGHEST}, of_classes=True),
 }

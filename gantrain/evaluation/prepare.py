@@ -15,27 +15,33 @@ from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation.cache import Cache
 from gantrain.evaluation.classifier import Classifier
 from gantrain.evaluation.features import Features
-from gantrain.evaluation.images import LEAST, METRICS, NEED_CLASSES, NEED_STACKS, ImageQuality
+from gantrain.evaluation.images import LEAST, METRICS, NEED_CLASSES, NEED_CLASSIFIER, NEED_STACKS, ImageQuality
 from gantrain.evaluation.inception import Inception
 from gantrain.evaluation.metric import Metric, asked_for, joined
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.reference import reference
+from gantrain.evaluation.signals import SignalQuality
+from gantrain.kinds import Images, Signals
 from gantrain.metrics import samples_for_infinity
 from gantrain.run.directions import ranked
-from gantrain.run.protocol import IMAGES_VERSION, POINTS_VERSION, Protocol
+from gantrain.run.protocol import IMAGES_VERSION, POINTS_VERSION, SIGNALS_VERSION, Protocol
 from gantrain.schema import ProtocolSettings
 from gantrain.terminal import say
 
 MOST = 10_000  # generated samples where n_fake is null and there are more real ones
 
 
+VERSIONS = {"pixels": IMAGES_VERSION, "points": POINTS_VERSION, "signals": SIGNALS_VERSION}
+
+Quality = ImageQuality | PointQuality | SignalQuality
+"""What measures samples of one kind."""
 Wanted = Sequence[str | Metric]
 """What is to be measured: metrics by their names, or metrics of your own."""
 
 
 def prepare(
     settings: Any, metrics: Wanted, data: Data, compared: Data, device: torch.device, live: bool
-) -> ImageQuality | PointQuality | None:
+) -> Quality | None:
     """Return the object that measures; train or load the network and look at real samples, unless they are cached.
 
     Args:
@@ -52,20 +58,27 @@ def prepare(
     """
     if settings.weights is not None and settings.features is None:
         raise ConfigError("evaluation.weights is given, but evaluation.features is null: no network is used")
+    kind = compared.kind
+    if settings.features is not None and not isinstance(kind, Images):
+        raise ConfigError(f"evaluation.features={settings.features} is for images; use evaluation={kind.evaluation}")
     if isinstance(compared, Mixture):
-        if settings.features is not None:
-            raise ConfigError(f"evaluation.features={settings.features} is for images; use evaluation=points")
         protocol = protocol_of(settings, compared, "points", None, settings.n_fake or MOST, settings.n_real or MOST)
         return checked(PointQuality(protocol, metrics, compared), settings)
-    if compared.count is None or len(compared.shape) != 3:
-        raise ConfigError(f"evaluation cannot measure {compared}: it is neither images nor a known mixture")
+    if isinstance(kind, Signals):
+        return of_signals(settings, metrics, data, compared, live)
+    if compared.count is None or not isinstance(kind, Images):
+        raise ConfigError(
+            f"evaluation cannot measure {compared}: it is neither a set of images nor signals nor a known mixture; use "
+            "evaluation=none"
+        )
+    if settings.features == "inception" and compared.shape[0] not in (1, 3):
+        raise ConfigError(
+            f"evaluation=inception is for gray or colour images, and these have {compared.shape[0]} channels; "
+            "use evaluation=pixels, or evaluation=classifier with classes"
+        )
     n_real = min(settings.n_real or compared.count, compared.count)
     n_fake = settings.n_fake or min(MOST, n_real)
-    if n_real < LEAST:
-        reason = f"{n_real} real images are too few to measure anything by, {LEAST} are needed"
-        if not live:
-            raise ConfigError(reason)
-        say(f"{reason}; training goes on without evaluation, as with evaluation=none")
+    if too_few(n_real, kind.name, live):
         return None
     check_metrics(settings, metrics, data)
     check_counts(settings, n_fake, n_real)
@@ -88,6 +101,35 @@ def prepare(
     return checked(ImageQuality(protocol, metrics, data, features, real, training), settings)
 
 
+def of_signals(settings: Any, metrics: Wanted, data: Data, compared: Data, live: bool) -> Quality | None:
+    """Return the object that measures signals, as ``prepare`` does."""
+    n_real = settings.n_real or (MOST if compared.count is None else compared.count)
+    n_real = min(n_real, compared.count or n_real)
+    n_fake = settings.n_fake or min(MOST, n_real)
+    if too_few(n_real, compared.kind.name, live):
+        return None
+    if data.count is None and settings.best == "memorised":
+        raise ConfigError(f"evaluation.best=memorised: nothing can be copied from {data}, drawn fresh without end")
+    check_counts(settings, n_fake, n_real)
+    protocol = protocol_of(settings, compared, "signals", None, n_fake, n_real)
+    return checked(SignalQuality(protocol, metrics, data, compared), settings)
+
+
+def too_few(n_real: int, name: str, live: bool) -> bool:
+    """Tell whether there are too few real samples to measure by, with a warning.
+
+    Raises:
+        ConfigError: in place of the warning if no training goes on.
+    """
+    if n_real >= LEAST:
+        return False
+    reason = f"{n_real} real {name} are too few to measure anything by, {LEAST} are needed"
+    if not live:
+        raise ConfigError(reason)
+    say(f"{reason}; training goes on without evaluation, as with evaluation=none")
+    return True
+
+
 def without_infinity(settings: Any, metrics: Wanted, n_fake: int, d: int) -> Wanted:
     """Return the metrics without ``fid_infinity``, with a warning, if it has too few samples of d features."""
     n, least = min(n_fake, settings.n_pool), samples_for_infinity(d)
@@ -103,7 +145,7 @@ def without_infinity(settings: Any, metrics: Wanted, n_fake: int, d: int) -> Wan
 
 def without_features(
     settings: Any, metrics: Wanted, data: Data, compared: Data, device: torch.device
-) -> ImageQuality | PointQuality | None:
+) -> Quality | None:
     """Return an object that measures pixels alone, None if no such metric was asked for."""
     left = [metric for metric in metrics if not needs_features(metric)]
     best = settings.best if settings.best in joined(asked_for(left, METRICS, "images")) else None
@@ -116,7 +158,7 @@ def needs_features(metric: str | Metric) -> bool:
     return bool(getattr(METRICS[metric] if isinstance(metric, str) else metric, "features", False))
 
 
-def checked(quality: ImageQuality | PointQuality, settings: Any) -> ImageQuality | PointQuality:
+def checked(quality: Quality, settings: Any) -> Quality:
     """Return ``quality``; raise ConfigError if it does not measure the value that the best step is chosen by."""
     known = ranked(quality.gives)
     if settings.best is not None and settings.best not in known:
@@ -133,6 +175,10 @@ def check_metrics(settings: Any, metrics: Wanted, data: Data) -> None:
             raise ConfigError(f"evaluation.metrics: {name} needs data whose modes are known, like data=stacked_digits")
         if name in NEED_CLASSES and isinstance(data, Stacked):
             raise ConfigError(f"evaluation.metrics: {name} needs one class per image, and {data} has three")
+        if name in NEED_CLASSIFIER and settings.features not in (None, "classifier"):
+            raise ConfigError(
+                f"evaluation.metrics: {name} needs evaluation.features=classifier, which reads the classes"
+            )
         if needs_features(metric) and settings.features is None:
             raise ConfigError(f"evaluation.metrics: {name} needs evaluation.features=classifier or inception")
 
@@ -167,6 +213,6 @@ def protocol_of(
         resizer=features.resizer if features else Features.resizer,
         n_fake=n_fake,
         n_real=n_real,
-        version=POINTS_VERSION if plain == "points" else IMAGES_VERSION,
+        version=VERSIONS[plain],
         **{entry.name: settings[entry.name] for entry in fields(ProtocolSettings)},
     )

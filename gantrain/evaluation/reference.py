@@ -32,6 +32,7 @@ class Reference:
     gaussian: Gaussian | None  # of the features of all
     pixel_limit: float  # ``Nearest.ratio`` up to which an image counts as a copy
     feature_limit: float  # the same of its features
+    labels: Tensor | None = None  # class (n,) of each, if they have one
 
 
 def reference(
@@ -59,19 +60,26 @@ def reference(
         "version": IMAGES_VERSION,
     }
 
+    chosen = torch.as_tensor(chosen_numbers(data.count or 0, count, seed))
+
+    def check(content: Content) -> None:
+        check_shapes(content[0], len(chosen), slices, features is not None)
+
     def fetched() -> dict[str, Tensor]:
-        return cache.fetch("reference", identity, lambda: measure(data, count, features, slices, seed))[0]
+        return cache.fetch("reference", identity, lambda: measure(data, count, features, slices, seed), check)[0]
 
     tensors = fetched()
     found = tensors["features"]
+    unkept = None if cache.keeps("reference", identity) else found  # else each evaluation would compute them again
     return Reference(
         features=found[torch.as_tensor(chosen_numbers(len(found), pool, seed))],
-        all_features=lambda: fetched()["features"],
+        all_features=lambda: fetched()["features"] if unkept is None else unkept,
         projections=tensors["projections"].clone(),
         # Copies: a part of the mapped file would hold all of it in memory.
         gaussian=Gaussian(tensors["mean"].clone().numpy(), tensors["factor"].clone().numpy()) if features else None,
         pixel_limit=float(tensors["limits"][0]),
         feature_limit=float(tensors["limits"][1]),
+        labels=None if data.labels is None else data.labels[chosen],
     )
 
 
@@ -92,6 +100,17 @@ def measure(data: Data, count: int, features: Features | None, slices: int, seed
         tensors |= {"mean": torch.from_numpy(gaussian.mean), "factor": torch.from_numpy(gaussian.factor)}
     limits = [pixel_limit(data, seed), feature_limit(tensors["features"], seed) if features else 0.0]
     return tensors | {"limits": torch.tensor(limits, dtype=torch.float64)}, {"data": data.fingerprint()}
+
+
+def check_shapes(tensors: dict[str, Tensor], n: int, slices: int, has_network: bool) -> None:
+    """Raise KeyError or ValueError unless tensors are the statistics of ``n`` images."""
+    d = tensors["features"].shape[-1]
+    wanted = {"features": (n, d), "projections": (n, slices), "limits": (2,)}
+    if has_network:
+        wanted |= {"mean": (d,), "factor": (len(tensors["factor"]), d)}
+    for name, shape in wanted.items():
+        if tuple(tensors[name].shape) != shape or not tensors[name].is_floating_point():
+            raise ValueError(f"its {name} are of shape {tuple(tensors[name].shape)}")
 
 
 def chosen_numbers(available: int, count: int, seed: int) -> range | list[int]:

@@ -18,6 +18,8 @@ class Minimax(Objective):
     With p and q the densities of real and fake samples, D's minimum is log 4 - 2 JSD(p, q), at C = log p - log q.
     """
 
+    over_batch = False
+
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """E sp(-r) + E sp(f)."""
         return softplus(-real).mean() + softplus(fake).mean()
@@ -51,6 +53,8 @@ class LeastSquares(Objective):
     C = p/(p+q).
     """
 
+    over_batch = False
+
     def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> None:
         super().__init__()
         if not a < b:
@@ -79,6 +83,8 @@ class Hinge(Objective):
 
     D's minimum is 2 Σ min(p, q) = 2 (1 - TV(p, q)), at C = sign(p - q): the sign of p - q is all that it tells.
     """
+
+    over_batch = False
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """E max(0, 1 - r) + E max(0, 1 + f)."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+from gantrain.kinds import Points, kind_of
 from gantrain.losses.numerics import tame_exp
 from gantrain.losses.objective import Objective
 
@@ -25,6 +26,8 @@ class FDivergence(Objective):
     Args:
         saturating: False: G maximises g(f), the trick of Section 3.2. True: G plays the saddle point of Eq. 4.
     """
+
+    over_batch = False
 
     tag: ClassVar[str]
     """Name and unit of the divergence that minus D's loss bounds from below."""
@@ -123,7 +126,9 @@ class Neyman(FDivergence):
 
     def caution(self, shape: tuple[int, ...]) -> str:
         """Speak of points, of which it has found no mode yet."""
-        return "" if len(shape) > 1 else "on points its gradients explode where D is sure (0 of the ring's 8 modes)"
+        if not isinstance(kind_of(shape), Points):
+            return ""
+        return "on points its gradients explode where D is sure (0 of the ring's 8 modes)"
 
     def log_ratio(self, scores: Tensor) -> Tensor:
         """1 - e^(-v) = 1 - (q/p)² at the optimum."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from gantrain.errors import ConfigError
+from gantrain.kinds import Points, kind_of
 from gantrain.losses.numerics import move_if_finite
 from gantrain.losses.objective import Objective
 
@@ -14,13 +15,17 @@ from gantrain.losses.objective import Objective
 class Energy(Objective):
     """Base of EBGAN and BEGAN: D must reconstruct. C = -energy, so real samples score higher, as in every objective."""
 
+    over_batch = False
+
     def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """-E f: the energy of the fakes."""
         return -fake.mean()
 
     def caution(self, shape: tuple[int, ...]) -> str:
         """Speak of points, which an autoencoder copies whether they are real or not."""
-        return "" if len(shape) > 1 else "on points an autoencoder copies any input (at most 2 of the ring's 8 modes)"
+        if not isinstance(kind_of(shape), Points):
+            return ""
+        return "on points an autoencoder copies any input (at most 2 of the ring's 8 modes)"
 
     def check(self, d: nn.Module | type[nn.Module]) -> None:
         """Raise ConfigError unless D reconstructs its input."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from gantrain.errors import ConfigError
+from gantrain.kinds import Points, kind_of
 from gantrain.losses.objective import Objective
 from gantrain.losses.turn import Critic, Turn
 
@@ -37,7 +38,7 @@ class Unrolled:
 
     def caution(self, shape: tuple[int, ...]) -> str:
         """Speak of points, on which it needs networks like the paper's."""
-        if len(shape) > 1:
+        if not isinstance(kind_of(shape), Points):
             return ""
         return "on points the networks matter (0 of the ring's 8 modes with its own, 7 with experiment=unrolled_ring's)"
 
@@ -47,10 +48,15 @@ class Unrolled:
             return turn.critic
         net = turn.critic.net
         buffers = {name: buffer.clone() for name, buffer in net.named_buffers()}
-        weights = {name: p.detach().clone().requires_grad_() for name, p in net.named_parameters()}
+        learning = [(name, p) for name, p in net.named_parameters() if not getattr(p, "held", False)]  # by freeze_d
+        weights = {name: p.detach().clone().requires_grad_() for name, p in learning}
         for _ in range(self.steps):
             critic = turn.critic.at(weights | buffers)
             loss = objective.d_loss(critic(turn.real), critic(turn.fake))
-            gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
-            weights = {name: w - self.lr * g for (name, w), g in zip(weights.items(), gradients, strict=True)}
+            # What a D tells beside its scores, as a classifier's logits, takes no part in the objective.
+            gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True, allow_unused=True)
+            weights = {
+                name: w if g is None else w - self.lr * g
+                for (name, w), g in zip(weights.items(), gradients, strict=True)
+            }
         return turn.critic.at(weights | buffers)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gantrain.errors import ConfigError
 from gantrain.losses.lookahead import Lookahead, present
 from gantrain.losses.objective import Objective
-from gantrain.losses.turn import Cost, Scores, Turn
+from gantrain.losses.turn import Cost, Critic, Scores, Turn, Verdicts, Whole
 
 
 class Seams(Protocol):
@@ -23,8 +23,11 @@ class Seams(Protocol):
     def for_d(self, turn: Turn) -> Tensor | None: ...
     def for_g(self, turn: Turn) -> Tensor | None: ...
     def after_d_step(self, turn: Turn) -> None: ...
+    def after_g_step(self, turn: Turn) -> None: ...
     def caution(self, shape: tuple[int, ...], objective: Objective) -> str: ...
+    def remark(self, d: nn.Module) -> str: ...
     def check(self, d: nn.Module) -> None: ...
+    def check_generator(self, g: nn.Module) -> None: ...
 
 
 class Loss(nn.Module):
@@ -68,12 +71,28 @@ class Loss(nn.Module):
             if kind is not None:
                 first[kind] = name
 
-    def for_d(self, turn: Turn) -> Cost:
-        """Return the cost of D's turn; ``turn.fake`` carries no graph."""
-        real, fake = turn.critic.score_both(turn.real, turn.fake)
+    def judged_for_d(self, turn: Turn) -> Verdicts:
+        """Return what D says of both batches."""
+        return turn.critic.of_both(turn.real, turn.fake)
+
+    def judged_for_g(self, turn: Turn, critic: Critic) -> Verdicts:
+        """Return what a critic says of the fakes, and of the reals if the objective needs that in G's turn."""
+        fake = critic.verdict(turn.fake)
+        return Verdicts(critic.verdict(turn.real) if self.objective.g_uses_real else None, fake)
+
+    def for_d(self, turn: Turn, whole: Whole | None = None) -> Cost:
+        """Return the cost of D's turn; ``turn.fake`` carries no graph.
+
+        Args:
+            turn: what D sees; with ``verdicts`` if D has given them already.
+            whole: the objective on the batch that this one is a part of, if it is not to be computed of this one alone.
+        """
+        verdicts = turn.verdicts or self.judged_for_d(turn)
+        assert verdicts.real is not None
+        real, fake = verdicts.real.scores, verdicts.fake.scores
         witness = partial(self.objective.witness, real=real, fake=fake)
-        turn = replace(turn, scores=Scores(real, fake), witness=witness)
-        terms = {"adversarial": self.objective.d_loss(real, fake)}
+        turn = replace(turn, scores=Scores(real, fake), verdicts=verdicts, witness=witness)
+        terms = {"adversarial": self.objective.d_loss(real, fake) if whole is None else whole.of_part(real, fake)}
         terms |= {name: term for name, r in self._seams() if (term := r.for_d(turn)) is not None}
         return Cost(terms, turn, self.readings(real.detach(), fake.detach()) if turn.measure else {})
 
@@ -81,12 +100,13 @@ class Loss(nn.Module):
         """Return the mean scores and the objective's estimates."""
         return {"score_real": real.mean(), "score_fake": fake.mean()} | self.objective.estimates(real, fake)
 
-    def for_g(self, turn: Turn) -> Cost:
-        """Return the cost of G's turn; ``turn.fake`` carries G's graph."""
-        critic = self.lookahead(turn, self.objective)
-        fake = critic(turn.fake)
-        real = critic(turn.real) if self.objective.g_uses_real else None
-        terms = {"adversarial": self.objective.g_loss(fake, real)}
+    def for_g(self, turn: Turn, whole: Whole | None = None) -> Cost:
+        """Return the cost of G's turn; ``turn.fake`` carries G's graph. The arguments are those of ``for_d``."""
+        verdicts = turn.verdicts or self.judged_for_g(turn, self.lookahead(turn, self.objective))
+        turn = replace(turn, verdicts=verdicts)
+        real, fake = None if verdicts.real is None else verdicts.real.scores, verdicts.fake.scores
+        adversarial = self.objective.g_loss(fake, real) if whole is None else whole.of_part(None, fake)
+        terms = {"adversarial": adversarial}
         terms |= {name: term for name, r in self._seams() if (term := r.for_g(turn)) is not None}
         return Cost(terms, turn, {"score_fake": fake.detach().mean()} if turn.measure else {})
 
@@ -98,11 +118,37 @@ class Loss(nn.Module):
         for _, regularizer in self._seams():
             regularizer.after_d_step(turn)
 
+    @torch.no_grad()
+    def after_g_step(self, turn: Turn) -> None:
+        """Let the regularizers act after G's step, which was made from the verdicts in ``turn``."""
+        for _, regularizer in self._seams():
+            regularizer.after_g_step(turn)
+
     def check(self, d: nn.Module) -> None:
         """Raise ConfigError if the objective or a regularizer cannot be used with this D."""
         self.objective.check(d)
         for _, regularizer in self._seams():
             regularizer.check(d)
+
+    def check_generator(self, g: nn.Module) -> None:
+        """Raise ConfigError if a regularizer cannot be used with this G."""
+        for _, regularizer in self._seams():
+            regularizer.check_generator(g)
+
+    def why_whole(self, shape: tuple[int, ...]) -> str:
+        """Return why a batch of samples of this shape cannot be costed in parts, "" if it can."""
+        if self.lookahead is not present:
+            return f"{type(self.lookahead).__name__} steps on whole batches; use accumulate=1"
+        compares = type(self.objective).witness is not Objective.witness
+        for name, regularizer in self._seams():
+            if getattr(regularizer, "over_batch", lambda shape: True)(shape):
+                return (
+                    f"the term {name} compares the samples of a batch, or its class does not say over_batch = False; "
+                    f"remove it with ~loss.regularizers.{name}, or use accumulate=1"
+                )
+            if compares and getattr(regularizer, "differentiates_twice", False):
+                return f"{type(self.objective).__name__} under the term {name} compares whole batches; use accumulate=1"
+        return ""
 
     def cautions(self, shape: tuple[int, ...]) -> list[str]:
         """Return what was measured to fail with samples of this shape, a part of the loss each."""
@@ -111,6 +157,10 @@ class Loss(nn.Module):
         if self.lookahead is not present:
             said.append(getattr(self.lookahead, "caution", lambda shape: "")(shape))
         return [text for text in said if text]
+
+    def remarks(self, d: nn.Module) -> list[str]:
+        """Return what a user should know of the regularizers beside this D, a sentence each."""
+        return [text for _, regularizer in self._seams() if (text := regularizer.remark(d))]
 
     def phase(self, index: int) -> tuple[int, ...]:
         """Return the phase of every regularizer: turns that agree in all of them do the same computation."""

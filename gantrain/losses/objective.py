@@ -21,6 +21,10 @@ class Objective(nn.Module):
 
     g_uses_real: ClassVar[bool] = False
     """True: G's turn also scores the real batch, which costs one more forward of D."""
+    over_batch: ClassVar[bool] = True
+    """False: both losses are means over the samples (or over pairs of a real and a fake sample of the same place), so
+    that those of a batch are the means of those of its parts. True: anything else. With ``accumulate`` D then scores
+    each part twice: at first for the loss of the whole batch."""
     slope_is_one: bool = False
     """Whether a term beside the objective holds the gradient norm of its witness at 1; ``Loss`` finds out."""
 

@@ -51,6 +51,8 @@ class RelativisticPaired(Relativistic):
     With the logistic link D's minimum is log 2 exactly when p = q, and less otherwise.
     """
 
+    over_batch = False
+
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """E link(r - f)."""
         return self.link(real - fake).mean()

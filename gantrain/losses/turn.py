@@ -36,6 +36,11 @@ class Precision:
         return torch.amp.GradScaler(self.device.type, enabled=self.forward == torch.float16)
 
 
+def whole(x: Tensor) -> Tensor:
+    """Return ``x``, as float32 if it is in half precision."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def unchanged(x: Tensor) -> Tensor:
     """Return ``x``: the augmentation that does nothing."""
     return x
@@ -57,26 +62,31 @@ class Critic:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Score ``x`` (N, *shape). Returns (N,), or (N, k) for k outputs or patches; never half precision."""
+        return self.verdict(x).scores
+
+    def verdict(self, x: Tensor) -> Verdict:
+        """Return all that D says of ``x`` (N, *shape): scores as from a call, and what it says of classes."""
         with self.precision.autocast(self.dtype):
-            scores: Tensor = self.net(self.augment(x), self.labels)
-        if scores.dtype in (torch.bfloat16, torch.float16):
-            scores = scores.float()
-        return scores.reshape(len(x), -1).squeeze(1)
+            found: Tensor | tuple[Tensor, ...] = self.net(self.augment(x), self.labels)
+        verdict = Verdict(found) if isinstance(found, Tensor) else Verdict(*found)
+        scores, *rest = (None if part is None else whole(part) for part in verdict)
+        assert scores is not None
+        return Verdict(scores.reshape(len(x), -1).squeeze(1), *rest)
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the codes (N, k) that a D with an encoder gives ``x`` (N, *shape); never half precision."""
         with self.precision.autocast(self.dtype):
             codes: Tensor = self.net.encode(self.augment(x), self.labels)  # type: ignore[operator]
-        if codes.dtype in (torch.bfloat16, torch.float16):
-            codes = codes.float()
-        return codes
+        return whole(codes)
 
-    def score_both(self, real: Tensor, fake: Tensor) -> Scores:
-        """Score two batches of equal size, in one forward pass of D if ``one_forward``."""
+    def of_both(self, real: Tensor, fake: Tensor) -> Verdicts:
+        """Return the verdicts on two batches of equal size, from one forward pass of D if ``one_forward``."""
         if not self.one_forward:
-            return Scores(self(real), self(fake))
+            return Verdicts(self.verdict(real), self.verdict(fake))
         labels = None if self.labels is None else torch.cat([self.labels, self.labels])
-        return Scores(*replace(self, labels=labels)(torch.cat([real, fake])).chunk(2))
+        both = replace(self, labels=labels).verdict(torch.cat([real, fake]))
+        halves = zip(*(((None, None) if part is None else part.chunk(2)) for part in both), strict=True)
+        return Verdicts(*(Verdict(*half) for half in halves))
 
     @property
     def exact(self) -> Critic:
@@ -95,10 +105,26 @@ class WithTensors(nn.Module):
         super().__init__()
         self.call, self.tensors = partial(functional_call, net), tensors  # inside a partial the network is no submodule
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Score ``x`` as the network would with these tensors."""
-        scores: Tensor = self.call(self.tensors, (x, labels))
-        return scores
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor | tuple[Tensor | None, ...]:
+        """Return what the network would say of ``x`` with these tensors."""
+        found: Tensor | tuple[Tensor | None, ...] = self.call(self.tensors, (x, labels))
+        return found
+
+
+class Verdict(NamedTuple):
+    """What D says of a batch. A discriminator returns its scores, or a tuple of what stands here, from the first on."""
+
+    scores: Tensor  # (N,), or (N, k) for k outputs or patches
+    logits: Tensor | None = None  # (N, number of classes that it tells apart)
+    codes: Tensor | None = None  # (N, k) of length 1 each, for losses that compare samples
+    guesses: Tensor | None = None  # (N, k) of the codes in z that a generated sample was made of
+
+
+class Verdicts(NamedTuple):
+    """D's verdicts in a turn; on G's turn that on the real batch is None, unless the loss needs it."""
+
+    real: Verdict | None
+    fake: Verdict
 
 
 class Scores(NamedTuple):
@@ -118,8 +144,35 @@ class Turn:
     fake: Tensor  # (N, *shape); carries G's graph on G's turn only
     index: int  # moves this player made before (``Player.moves``); lazy regularizers count with it
     measure: bool = True  # whether readings of this turn are wanted
+    z: Tensor | None = None  # (N, latent_dim) that ``fake`` was made of
     scores: Scores | None = None  # on D's turn, once D has scored both batches
+    verdicts: Verdicts | None = None  # once D has given them, on either player's turn
     witness: Callable[[Tensor], Tensor] = unchanged  # D's raw outputs (N, …) at other points -> (N,)
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The classes (N,) int64 of the real samples, and those that the fakes were asked to be of."""
+        return self.critic.labels
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An objective's loss of a batch of which a turn sees one of ``parts`` equal parts.
+
+    It gives a part the loss of the whole, and of that loss the gradient that the part's own scores have in it.
+    """
+
+    loss: Tensor
+    by_real: Tensor | None  # its gradient by the part's real scores; None on G's turn, where they stay
+    by_fake: Tensor
+    parts: int
+
+    def of_part(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """Return the part's loss: means over the parts have the value of the whole loss, and its gradient."""
+        change = (self.by_fake * (fake - fake.detach())).sum()
+        if real is not None and self.by_real is not None:
+            change = change + (self.by_real * (real - real.detach())).sum()
+        return self.loss + self.parts * change
 
 
 @dataclass(frozen=True)

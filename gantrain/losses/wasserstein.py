@@ -15,6 +15,8 @@ class Wasserstein(Objective):
     clipping, and only the estimate's rise and fall mean something.
     """
 
+    over_batch = False
+
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """E f - E r."""
         return fake.mean() - real.mean()

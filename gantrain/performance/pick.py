@@ -15,11 +15,15 @@ from gantrain.checkpoint import Rng
 from gantrain.errors import ConfigError
 from gantrain.losses import Loss
 from gantrain.losses.turn import Precision
+from gantrain.optimizers import OptimisticAdam, RMSprop
 from gantrain.performance import allocator
 from gantrain.performance.replay import Captured, Recorder, Replay, compiled
 from gantrain.training.eager import Eager
 from gantrain.training.ema import Ema
 from gantrain.training.player import Player
+from gantrain.training.scheduled import Schedules
+
+RECORDED = "fused Adam and AdamW, OptimisticAdam, and gantrain.optimizers.RMSprop"
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,9 @@ class Performance:
         return Replay(recorders, modules, players, nonfinite, rng, loss.phase, self.compile.value == "step")
 
 
-def pick(cfg: DictConfig, g: Player, d: Player, loss: Loss, augment: nn.Module, precision: Precision) -> Performance:
+def pick(
+    cfg: DictConfig, g: Player, d: Player, loss: Loss, augment: nn.Module, precision: Precision, schedules: Schedules
+) -> Performance:
     """Return the switches: as the configuration sets them, and by what is safe where it leaves the choice.
 
     Raises:
@@ -105,6 +111,12 @@ def pick(cfg: DictConfig, g: Player, d: Player, loss: Loss, augment: nn.Module, 
     wanted, players = cfg.performance, [g, d]
     on_gpu = precision.device.type == "cuda"
     obstacle = "both players move at once" if cfg.ratio.simultaneous else ""
+    if cfg.accumulate > 1:
+        obstacle = obstacle or "accumulate lets a batch through the networks in parts"
+    if held := schedules.held_by_recordings:
+        obstacle = (
+            obstacle or f"the schedule moves {held[0]}, and recordings follow none of an optimizer's numbers but lr"
+        )
     obstacle = obstacle or why_not_replay(players, loss, augment, precision)
     return Performance(
         channels_last=decided("channels_last", wanted.channels_last, why_not_channels_last(players)),
@@ -190,18 +202,31 @@ def why_not_replay(players: list[Player], loss: Loss, augment: nn.Module, precis
     if precision.forward == torch.float16:
         return "float16 at times skips a step; use precision=bf16"
     for player in players:
-        groups = player.optimizer.param_groups
-        plain = type(player.optimizer) is torch.optim.Adam and all(
-            group["fused"] and not (group["amsgrad"] or group["maximize"] or group["weight_decay"]) for group in groups
-        )
-        if not plain:
-            return "only plain Adam with fused=true can be recorded"
+        if why := why_no_recording_of(player.optimizer):
+            return why
         if getattr(player.schedule, "cycle_momentum", False):
             return "the schedule moves Adam's betas; give it cycle_momentum: false"
     home = getattr(loss.lookahead, "__module__", "").split(".")[0]
     if home != "gantrain" and not getattr(loss.lookahead, "replayable", False):
         return "the lookahead does not say replayable = True"
     return why_foreign([*(player.net for player in players), loss, augment], "replayable")
+
+
+def why_no_recording_of(optimizer: torch.optim.Optimizer) -> str:
+    """Return why an optimizer's steps cannot be recorded, "" if they can.
+
+    A recording writes to the tensors that it found, reads its rate from one, and must not look at a value. Torch's
+    fused kernels and ``gantrain.optimizers`` do so, but for ExtraAdam: the tensors that it keeps between two calls come
+    and go.
+    """
+    kind = type(optimizer)
+    if type(optimizer) is RMSprop and optimizer.plain:
+        return ""
+    if kind not in (torch.optim.Adam, torch.optim.AdamW, OptimisticAdam):
+        return f"{kind.__name__} cannot be recorded; {RECORDED} can"
+    if not all(group["fused"] and not (group["amsgrad"] or group["maximize"]) for group in optimizer.param_groups):
+        return f"only plain {kind.__name__} with fused=true can be recorded"
+    return ""
 
 
 def why_foreign(modules: Iterable[nn.Module], promise: str) -> str:

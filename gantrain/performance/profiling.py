@@ -17,6 +17,7 @@ from torch.profiler import ProfilerActivity, record_function
 from gantrain.checkpoint import Checkpoints, Retention
 from gantrain.performance.cost import count_flops, period, synchronize
 from gantrain.regularizers import Regularizer
+from gantrain.run import files
 from gantrain.run.directory import RunDirectory
 from gantrain.run.records import Records
 from gantrain.training.eager import Eager
@@ -99,7 +100,7 @@ def watched(trainer: Trainer) -> Stopwatch:
             if getattr(type(regularizer), method) is not getattr(Regularizer, method, None):
                 watch.wrap(regularizer, method, f"term {name}: all but D forward")
     for side, player in (("D", trainer.d), ("G", trainer.g)):
-        watch.wrap(player, "descend", f"{side}'s turn: backward")
+        watch.wrap(player, "accumulate", f"{side}'s turn: backward")
         watch.wrap(player.optimizer, "step", "optimizers")
     watch.wrap(trainer.ema, "follow", "average of G")
     return watch
@@ -156,7 +157,7 @@ def profile(trainer: Trainer, folder: Path, real: Tensor) -> str:
     for player in (trainer.d, trainer.g):
         player.schedule = None  # it may end before the profile does
     free = seconds_per_step(trainer)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.own_folder(folder)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:  # on the disk that the run would write to
         records = seconds_of_records(trainer, Path(scratch), real)
     trainer.perform = Eager()  # a recording cannot be timed in parts
@@ -169,7 +170,9 @@ def profile(trainer: Trainer, folder: Path, real: Tensor) -> str:
         trainer.play()
     seconds = {name: taken / steps for name, taken in watch.seconds.items()} | {"records": records}
     calls = {name: f"{count / steps:g}" for name, count in watch.calls.items()}
-    write_trace(trainer, folder / "trace.json")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:  # torch would follow a link at the file's own name
+        write_trace(trainer, Path(scratch) / "trace.json")
+        (Path(scratch) / "trace.json").replace(folder / "trace.json")
     total = sum(seconds.values())
     rows = [("part of a step", "ms", "share", "calls")]
     for name, taken in sorted(seconds.items(), key=lambda item: -item[1]):

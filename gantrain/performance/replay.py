@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class Replay(Eager):
     Args:
         recorders: applied one after another.
         modules: whose parameters and buffers the turns read and change.
-        players: whose optimizers' state they move; fused Adam, see ``performance.why_not_replay``.
+        players: whose optimizers' state they move; see ``performance.pick.why_no_recording_of`` for which.
         nonfinite: flag that a turn sets if its loss is not finite.
         rng: random numbers that the turns draw.
         phase: index of a turn -> its phase; turns of one phase do the same computation.
@@ -172,8 +173,9 @@ class Replay(Eager):
         """Let the optimizer read its learning rates from tensors, as a recording must."""
         groups = player.optimizer.param_groups
         kept = [{name: group[name] for name in ("lr", "capturable")} for group in groups]
+        fused = isinstance(player.optimizer, torch.optim.Adam)
         for rate, group in zip(self.rates[id(player)], groups, strict=True):
-            group.update(lr=rate, capturable=self.nonfinite.is_cuda)
+            group.update(lr=rate, capturable=self.nonfinite.is_cuda and fused)
         try:
             yield
         finally:
@@ -218,15 +220,21 @@ def adam(
     maximize: bool,
     grad_scale: Tensor | None = None,
     found_inf: Tensor | None = None,
+    decoupled: bool = False,
 ) -> None:
     """Do what ``aten::_fused_adam_`` does, in operations that the compiler can fuse with their neighbours.
 
-    Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1, with the bias corrections as factors.
+    Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1, with the bias corrections as factors. ``decoupled``: what
+    ``aten::_fused_adamw_`` does, Loshchilov & Hutter 2019, arXiv:1711.05101, Algorithm 2.
     """
-    assert not (amsgrad or maximize or weight_decay or grad_scale is not None or found_inf is not None)
+    assert not (amsgrad or maximize or grad_scale is not None or found_inf is not None)
     rate = lr / (1 - beta1 ** steps[0])  # one optimizer moves all its weights together: their counts are equal
     root = (1 - beta2 ** steps[0]).rsqrt()
     for parameter, gradient, mean, square in zip(parameters, gradients, means, squares, strict=True):
+        if decoupled:
+            parameter.mul_(1 - lr * weight_decay)
+        elif weight_decay:
+            gradient = gradient.add(parameter, alpha=weight_decay)
         mean.lerp_(gradient, 1 - beta1)
         square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         parameter.sub_(rate * mean / (square.sqrt() * root + eps))
@@ -250,6 +258,8 @@ def compiled(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorde
     written_out: dict[Any, Callable[..., Any]] = {
         aten._fused_adam_.default: adam,
         aten._fused_adam_.tensor_lr: adam,
+        aten._fused_adamw_.default: partial(adam, decoupled=True),
+        aten._fused_adamw_.tensor_lr: partial(adam, decoupled=True),
         aten._foreach_norm.Scalar: norms,
     }
     # Without labels only one tensor is traced: None would become an input too, and the compiler takes no None.

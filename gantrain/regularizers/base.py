@@ -47,12 +47,29 @@ class Regularizer(nn.Module):
     def after_d_step(self, turn: Turn) -> None:
         """Act after D's step, for example project its weights; called without gradients."""
 
+    def after_g_step(self, turn: Turn) -> None:
+        """Act after G's step; called without gradients."""
+
+    def over_batch(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether its terms are anything but means over the samples, which have this shape.
+
+        If so, a batch cannot go through the networks in parts (``accumulate``).
+        """
+        return True
+
     def caution(self, shape: tuple[int, ...], objective: Objective) -> str:
         """Return in a few words what was measured to fail beside this objective with samples of this shape, or ""."""
         return ""
 
+    def remark(self, d: nn.Module) -> str:
+        """Return in a few words what a user should know of it beside this D, or ""."""
+        return ""
+
     def check(self, d: nn.Module) -> None:
         """Raise ConfigError if this regularizer cannot be used with this D."""
+
+    def check_generator(self, g: nn.Module) -> None:
+        """Raise ConfigError if this regularizer cannot be used with this G."""
 
 
 def require(owner: object, **numbers: float) -> None:
@@ -72,6 +89,8 @@ class InputGradient(Regularizer):
     """
 
     differentiates_twice = True
+    may_mix_samples = False
+    """Whether D may compare the samples of a batch: the gradient is then that of all scores by one sample."""
 
     def __init__(self, weight: float, every: int = 1) -> None:
         super().__init__()
@@ -84,6 +103,10 @@ class InputGradient(Regularizer):
     def phase(self, index: int) -> int:
         """Return 0 for turns with the term, 1 for turns without."""
         return min(index % self.every, 1)
+
+    def over_batch(self, shape: tuple[int, ...]) -> bool:
+        """No: the term is a mean over samples."""
+        return False
 
     def points(self, turn: Turn) -> Tensor:
         """Return where to take the gradient, (N, *shape)."""
@@ -105,7 +128,7 @@ class InputGradient(Regularizer):
         return self.weight * self.every * self.cost(gradient.flatten(1).square().sum(1)).mean()
 
     def check(self, d: nn.Module) -> None:
-        """Raise ConfigError if D mixes the samples of a batch, or is compiled.
+        """Raise ConfigError if D mixes the samples of a batch and may not, or is compiled.
 
         If C(xᵢ) depends on other samples, ∇C(xᵢ) is not the gradient of one sample's score. torch.compile does not
         differentiate twice.
@@ -117,14 +140,21 @@ class InputGradient(Regularizer):
                     "the score of a sample would depend on the other samples. "
                     "Use architecture.discriminator.norm=layer or =none"
                 )
-            if getattr(module, "mixes_samples", False):
+            if getattr(module, "mixes_samples", False) and not self.may_mix_samples:
                 raise ConfigError(
                     f"{type(module).__name__} in the discriminator cannot be used with {type(self).__name__}: "
                     "the score of a sample would depend on the other samples. "
-                    "Use architecture.discriminator.minibatch_features=0"
+                    f"Use {getattr(module, 'off', 'a discriminator without it')}"
                 )
             if getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod"):
                 raise ConfigError(
                     f"a compiled discriminator cannot be used with {type(self).__name__}: "
                     "torch.compile does not differentiate twice. Leave the discriminator uncompiled"
                 )
+
+    def remark(self, d: nn.Module) -> str:
+        """Name the layers that compare samples, if there are any."""
+        mixing = sorted({type(module).__name__ for module in d.modules() if getattr(module, "mixes_samples", False)})
+        if not mixing:
+            return ""
+        return f"{type(self).__name__} takes the gradient through {', '.join(mixing)}, so of all the batch's scores"

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
+from gantrain.kinds import Points, kind_of
 from gantrain.losses.numerics import norm_from_square
 from gantrain.losses.objective import Objective
 from gantrain.losses.turn import Turn
@@ -28,7 +29,7 @@ class GradientPenalty(InputGradient):
 
     def caution(self, shape: tuple[int, ...], objective: Objective) -> str:
         """Speak of the Wasserstein distance of points: two-sided, the penalty can hold D at one slope everywhere."""
-        if len(shape) > 1 or self.weight <= 1 or not isinstance(objective, Wasserstein):
+        if not isinstance(kind_of(shape), Points) or self.weight <= 1 or not isinstance(objective, Wasserstein):
             return ""
         return (
             f"on points a two-sided penalty of weight {self.weight:g} can hold D at one slope everywhere (wgan_gp "
@@ -92,9 +93,13 @@ class Dragan(InputGradient):
         require(self, slope=slope, scale=scale)
         self.slope, self.scale, self.interpolate, self.normal = slope, scale, bool(interpolate), bool(normal)
 
+    def over_batch(self, shape: tuple[int, ...]) -> bool:
+        """Yes: the noise is as large as the batch's standard deviation says."""
+        return True
+
     def caution(self, shape: tuple[int, ...], objective: Objective) -> str:
         """Speak of points, whose narrow modes need a steeper D than the penalty allows."""
-        if len(shape) > 1:
+        if not isinstance(kind_of(shape), Points):
             return ""
         return "on points it holds D too flat for narrow modes (dragan found 4, 0 and 0 of the ring's 8)"
 
@@ -115,9 +120,13 @@ class R1(InputGradient):
     """weight/2 · E‖∇C(x)‖² on real samples. Mescheder et al. 2018, arXiv:1801.04406, Eq. 9; weight is their γ.
 
     The authors' code has no ½: its ``reg_param`` of 10 is weight = 20 here.
+
+    D may compare the samples of a batch, as StyleGAN2's does (Karras et al. 2020, arXiv:1912.04958). Then ∇C(x) is the
+    gradient of the sum of the batch's scores by x, as in its authors' code.
     """
 
     kind = "a zero-centred penalty on real samples"
+    may_mix_samples = True
 
     def points(self, turn: Turn) -> Tensor:
         """Return the reals."""

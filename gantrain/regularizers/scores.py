@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from gantrain.errors import ConfigError
+from gantrain.kinds import Images, kind_of
 from gantrain.losses.numerics import move_if_finite
 from gantrain.losses.turn import Turn
 from gantrain.regularizers.base import Regularizer, require
@@ -43,6 +44,10 @@ class LeCam(Regularizer):
         self.register_buffer("average_real", torch.zeros(()))
         self.register_buffer("average_fake", torch.zeros(()))
         self.register_buffer("turns", torch.zeros(()))
+
+    def over_batch(self, shape: tuple[int, ...]) -> bool:
+        """No: the averages stay during a turn."""
+        return False
 
     def phase(self, index: int) -> int:
         """Return 0 for the turns before the term begins, 1 for all others."""
@@ -88,6 +93,10 @@ class Consistency(Regularizer):
         require(self, weight=weight, shift=shift, jitter=jitter)
         self.weight, self.shift, self.flip, self.jitter = weight, shift, flip, jitter
 
+    def over_batch(self, shape: tuple[int, ...]) -> bool:
+        """Only for samples that are no images: their noise follows the batch's standard deviation."""
+        return not isinstance(kind_of(shape), Images)
+
     def for_d(self, turn: Turn) -> Tensor | None:
         """Return the term; one more forward of D."""
         assert turn.scores is not None
@@ -96,7 +105,7 @@ class Consistency(Regularizer):
 
     def change(self, x: Tensor) -> Tensor:
         """T(x), (N, *shape)."""
-        if x.ndim != 4:
+        if not isinstance(kind_of(x.shape[1:]), Images):
             return x + self.jitter * x.std(correction=0) * torch.randn_like(x)
         n, _, height, width = x.shape
         shift = torch.randint(-self.shift, self.shift + 1, (2, n, 1), device=x.device)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from gantrain.errors import ConfigError
+from gantrain.kinds import Points, kind_of
 from gantrain.losses.objective import Objective
 from gantrain.losses.turn import Turn
 from gantrain.regularizers.base import Regularizer, require
@@ -25,14 +26,21 @@ class Clip(Regularizer):
             raise ConfigError(f"Clip needs bound > 0, got {bound}")
         self.bound = bound
 
+    def over_batch(self, shape: tuple[int, ...]) -> bool:
+        """No: it looks at weights."""
+        return False
+
     def after_d_step(self, turn: Turn) -> None:
-        """Project D's parameters onto the box."""
+        """Project D's parameters onto the box, but for those that freeze_d holds."""
         for parameter in turn.critic.net.parameters():
-            parameter.clamp_(-self.bound, self.bound)
+            if not getattr(parameter, "held", False):
+                parameter.clamp_(-self.bound, self.bound)
 
     def caution(self, shape: tuple[int, ...], objective: Objective) -> str:
         """Speak of points: clipping keeps D so flat that training is slow."""
-        return "" if len(shape) > 1 else "on points it is slow (wgan found 4, 4 and 2 of the ring's 8 modes)"
+        if not isinstance(kind_of(shape), Points):
+            return ""
+        return "on points it is slow (wgan found 4, 4 and 2 of the ring's 8 modes)"
 
     def check(self, d: nn.Module) -> None:
         """Raise ConfigError for normalization in D: clamping would reach its scales, or spectral norm would undo it."""
@@ -69,6 +77,10 @@ class Orthogonal(Regularizer):
         require(self, weight=weight)
         self.weight, self.generator, self.discriminator = weight, generator, discriminator
         self.adds_to_d, self.adds_to_g = discriminator, generator
+
+    def over_batch(self, shape: tuple[int, ...]) -> bool:
+        """No: it looks at weights."""
+        return False
 
     def for_d(self, turn: Turn) -> Tensor | None:
         """Return the term of D's weights."""

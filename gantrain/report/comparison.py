@@ -21,7 +21,7 @@ from gantrain.report.statistics import (
     paired_difference,
     summarise,
 )
-from gantrain.run.directions import Better, ranked, shown, sign
+from gantrain.run.directions import DIRECTIONS, Better, ranked, shown, sign
 from gantrain.run.read import described
 
 DONE = "finished"
@@ -243,8 +243,10 @@ def tables(runs: Iterable[Run], metric: str | None, part: str) -> tuple[list[Tab
 def table(runs: list[Run], metric: str | None, part: str) -> Table | None:
     """Compare runs of one kind; None if none of them has the metric."""
     names = {name for run in runs for name in run.values[part]}
-    chosen = metric or next((run.best_by for run in runs if run.best_by in names), None)
-    better = {name: direction for run in reversed(runs) for name, direction in run.better.items()}
+    better = agreed(runs)
+    chosen = metric or next(
+        (run.best_by for run in runs if run.best_by in names and run.best_by in ranked(better)), None
+    )
     chosen = chosen or next((name for name in ranked(better) if name in names), None)
     if chosen not in names or chosen not in ranked(better):
         return None
@@ -270,6 +272,13 @@ def table(runs: list[Run], metric: str | None, part: str) -> Table | None:
         metrics=(chosen, *(name for name in shown(better) if name in names and name != chosen)),
         unfinished=tuple(run for run in runs if run.state != DONE),
     )
+
+
+def agreed(runs: list[Run]) -> Better:
+    """Return for each value the direction that most runs record; one damaged record must not turn a ranking round."""
+    every = dict.fromkeys(name for run in runs for name in run.better)
+    said = {name: [run.better[name] for run in runs if name in run.better] for name in every}
+    return {name: max(DIRECTIONS, key=directions.count) for name, directions in said.items()}
 
 
 def named(runs: list[Run]) -> Iterator[Variant]:

@@ -19,18 +19,22 @@ from gantrain.report.grids import Cell, Grid, grids, nothing_finished, verdict
 from gantrain.report.runs import Run
 from gantrain.report.statistics import profile
 from gantrain.report.text import grid_latex
+from gantrain.run import files
 from gantrain.run.directions import arrow
-from gantrain.run.read import PARTS
+from gantrain.run.read import PARTS, png_size
+from gantrain.terminal import visible
 
 HERE = Path(__file__).parent
 MOST_LINES, MOST_PICTURES = 16, 12
 HINT = '<p class="hint">The table is wider than the page: scroll it sideways.</p>'
+LARGEST, MOST_PIXELS = 2**25, 2**25
+"""Bytes and pixels of a picture that is embedded: more would keep a browser busy for seconds."""
 STAGES = (0.1, 0.4, 1.0)
 """Shares of the images that all variants have seen, at which their samples are compared."""
 
 NO_PICTURES = (
     "There are no pictures of samples: their files were removed, or the samples are neither points with one or two "
-    "coordinates nor images with one or three channels."
+    "coordinates nor signals nor images with one, three or four channels."
 )
 
 
@@ -46,7 +50,7 @@ def page(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
         )
         parts.insert(0, f'<p class="note">{warning}</p>')
     if notes:
-        items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+        items = "".join(f"<li>{escape(visible(note))}</li>" for note in notes)
         parts.append(f"<h2>Left out</h2><ul class='note'>{items}</ul>")
     style, script, frame = ((HERE / f"page.{kind}").read_text() for kind in ("css", "js", "html"))
     return Template(frame).substitute(
@@ -228,5 +232,12 @@ def nearest(run: Run, images: float) -> tuple[int, Path]:
 
 
 def embedded(path: Path) -> str:
-    """Return a picture as part of the page."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    """Return a picture as part of the page; an empty one if the file is no PNG, or too large for a page."""
+    try:
+        content = files.whole(path, LARGEST)
+        width, height = png_size(content)
+    except (OSError, ValueError):
+        return "data:,"
+    if width * height > MOST_PIXELS:
+        return "data:,"
+    return "data:image/png;base64," + base64.b64encode(content).decode()

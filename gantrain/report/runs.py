@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gantrain.budget import UNITS
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, RecordError
+from gantrain.run import files
 from gantrain.run import read as recorded
 from gantrain.run.directory import RunDirectory
 from gantrain.run.find import runs as find_runs
-from gantrain.run.read import PARTS, described
+from gantrain.run.read import PARTS
+from gantrain.terminal import visible
+
+SHOWN = ("protocol", "better", "best_by", "parts")
+"""Parts of an evaluation that a report shows."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,12 @@ class Run:
 
     def real(self) -> Path | None:
         """Return the picture of real samples, None if there is none."""
-        path = self.path / "samples" / "real.png"
-        return path if path.is_file() else None
+        return next(iter(files.own_files(self.path / "samples", "real.png")), None)
 
     def pictures(self) -> dict[int, Path]:
         """Return the sample grids by step."""
         found = {}
-        for path in (self.path / "samples").glob("step-*.png"):
+        for path in files.own_files(self.path / "samples", "step-*.png"):
             number = path.stem.removeprefix("step-")
             if number.isdecimal():
                 found[int(number)] = path
@@ -97,17 +99,6 @@ class Unreadable(Exception):  # noqa: N818  (no error of the report: the run is 
     """Says which of a run's files cannot be used."""
 
 
-@contextmanager
-def readable(name: str) -> Iterator[None]:
-    """Turn the errors that a file of the wrong form causes into Unreadable."""
-    try:
-        yield
-    except KeyError as error:
-        raise Unreadable(f"{name} does not say its {error.args[0]}: it is damaged, or of an older gantrain") from error
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise Unreadable(f"{name} is damaged") from error
-
-
 def read(path: Path) -> Run:
     """Read a run.
 
@@ -115,44 +106,58 @@ def read(path: Path) -> Run:
         Unreadable: if a file is damaged, or of an older version.
     """
     evaluation = recorded.evaluation(path)
-    with readable("evaluation.json"):
-        if evaluation.damaged:
-            raise ValueError(evaluation.damaged)
-        values = {part: numbers(found) for part, found in evaluation.parts.items()} or {part: {} for part in PARTS}
-        if evaluation.protocol:
-            described(evaluation.protocol)
-    with readable("status.json"):
-        return of_status(RunDirectory(path), evaluation, values)
+    status, damaged = recorded.status(path)
+    if damaged := damaged or evaluation.damaged:
+        raise Unreadable(damaged.removeprefix(f"{path}/"))
+    evaluation = replace(evaluation, **{name: seen(getattr(evaluation, name)) for name in SHOWN})
+    try:
+        return of_records(RunDirectory(path), seen(status), evaluation)
+    except KeyError as error:
+        raise Unreadable(
+            f"status.json does not say its {error.args[0]}: it is damaged, or of an older gantrain"
+        ) from error
+    except RecordError as error:
+        raise Unreadable(str(error).removeprefix(f"{path}/")) from error
 
 
-def numbers(found: dict[str, Any]) -> dict[str, float]:
-    """Return the finite values of an evaluation."""
-    return {k: float(v) for k, v in found.items() if k != "step" and math.isfinite(v)}
+def seen(node: Any) -> Any:
+    """Return nested data with every text ``visible``: a record may be a stranger's, and stands in documents here."""
+    if isinstance(node, dict):
+        return {visible(key): seen(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [seen(value) for value in node]
+    return visible(node) if isinstance(node, str) else node
 
 
-def of_status(directory: RunDirectory, evaluation: recorded.Evaluation, values: dict[str, dict[str, float]]) -> Run:
-    """Return a run, made of its status and its evaluation."""
-    status = directory.status()
-    of = str(status["budget"]["of"])
-    if of not in UNITS:
-        raise ValueError(of)
+def of_records(directory: RunDirectory, status: dict[str, Any], evaluation: recorded.Evaluation) -> Run:
+    """Return a run, made of its status and its evaluation.
+
+    Raises:
+        KeyError: for what the status does not say.
+        RecordError: if the metrics cannot be read.
+    """
+    if (of := status["budget"]["of"]) not in UNITS:
+        raise RecordError(f"{directory.path}/status.json is damaged (budget.of is {of!r})")
+    if missing := [name for name in ("data", "architecture", "loss") if name not in status["choices"]]:
+        raise KeyError(f"choices.{missing[0]}")
+    values = {part: without_step(found) for part, found in evaluation.parts.items()} or {part: {} for part in PARTS}
     return Run(
         path=directory.path,
-        state=directory.state(),
-        reason=str(status.get("reason") or ""),
-        step=int(status.get("step") or 0),
-        choices={str(k): str(v) for k, v in status["choices"].items()},
-        overrides=tuple(map(str, status["overrides"])),
-        seed=int(status["seed"]),
-        variant=str(status["variant"]),
-        budget={"of": of, "amount": status["budget"]["amount"]},
-        per_step={unit: int(status["per_step"][unit]) for unit in ("steps", "d_updates", "images")},
-        data=str(status["data"]),
-        environment=dict(status["environment"]),
+        state=visible(directory.state()),
+        reason=status.get("reason", ""),
+        step=status.get("step", 0),
+        choices=status["choices"],
+        overrides=tuple(status["overrides"]),
+        seed=status["seed"],
+        variant=status["variant"],
+        budget=status["budget"],
+        per_step={unit: status["per_step"][unit] for unit in ("steps", "d_updates", "images")},
+        data=status["data"],
+        environment=status["environment"],
         cost={name: float(value) for name, value in status["cost"].items() if value is not None},
-        command=str(status.get("command") or ""),
-        ratio=str(status.get("ratio") or ""),
-        players={str(name): dict(facts) for name, facts in (status.get("players") or {}).items()},
+        command=status.get("command", ""),
+        ratio=status.get("ratio", ""),
+        players=status.get("players", {}),
         protocol=evaluation.protocol,
         better=evaluation.better,
         best_by=evaluation.best_by,
@@ -160,3 +165,8 @@ def of_status(directory: RunDirectory, evaluation: recorded.Evaluation, values: 
         values=values,
         curve=recorded.history(directory.path, evaluation.tag),
     )
+
+
+def without_step(found: dict[str, Any]) -> dict[str, float]:
+    """Return the values of an evaluation alone."""
+    return {name: float(value) for name, value in found.items() if name != "step"}

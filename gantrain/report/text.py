@@ -13,8 +13,11 @@ from gantrain.report.grids import Cell, Grid, grids, nothing_finished, verdict
 from gantrain.report.runs import Run
 from gantrain.run.directions import arrow
 from gantrain.run.read import PARTS
+from gantrain.terminal import visible
 
 MARK = "<!-- made by gantrain-report -->"
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+"""Beginnings of what a spreadsheet calculates, in the letters of China and Japan too."""
 COSTS = ("training_seconds", "other_seconds", "flops", "peak_memory_bytes")
 
 
@@ -23,17 +26,18 @@ def markdown(title: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
     parts = [f"{MARK}\n\n# {escaped(title)}"]
     for table, heading in zip(tables, headings(tables), strict=True):
         parts.append(
-            f"## {escaped(heading)}\n\n- data: {table.data}\n- budget: {table.budget} each\n"
-            f"- protocol: {table.protocol}\n- ranked by: {arrow(table.better, table.metric)}, {PARTS[table.part]}"
+            f"## {escaped(heading)}\n\n- data: {escaped(table.data)}\n- budget: {escaped(table.budget)} each\n"
+            f"- protocol: {escaped(table.protocol)}\n"
+            f"- ranked by: {escaped(arrow(table.better, table.metric))}, {PARTS[table.part]}"
         )
         if said := nothing_finished(table):
-            parts.append(escaped(said))
+            parts.append(begun(said))
             continue
         if said := verdict(table):
-            parts.append(escaped(said))
+            parts.append(begun(said))
         parts += [grid_markdown(grid) for grid in grids(table)]
     if notes:
-        parts.append("## Left out\n\n" + "\n".join(f"- {escaped(note)}" for note in notes))
+        parts.append("## Left out\n\n" + "\n".join(f"- {begun(note)}" for note in notes))
     return "\n\n".join([*parts, COLLAPSE]) + "\n"
 
 
@@ -41,10 +45,10 @@ def grid_markdown(grid: Grid) -> str:
     """Return a table."""
     drawn = [k for k in range(len(grid.head)) if any(row[k].picture for row in grid.rows)]
     columns = [k for k in range(len(grid.head)) if k not in drawn]
-    rows = [[grid.head[k] for k in columns], ["---", *["---:"] * (len(columns) - 1)]]
+    rows = [[escaped(grid.head[k]) for k in columns], ["---", *["---:"] * (len(columns) - 1)]]
     rows += [[plain(row[k]) for k in columns] for row in grid.rows]
     body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"### {grid.title}\n\n{body}" + (f"\n\n{grid.note}" if grid.note else "")
+    return f"### {escaped(grid.title)}\n\n{body}" + (f"\n\n{begun(grid.note)}" if grid.note else "")
 
 
 def grid_latex(grid: Grid) -> str:
@@ -55,7 +59,7 @@ def grid_latex(grid: Grid) -> str:
     lines += [" & ".join(latex(f"{row[k].text} {row[k].small}") for k in columns) for row in grid.rows]
     head, *body = (f"{line} \\\\" for line in lines)
     rows = "\n".join(["\\toprule", head, "\\midrule", *body, "\\bottomrule"])
-    return f"% {grid.title}\n\\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}\n{rows}\n\\end{{tabular}}\n"
+    return f"% {visible(grid.title)}\n\\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}\n{rows}\n\\end{{tabular}}\n"
 
 
 LATEX = {
@@ -69,7 +73,7 @@ LATEX = {
 
 def latex(text: str) -> str:
     """Return a text in one line as LaTeX sets it."""
-    return "".join(LATEX.get(character, character) for character in " ".join(text.split()))
+    return "".join(LATEX.get(character, character) for character in visible(" ".join(text.split())))
 
 
 def plain(cell: Cell) -> str:
@@ -78,20 +82,40 @@ def plain(cell: Cell) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text in one line, with nothing in it that Markdown or HTML would read."""
-    return re.sub(r"([|<`\\])", r"\\\1", " ".join(text.split()))
+    """Return a text in one line, with nothing in it that Markdown would read as a link, a picture, HTML or code."""
+    one_line = visible(" ".join(text.split()))
+    return re.sub(r"[|<`\\$]|(?<=\])[(\[:]|(?<=:)/(?=/)|(?<=www)\.", lambda found: f"\\{found[0]}", one_line)
+
+
+def begun(text: str) -> str:
+    """Return a text ``escaped`` that stands where a line begins, and so might be a heading, a list or a quotation."""
+    return re.sub(r"^(?=[#>+*=\[~-])|^(\d+)(?=[.)])", lambda found: f"{found[1] or ''}\\", escaped(text))
 
 
 def comma_separated(runs: Sequence[Run]) -> str:
     """Return one line per run; every value in full, times in the last columns."""
     choices = list(dict.fromkeys(["data", "architecture", "loss", *(name for run in runs for name in run.choices)]))
     names = list(dict.fromkeys(name for run in runs for part in PARTS for name in run.values[part]))
-    rows = [row(run, choices, names) for run in sorted(runs, key=lambda run: str(run.path))]
+    found = [row(run, choices, names) for run in sorted(runs, key=lambda run: str(run.path))]
+    rows = [{in_a_cell(name): in_a_cell(value) for name, value in line.items()} for line in found]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]) if rows else ["run"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
+
+
+def in_a_cell(value: Any) -> Any:
+    """Return a value that a spreadsheet takes for what it is: a text that would be a formula gets an apostrophe."""
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    return f"'{text}" if text[:1] in FORMULA and not is_number(text) else text
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a number in full."""
+    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text) is not None
 
 
 def row(run: Run, choices: Sequence[str], names: Sequence[str]) -> dict[str, Any]:

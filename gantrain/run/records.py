@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,9 +18,10 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard import summary as board_summary
 from torchvision.utils import save_image
 
+from gantrain.kinds import Images, Kind, kind_of
+from gantrain.kinds.images import draw_pairs
 from gantrain.run import files
 from gantrain.run.directory import RunDirectory
-from gantrain.run.pictures import draw_images, draw_pairs, draw_points, half_width, undrawn
 from gantrain.run.tags import BEST, NEAREST, described
 
 
@@ -29,28 +32,42 @@ class Records:
         run: the run's directory; it is told of records that are lost.
         step: where the run goes on (0 for a new one); records of later steps, left by a killed run, are dropped.
         real: real samples (n, *shape), float32; generated points are drawn above them and in their square.
+        columns: of grids; None: as many as rows.
+        kind: of the samples; None: the one of their shape.
 
     Raises:
         OSError: on opening, if the directory cannot be written at all.
     """
 
-    def __init__(self, run: RunDirectory, step: int, real: Tensor | None = None) -> None:
-        self.run, self.samples, self.real = run, run.path / "samples", real
-        self.limits = half_width(real) if real is not None and real.ndim == 2 else 1.0
-        self.samples.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self,
+        run: RunDirectory,
+        step: int,
+        real: Tensor | None = None,
+        columns: int | None = None,
+        kind: Kind | None = None,
+    ) -> None:
+        self.run, self.samples, self.real, self.columns, self.kind = run, run.path / "samples", real, columns, kind
+        files.own_folder(self.samples)
         drop_lines_after(run, step)
         self._lines = files.Lines(run.metrics_file)
+        if run.lock is not None:
+            run.lock.watch(run.metrics_file, self._lines.fileno())
         events = events_folder(run)
         # Also a run that was killed before its first checkpoint starts again with old events in the folder.
         purge = (step + 1 if step else 0) if any(events.glob("events.out.tfevents.*")) else None
-        self._board: SummaryWriter | None = SummaryWriter(str(events), purge_step=purge)
+        self._board: SummaryWriter | None = board_in(events, purge)
         self._session_end: Any = None
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line to metrics.jsonl, at once visible to others, and the same values to TensorBoard.
 
         Values that are not finite are left out: JSON has no word for them.
+
+        Raises:
+            RunInUseError, DiskError: if the run's folder or its records are no longer those that were opened.
         """
+        self.run.check_place()
         values = {tag: value for tag, value in values.items() if math.isfinite(value)}
         with self._forgiven():
             self._lines.append(json.dumps({"step": step} | values))
@@ -63,31 +80,31 @@ class Records:
         self._show("scalars", tag, step, board_summary.scalar(tag, value))
 
     def picture(self, tag: str, step: int, samples: Tensor, file: str | None = None) -> None:
-        """Draw images (N, C, H, W) in [-1, 1], or points (N, 1) or (N, 2) above real ones, as ``image`` does.
-
-        Samples of other shapes, as ``undrawn`` tells, are passed over.
-        """
-        if undrawn(samples.shape[1:]) is None:
-            points = samples.ndim == 2
-            drawn = draw_points(samples, self.limits, real=self.real) if points else draw_images(samples)
-            self.image(tag, step, drawn, file)
+        """Draw samples (N, *shape) as their kind is drawn, as ``image`` does; pass over those that are not drawn."""
+        kind = self.kind or kind_of(samples.shape[1:])
+        if kind.undrawn(samples.shape[1:]) is None:
+            self.image(tag, step, kind.draw(samples, self.real, self.columns), file)
 
     def preview(self, step: int) -> None:
         """Draw the real samples alone, as ``picture`` does, into ``real.png`` too."""
-        if self.real is not None:
-            self.picture("samples/real", step, self.real[:0] if self.real.ndim == 2 else self.real, "real.png")
+        if self.real is None:
+            return
+        kind = self.kind or kind_of(self.real.shape[1:])
+        if kind.undrawn(self.real.shape[1:]) is None:
+            self.image("samples/real", step, kind.preview(self.real, self.columns), "real.png")
 
     def pairs(self, protocol: str, step: int, pairs: Tensor) -> None:
         """Draw pairs of images (2, n, C, H, W) uint8, the second of each below the first; into a PNG too."""
-        if undrawn(pairs.shape[2:]) is None:
+        if Images().undrawn(pairs.shape[2:]) is None:
             self.image(f"{NEAREST}{protocol}", step, draw_pairs(pairs), f"nearest-step-{step:09d}.png")
 
     def image(self, tag: str, step: int, drawn: Tensor, file: str | None = None) -> None:
         """Put a picture (3, h, w) in [0, 1] into TensorBoard and, if ``file`` is given, into a PNG."""
+        self.run.check_place()
         self._show("images", tag, step, board_summary.image(tag, drawn, dataformats="CHW"))
         if file is not None:
-            with self._forgiven():
-                save_image(drawn, self.samples / file)
+            with self._forgiven(), files.replacing(self.samples / file, inside=True) as picture:
+                save_image(drawn, picture, format="png")
 
     def text(self, tag: str, step: int, text: str) -> None:
         """Put lines of text into TensorBoard, in a font whose letters are equally wide."""
@@ -114,11 +131,16 @@ class Records:
         self._on_board(lambda board: board._get_file_writer().add_summary(summary, step))
 
     def flush(self) -> None:
-        """Force the metrics to disk, hand TensorBoard's events over, and open their file again if it had failed."""
+        """Force the metrics to disk, hand TensorBoard's events over, and open their file again if it had failed.
+
+        Raises:
+            RunInUseError, DiskError: if the run's folder or its records are no longer those that were opened.
+        """
+        self.run.check_place()
         with self._forgiven():
-            files.sync(self.run.metrics_file)
+            os.fsync(self._lines.fileno())
             if self._board is None:
-                self._board = SummaryWriter(str(events_folder(self.run)))
+                self._board = board_in(events_folder(self.run))
         self._on_board(SummaryWriter.flush)
 
     def __enter__(self) -> Records:
@@ -128,9 +150,13 @@ class Records:
 
     def __exit__(self, *error: object) -> None:
         """Finish the files."""
-        if self._session_end is not None:
-            self._on_board(lambda board: board._get_file_writer().add_summary(self._session_end))
-        self._on_board(SummaryWriter.close)
+        lock = self.run.lock
+        if lock is None or lock.owns():  # TensorBoard opens its file anew each time, by name
+            if self._session_end is not None:
+                self._on_board(lambda board: board._get_file_writer().add_summary(self._session_end))
+            self._on_board(SummaryWriter.close)
+        if lock is not None:
+            lock.forget(self.run.metrics_file)
         self._lines.close()
         threading.excepthook = self._hook
 
@@ -160,11 +186,17 @@ def events_folder(run: RunDirectory) -> Path:
     A run that has begun to keep them in a folder ``tb``, as gantrain once did, goes on there.
     """
     old = run.path / "tb"
+    files.check_own(old, folder=True)
     return old if old.is_dir() else run.path
+
+
+def board_in(folder: Path, purge_step: int | None = None) -> SummaryWriter:
+    """Return a writer of TensorBoard's events into a new file, whose name nobody can guess and put a link at."""
+    return SummaryWriter(str(folder), purge_step=purge_step, filename_suffix=f".{secrets.token_hex(4)}")
 
 
 def drop_lines_after(run: RunDirectory, step: int) -> None:
     """Keep the complete lines of metrics.jsonl up to ``step``: a killed run leaves later ones, and a torn last one."""
     kept = "".join(json.dumps(line) + "\n" for line in run.metrics() if line["step"] <= step)
-    if run.metrics_file.exists() and kept.encode() != run.metrics_file.read_bytes():
+    if run.metrics_file.exists() and kept.encode() != files.content(run.metrics_file, len(kept.encode()) + 1):
         files.write_durably(run.metrics_file, kept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, ClassVar
@@ -13,13 +13,18 @@ from gantrain.errors import StoppedError
 
 
 class StopSignal:
-    """Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 set a flag that training reads between steps; a second Ctrl-C exits at once.
+    """Signals set a flag that training reads between steps; a second Ctrl-C exits at once.
+
+    They are Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP (the terminal is gone, as when an SSH session is lost) and
+    SIGXCPU (the limit on CPU time is reached).
 
     Until ``patient`` is set there is nothing to save, so the first signal ends the process at once, with the same exit
     code. (An exception would not do: the code of another library might catch it, for example during an import.)
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGUSR1, signal.SIGUSR2)
+    at_exit: ClassVar[list[Callable[[], object]]] = []
+    """What is to be done before the process is ended at once."""
     received: ClassVar[str | None] = None
     """Name of the last signal that this process got; once there is one, later jobs of a sweep are not started."""
 
@@ -33,7 +38,9 @@ class StopSignal:
 
     def _set(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self:
-            os._exit(130)
+            self._leave(130)
+        if number == signal.SIGXCPU and self:
+            return  # it comes every second from now on
         self.name = StopSignal.received = signal.Signals(number).name
         then = (
             "stopping after this step; Ctrl-C again leaves at once" if self.patient else f"stopped before {self.before}"
@@ -41,7 +48,14 @@ class StopSignal:
         with suppress(OSError):  # the terminal may be gone
             os.write(2, f"\n{self.name}: {then}\n".encode())
         if not self.patient:
-            os._exit(StoppedError.exit_code)
+            self._leave(StoppedError.exit_code)
+
+    @classmethod
+    def _leave(cls, code: int) -> None:
+        for act in cls.at_exit:
+            with suppress(OSError):
+                act()
+        os._exit(code)
 
     @classmethod
     def remember(cls, number: int, frame: FrameType | None) -> None:
@@ -52,7 +66,7 @@ class StopSignal:
     def listening(self) -> Iterator[None]:
         """Catch the signals inside the block. Only a main thread can; elsewhere this does nothing."""
         try:
-            self.displaced = {number: signal.signal(number, self._set) for number in self.SIGNALS}
+            self.displaced = {number: signal.signal(number, self._set) for number in heeded()}
         except ValueError:
             self.displaced = {}
         try:
@@ -60,3 +74,9 @@ class StopSignal:
         finally:
             for number, handler in self.displaced.items():
                 signal.signal(number, handler)
+
+
+def heeded() -> list[signal.Signals]:
+    """Return the signals that ask this process to stop; not SIGHUP if it is ignored, as in a process under nohup."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in StopSignal.SIGNALS if not (ignored and number == signal.SIGHUP)]

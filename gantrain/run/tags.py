@@ -10,9 +10,9 @@ BEST = "best"
 PLAYERS = {"d": "the discriminator", "g": "the generator"}
 PICTURES = {
     "samples/ema": "Samples of the **averaged generator**, from the same latents at every step. "
-    "Of points: generated ones in blue, above real ones in grey.",
+    "Of points: generated ones in blue, above real ones in grey. Of signals: a line for each channel, from -1 to 1.",
     "samples/raw": "Samples of the **generator as it is**, not averaged, from the same latents at every step. "
-    "Of points: generated ones in blue, above real ones in grey.",
+    "Of points: generated ones in blue, above real ones in grey. Of signals: a line for each channel, from -1 to 1.",
     "samples/real": "**Real** samples, for comparison.",
     "theory": "D beside the optimal D, and the estimates beside the true values.",
 }
@@ -49,6 +49,8 @@ def described(tag: str) -> str:
             f"The best `{metric}` so far, of the values under `eval_{features}_{digest}/{metric}`: "
             "the one that chooses the best checkpoint."
         )
+    if group == "schedule":
+        return f"The setting `{name}`, which `schedule` moves, in the step to come."
     if group == "estimate":
         return f"What the objective estimates, `{name}`, from one batch; its true value is `truth/{name}`."
     if group == "truth":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,10 +12,11 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from gantrain.run import files
 from gantrain.run.directions import ranked
 from gantrain.run.directory import SWEEP_FILE
-from gantrain.run.read import evaluation, last_lines
-from gantrain.terminal import folded
+from gantrain.run.read import evaluation, last_lines, parsed, sweep_line
+from gantrain.terminal import folded, visible
 
 SECONDS = 0.3  # between two looks
 
@@ -50,16 +51,18 @@ class _Follower:
                     print(folded(line(entry)), flush=True)
 
     def _new(self) -> Iterator[dict[str, Any]]:
-        if not self.path.exists():
+        try:
+            file = os.fdopen(files.opened(self.path), "rb")
+        except OSError:  # there is none yet, or the jobs have said that they cannot write it
             return
-        with self.path.open("rb") as file:
+        with file:
             file.seek(self.position)
             for text in file:
                 if not text.endswith(b"\n"):
                     return  # it is being written
                 self.position += len(text)
                 with suppress(ValueError):  # two machines wrote at once to a disk that cannot keep that apart
-                    if isinstance(entry := json.loads(text), dict):
+                    if (entry := sweep_line(parsed(text))) is not None:
                         yield entry
 
 
@@ -95,7 +98,7 @@ def line(entry: dict[str, Any]) -> str:
         parts.append(f"({entry['step']:,} steps, {seconds:,.0f} s)")
     if entry.get("reason"):
         parts.append(f"(exit code {entry['exit_code']}) {entry['reason']}")
-    return f"{entry['state']:<9} {' '.join(parts)}"
+    return visible(f"{entry['state']:<9} {' '.join(parts)}")
 
 
 def shown(run: Path) -> dict[str, float]:

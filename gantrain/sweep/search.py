@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 Space = dict[str, "BaseDistribution"]
+DATABASE = "search.db"
 
 
 def search(
@@ -152,7 +153,7 @@ def distribution(override: Override) -> BaseDistribution:
 
 def url(settings: dict[str, Any], cfg: DictConfig) -> str:
     """Return where the study is kept."""
-    return settings["storage"] or f"sqlite:///{Path(str(cfg.run.root), 'search.db').absolute()}"
+    return settings["storage"] or f"sqlite:///{Path(str(cfg.run.root), DATABASE).absolute()}"
 
 
 def opened(
@@ -170,6 +171,7 @@ def opened(
     where = url(settings, cfg)
     if settings["storage"] is None:
         files.make_folder(Path(str(cfg.run.root)))
+        own_database(Path(str(cfg.run.root), DATABASE))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(
@@ -193,6 +195,19 @@ def opened(
         )
     study.set_user_attr("asked", asked)
     return study
+
+
+def own_database(path: Path) -> None:
+    """Give a database that has other names too (``cp -al``) a copy of its own, so that a search changes no other.
+
+    Raises:
+        ConfigError: if it is a link, a pipe or a device, or cannot be read.
+    """
+    try:
+        if os.path.lexists(path):
+            files.unshare(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be used ({first_line(error)}); choose another run.root") from error
 
 
 def stop_what_was_killed(study: Study) -> None:

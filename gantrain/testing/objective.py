@@ -101,6 +101,7 @@ def check_objective(
     - ``estimates``: finite scalars; the first one's name ends in its unit, one of ``UNITS``.
     - ``closed_form``: D's loss at its optimum is ``closed_form(p, q)`` to 1e-6 for three pairs of discrete p and q, and
       ``log_ratio``, where there is one, is log p/q there to 1e-3. Pairs with an infinite value are left out.
+    - ``parts``: if ``over_batch`` is False, both losses of a batch are the means of those of its two halves.
 
     Args:
         objective: an instance; it is copied and stays as it is. If its state balances two terms, as BEGAN's does, set
@@ -212,6 +213,27 @@ def values(subject: Subject, objective: Objective, real: Tensor, fake: Tensor) -
     with torch.no_grad(), seeded():
         d_loss, g_loss = subject.d_loss(objective, real, fake), subject.g_loss(objective, fake, real)
         return {"d_loss": d_loss, "g_loss": g_loss} | dict(objective.estimates(real, fake))
+
+
+def prove_parts(subject: Subject) -> None:
+    """Prove that losses which are said to be means over the samples are."""
+    if subject.original.over_batch:
+        return
+    n = 2 * max(subject.smallest_batch, 4)
+    real, fake = subject.draw(n), subject.draw(n)
+    objective = subject.copy()
+    losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "d_loss": lambda r, f: subject.d_loss(objective, r, f),
+        "g_loss": lambda r, f: subject.g_loss(objective, f, r),
+    }
+    for name, loss in losses.items():
+        with torch.no_grad():
+            whole, halves = loss(real, fake), [loss(*half) for half in zip(real.chunk(2), fake.chunk(2), strict=True)]
+        if not torch.isclose(whole, torch.stack(halves).mean(), rtol=1e-9, atol=1e-12):
+            raise ProofError(
+                f"{subject.name}.{name} of a batch is not the mean of those of its halves: leave over_batch = True, so "
+                "that accumulate computes it of all scores"
+            )
 
 
 def prove_sign(subject: Subject) -> None:
@@ -387,5 +409,6 @@ PROOFS: dict[str, Callable[[Subject], None]] = {
     "gradient": prove_gradient,
     "finite": prove_finite,
     "estimates": prove_estimates,
+    "parts": prove_parts,
     "closed_form": prove_closed_form,
 }

@@ -14,6 +14,8 @@ from gantrain.losses.loss import Loss
 from gantrain.losses.turn import Scores, Turn
 from gantrain.losses.wasserstein import Wasserstein
 from gantrain.regularizers.base import InputGradient, Regularizer
+from gantrain.regularizers.classes import ClassTerm
+from gantrain.regularizers.information import Information
 from gantrain.testing.proof import (
     ProofError,
     calling,
@@ -27,7 +29,7 @@ from gantrain.testing.proof import (
     seeded,
     state,
 )
-from gantrain.testing.world import World, worlds
+from gantrain.testing.world import World, worlds, worlds_of_classes, worlds_of_codes
 
 INDICES = (*range(34), 63, 64, 65, 100, 127, 1000, 4096, 10007)
 """Turns at which phase is tried: more than a period of most lazy terms, and some late ones."""
@@ -99,7 +101,9 @@ def check_regularizer(regularizer: Regularizer, *, skip: Collection[str] = ()) -
     """Prove that a regularizer keeps the contract of ``gantrain.regularizers.Regularizer``.
 
     It plays turns in two small games, points and images (whose D scores patches), beside the Wasserstein objective. A
-    regularizer that raises ConfigError in one of them is tried in the other alone. The proofs, in their order:
+    regularizer that raises ConfigError in one of them is tried in the other alone. For a ``ClassTerm`` the samples have
+    labels, and D gives logits and codes as well; for ``Information`` z has codes, and D guesses them. The proofs, in
+    their order:
 
     - ``attributes``: no Python attribute changes in a turn, because a checkpoint would not keep it; ``after_d_step``
       changes D's weights and buffers of its own at most.
@@ -134,10 +138,17 @@ def check_regularizer(regularizer: Regularizer, *, skip: Collection[str] = ()) -
     if getattr(regularizer, "weight", 1) == 0:
         raise ProofError(f"{type(regularizer).__name__} has weight 0, which proves nothing: pass one with weight > 0")
     subject = Subject(regularizer)
-    subject.worlds = [world for world in worlds() if accepts(subject, world)]
+    subject.worlds = [world for world in worlds_for(regularizer) if accepts(subject, world)]
     if not subject.worlds:
         raise ProofError(f"{subject.name} refuses points and images with ConfigError: accept one of them")
     run_proofs(PROOFS, subject, skip)
+
+
+def worlds_for(regularizer: Regularizer) -> list[World]:
+    """Return the games in which a regularizer can be tried."""
+    if isinstance(regularizer, Information):
+        return worlds_of_codes(regularizer.categories, regularizer.continuous)
+    return worlds_of_classes() if isinstance(regularizer, ClassTerm) else worlds()
 
 
 def accepts(subject: Subject, world: World) -> bool:

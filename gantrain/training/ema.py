@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -35,6 +36,11 @@ class Ema:
         self.images = 0
         self.share = 1.0  # weight of the original in the next average
         self.live_share: Tensor | None = None  # the same on the device: recordings read it there
+
+    def end_rampup(self) -> None:
+        """Count as many images as end the ramp-up: the average is of trained weights, not of initial ones."""
+        if self.rampup:
+            self.images = max(self.images, math.ceil(self.halflife_images / self.rampup))
 
     def advance(self, images: int) -> None:
         """Count a batch of ``images``, and set how far the next ``follow`` goes."""

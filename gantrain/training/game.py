@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.data import Batch, Batches
+from gantrain.inputs import Given, Inputs
 from gantrain.losses import Loss
 from gantrain.losses.turn import Cost, Critic, Precision, Turn
 from gantrain.training.eager import Eager
 from gantrain.training.ema import Ema
 from gantrain.training.nonfinite import Watch
+from gantrain.training.parts import differentiated_in_parts
 from gantrain.training.player import Player, frozen
+from gantrain.training.scheduled import Schedules
 
 
 @dataclass(kw_only=True)
@@ -30,11 +33,13 @@ class Game:
     augment: nn.Module
     data: Batches
     precision: Precision
-    latent_dim: int
+    inputs: Inputs  # what G gets beside its weights
     batch_size: int
     batch_size_g: int | None  # samples per turn of G; None: as many as D's
+    accumulate: int  # parts in which a batch goes through the networks
     d_steps: int
     g_steps: int
+    schedules: Schedules  # the numbers that change while the game goes on
     simultaneous: bool  # both players move at once, from the weights that both had before
     one_forward: bool  # D scores real and fake batch in one forward pass
     watch: Watch
@@ -54,6 +59,7 @@ class Game:
         self.d.end_step()
         self.g.end_step()
         self.step += 1
+        self.schedules.set(self.step)
 
     def d_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
         """Move D once. G's weights stay and no graph runs through it; its batch-norm statistics see one more batch."""
@@ -69,16 +75,15 @@ class Game:
     def turn_together(self, for_d: Batch, for_g: Batch, measure: bool = False) -> None:
         """Move both players at once, each by its gradient at the weights that both have now."""
         self.count_images(len(for_g[0]))
-        d_cost = self.cost_of_d(*for_d, measure)
+        d_cost = self.differentiated(self.d, *for_d, measure)
         d_scalars = self.seen(self.d, "d", d_cost)
-        self.d.differentiate(d_cost.total)
         with frozen(self.d.weights):
-            g_cost = self.cost_of_g(*for_g, measure)
-            g_scalars = self.seen(self.g, "g", g_cost)
-            self.g.differentiate(g_cost.total)
-        d_scalars["d/gradient_norm"] = self.d.step(measure)
-        self.loss.after_d_step(d_cost.turn)
-        g_scalars["g/gradient_norm"] = self.g.step(measure)
+            g_cost = self.differentiated(self.g, *for_g, measure)
+        g_scalars = self.seen(self.g, "g", g_cost)
+        d_scalars["d/gradient_norm"] = self.d.move(measure)
+        g_scalars["g/gradient_norm"] = self.g.move(measure)
+        self.after_d_step(d_cost.turn)
+        self.loss.after_g_step(g_cost.turn)
         self.follow()
         self.scalars |= d_scalars | g_scalars
         self.d.turns += 1
@@ -86,31 +91,47 @@ class Game:
 
     def move_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
         """Carry out D's turn on the device, and nothing else: recordings hold exactly this. Returns scalars to log."""
-        cost = self.cost_of_d(real, labels, measure)
+        cost = self.differentiated(self.d, real, labels, measure)
         scalars = self.seen(self.d, "d", cost)
-        scalars["d/gradient_norm"] = self.d.descend(cost.total, measure)
-        self.loss.after_d_step(cost.turn)
+        scalars["d/gradient_norm"] = self.d.move(measure)
+        self.after_d_step(cost.turn)
         return scalars
 
     def move_g(self, real: Tensor, labels: Tensor | None, measure: bool) -> dict[str, Tensor]:
         """Carry out G's turn on the device, and nothing else. Returns scalars to log."""
         with frozen(self.d.weights):
-            cost = self.cost_of_g(real, labels, measure)
-            scalars = self.seen(self.g, "g", cost)
-            scalars["g/gradient_norm"] = self.g.descend(cost.total, measure)
+            cost = self.differentiated(self.g, real, labels, measure)
+        scalars = self.seen(self.g, "g", cost)
+        scalars["g/gradient_norm"] = self.g.move(measure)
+        self.loss.after_g_step(cost.turn)
         self.follow()
         return scalars
+
+    @torch.no_grad()
+    def after_d_step(self, turn: Turn) -> None:
+        """Let the loss, and an augmentation that adapts, act after D's step, which was made from ``turn.scores``."""
+        self.loss.after_d_step(turn)
+        if (adapt := getattr(self.augment, "after_d_step", None)) is not None:
+            adapt(turn.scores)
+
+    def differentiated(self, player: Player, real: Tensor, labels: Tensor | None, measure: bool) -> Cost:
+        """Compute a player's gradients on a batch, and return what it costs."""
+        if self.accumulate > 1:
+            return differentiated_in_parts(self, player, real, labels, measure)
+        cost = (self.cost_of_d if player is self.d else self.cost_of_g)(real, labels, measure)
+        player.differentiate(cost.total)
+        return cost
 
     def cost_of_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> Cost:
         """Return what the present weights cost D on a batch; no graph runs through G."""
         with torch.no_grad():
-            fake = self.generate(len(real), labels)
-        return self.loss.for_d(self.turn(self.d, real, fake, labels, measure))
+            z, fake = self.generate(len(real), labels)
+        return self.loss.for_d(self.turn(self.d, real, z, fake, labels, measure))
 
     def cost_of_g(self, real: Tensor, labels: Tensor | None, measure: bool) -> Cost:
         """Return what the present weights cost G on a batch."""
-        fake = self.generate(len(real), labels)
-        return self.loss.for_g(self.turn(self.g, real, fake, labels, measure))
+        z, fake = self.generate(len(real), labels)
+        return self.loss.for_g(self.turn(self.g, real, z, fake, labels, measure))
 
     def seen(self, player: Player, name: str, cost: Cost) -> dict[str, Tensor]:
         """Return the scalars of a cost, tagged with the player's name, after looking whether it is finite."""
@@ -128,14 +149,18 @@ class Game:
         if not self.g.looks_ahead:
             self.ema.follow()
 
-    def turn(self, player: Player, real: Tensor, fake: Tensor, labels: Tensor | None, measure: bool) -> Turn:
+    def turn(self, player: Player, real: Tensor, z: Tensor, fake: Tensor, labels: Tensor | None, measure: bool) -> Turn:
         """Return the view that ``player`` has when it moves."""
         critic = Critic(self.d.net, self.precision, self.precision.forward, labels, self.augment, self.one_forward)
-        return Turn(critic, self.g.net, real, fake, player.moves, measure)
+        return Turn(critic, self.g.net, real, fake, player.moves, measure, z)
 
-    def generate(self, n: int, labels: Tensor | None) -> Tensor:
-        """Return ``n`` samples (n, *shape) float32 from fresh latents z ~ N(0, I)."""
-        z = torch.randn(n, self.latent_dim, device=self.precision.device)
+    def generate(self, n: int, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return fresh latents (n, latent_dim), and samples (n, *shape) float32 of them and the labels (n,)."""
+        given = self.inputs.draw(n, labels, self.precision.device)
+        return given.z, self.made_of(given)
+
+    def made_of(self, given: Given) -> Tensor:
+        """Return G's samples (N, *shape) float32 of latents and labels."""
         with self.precision.autocast(self.precision.forward):
-            fake: Tensor = self.g.net(z, labels)
+            fake: Tensor = self.g.net(*given)
         return fake.float()

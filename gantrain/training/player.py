@@ -36,7 +36,9 @@ class Player:
         optimizer: over ``net``'s parameters.
         scaler: each player has its own, so that an overflow in D does not shrink G's gradients.
         clip_norm: scale gradients down to this total norm, or None.
-        schedule: of the learning rate, moved once per step of the game; None: constant.
+        schedule: torch's scheduler of the optimizer, moved once per step of the game; None for none.
+        named: settings of the optimizer that the configuration gives; they hold also where a state is restored that
+            was saved under others, unless a scheduler moves them.
     """
 
     def __init__(
@@ -46,9 +48,12 @@ class Player:
         scaler: torch.amp.GradScaler,
         clip_norm: float | None = None,
         schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+        named: Iterable[str] = (),
     ) -> None:
         self.net, self.optimizer, self.scaler, self.clip_norm = net, optimizer, scaler, clip_norm
         self.schedule = schedule
+        group = optimizer.param_groups[0]
+        self.configured = {name: group[name] for name in named if name in group}
         self.weights = list(net.parameters())  # kept: collecting them every turn would take as long as Adam
         self.turns = 0
         self.skipped = torch.zeros((), device=next(net.parameters()).device)  # turns that overflowed in float16
@@ -96,14 +101,22 @@ class Player:
         the norm costs a pass over all gradients.
         """
         self.differentiate(loss)
-        return self.step(measure)
+        return self.move(measure)
 
     def differentiate(self, loss: Tensor) -> None:
         """Compute the gradients of the scalar ``loss``, in place of all that were there."""
+        self.forget()
+        self.accumulate(loss)
+
+    def forget(self) -> None:
+        """Drop all gradients."""
         self.optimizer.zero_grad(set_to_none=True)
+
+    def accumulate(self, loss: Tensor) -> None:
+        """Add the gradients of the scalar ``loss`` to those that are there."""
         self.scaler.scale(loss).backward()
 
-    def step(self, measure: bool = False) -> Tensor:
+    def move(self, measure: bool = False) -> Tensor:
         """Take one optimizer step by the gradients that are there; returns what ``descend`` does."""
         norm = UNMEASURED
         if measure or self.clip_norm is not None:
@@ -150,6 +163,8 @@ class Player:
         """Restore what ``state_dict`` returned."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups if self.schedule is None else ():
+            group.update(self.configured)
         self._restore_layout()
         self.scaler.load_state_dict(state["scaler"])
         if self.schedule is not None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gantrain.checkpoint import Checkpoints, Rng, tree
 from gantrain.errors import CheckpointError, StoppedError, first_line, is_memory_full
+from gantrain.inputs import Given
 from gantrain.run.records import Records
 from gantrain.sampling import samples_of
 from gantrain.terminal import Progress
@@ -30,11 +31,11 @@ Stop = Callable[[], bool]  # the default, bool, returns False when called: never
 class Trainer(Game):
     """Plays the game for ``total_steps``, keeping records, grids and checkpoints, and evaluating on the way.
 
-    Every sample grid is drawn from ``grid_latents`` (n, latent_dim).
+    Every sample grid is drawn of the same ``grid``.
     """
 
     rng: Rng
-    grid_latents: Tensor
+    grid: Given
     total_steps: int
     every: Cadence
     clock: Clock = field(default_factory=Clock)
@@ -96,6 +97,7 @@ class Trainer(Game):
         steps_per_s = self.clock.steps_per_s(self.step)
         images_per_s = steps_per_s * self.d_steps * self.batch_size
         values |= {"d/learning_rate": self.d.learning_rate, "g/learning_rate": self.g.learning_rate}
+        values |= self.schedules.values(self.step)
         return values | {"speed/steps_per_s": steps_per_s, "speed/images_per_s": images_per_s}
 
     def keep(self, records: Records, checkpoints: Checkpoints, stop: Stop, live: Live | None = None) -> None:
@@ -128,13 +130,13 @@ class Trainer(Game):
         return StoppedError(f"stopped at step {self.step:,}, state saved; the same command with resume=auto goes on")
 
     def draw(self, records: Records) -> None:
-        """Draw the grid latents through the averaged G and through G as it is."""
+        """Draw the grid through the averaged G and through G as it is."""
         records.picture("samples/ema", self.step, self.sample(self.ema.net), f"step-{self.step:09d}.png")
         records.picture("samples/raw", self.step, self.sample(self.g.net))
 
     def sample(self, net: nn.Module) -> Tensor:
-        """Return ``net``'s samples of the grid latents, in evaluation mode (running batch-norm statistics)."""
-        return torch.cat(list(samples_of(net, self.grid_latents)))
+        """Return ``net``'s samples of the grid, in evaluation mode (running batch-norm statistics)."""
+        return torch.cat(list(samples_of(net, *self.grid)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything the rest of the run depends on."""
@@ -164,6 +166,7 @@ class Trainer(Game):
                 raise
             raise CheckpointError(f"the checkpoint cannot be restored: {first_line(error)}") from error
         self.step, self.rollbacks = state["step"], state["rollbacks"]
+        self.schedules.set(self.step)
         self.watch.forget()
         self.perform.forget()
 

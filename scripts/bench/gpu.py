@@ -1,6 +1,7 @@
 """SNGAN-32, 5:1, batch 64 on one GPU: the Trainer with CUDA graphs beside eager loops and the best plain-torch graph.
 
     python scripts/bench/gpu.py [--rounds 5] [--json FILE|-]
+    python scripts/bench/gpu.py --families   the published recipes instead, 200 steps each with CUDA graphs and without
 
 Every loop plays the same game on data that lie on the GPU (the peers' loop reads JPEGs). Rounds take turns; the table
 has medians and quartiles of the times of a cycle, ratios, images a second, peak memory, and the share of the rate that
@@ -33,6 +34,14 @@ from gantrain.training.eager import Eager
 SNGAN = ["architecture=sngan_resnet", "data=image_folder", "loss=sngan", "batch_size=64", "precision=bf16"]
 WGAN_GP = [*SNGAN[:2], "loss=wgan_gp", "architecture.discriminator.pool=mean", *SNGAN[3:]]
 SMALL = ["architecture.generator.width=8", "architecture.discriminator.width=8", "batch_size=8"]
+FAMILIES = {
+    # A recipe as published, and what makes it small for --smoke.
+    "sagan_cifar10": SMALL,
+    "biggan_cifar10": SMALL,
+    "stylegan2_ada_cifar10": ["architecture.generator.channel_max=8", "batch_size=8"],
+    "r3gan_cifar10": ["architecture.generator.width=16", "architecture.generator.groups=4", "batch_size=8"],
+    "cifar10_gpu_minutes": SMALL,
+}
 MINE = "trainer, CUDA graphs"
 GOAL_SECONDS = 900 / 100_000  # 100,000 steps in 15 minutes
 
@@ -63,7 +72,7 @@ def plain_graph_loop(overrides: list[str]) -> Loop:
     g, d, ema, device = parts.g.net, parts.d.net, parts.ema.net, parts.precision.device
     adam: dict[str, Any] = {"lr": 2e-4, "betas": (0.0, 0.9), "fused": True, "capturable": device.type == "cuda"}
     d_optimizer, g_optimizer = torch.optim.Adam(d.parameters(), **adam), torch.optim.Adam(g.parameters(), **adam)
-    n, latent_dim = parts.batch_size, parts.grid_latents.shape[1]
+    n, latent_dim = parts.batch_size, parts.grid.z.shape[1]
     reals = [parts.data.next()[0].clone() for _ in range(parts.d_steps)]
     d_weights: list[Tensor] = list(d.parameters())
     g_weights: list[Tensor] = list(g.parameters())
@@ -131,6 +140,32 @@ def measured(loops: dict[str, Loop], rounds: int, steps: dict[str, int]) -> dict
     return found
 
 
+def families(extra: list[str], smoke: bool) -> dict[str, dict[str, float]]:
+    """Return the seconds of a step of every published recipe, with CUDA graphs and without; print them."""
+    found: dict[str, dict[str, float]] = {}
+    steps = 2 if smoke else 200
+    for name, small in FAMILIES.items():
+        overrides = [f"experiment={name}", "data=image_folder", "evaluation=none", *extra, *(small if smoke else [])]
+        found[name] = {}
+        for way, setting in {"graphs": "null", "eager": "false"}.items():
+            found[name][way] = seconds(package_loop([*overrides, f"performance.cuda_graphs={setting}"]), steps)
+        graphs, eager = 1e3 * found[name]["graphs"], 1e3 * found[name]["eager"]
+        print(
+            f"{name:<24} {graphs:8.2f} ms a step with graphs, {eager:8.2f} without, {eager / graphs:.2f} times as long",
+            file=sys.stderr,
+        )
+    return found
+
+
+def write_line(found: dict[str, Any], to: str | None) -> None:
+    """Write the figures as one JSON line where ``to`` says; - is standard output."""
+    line = json.dumps(found)
+    if to == "-":
+        print(line)
+    elif to:
+        Path(to).write_text(line + "\n")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -138,6 +173,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="also write the figures as one JSON line; - for standard output")
     parser.add_argument("--only", metavar="NAME", help="one loop, for its memory")
     parser.add_argument("--smoke", action="store_true", help="play everything once, small")
+    parser.add_argument("--families", action="store_true", help="every published recipe, with graphs and without")
     options = parser.parse_args()
     if not (torch.cuda.is_available() or options.smoke):
         sys.exit("gpu.py needs a GPU that torch can use; --smoke tries the loops without one")
@@ -145,6 +181,8 @@ def main() -> None:
     device = torch.device(kind)
     with tempfile.TemporaryDirectory() as folder:
         images = write_jpegs(Path(folder) / "images", 200 if options.smoke else 5000)
+        if options.families:
+            return write_line(families([f"data.root={images}", f"device={kind}"], options.smoke), options.json)
         extra = [f"data.root={images}", f"device={kind}", *(SMALL if options.smoke else [])]
         makers: dict[str, Callable[[], Loop]] = {
             MINE: lambda: package_loop([*SNGAN, *extra]),
@@ -165,11 +203,7 @@ def main() -> None:
         trainer.perform = Eager()
         flops, rate = count_flops(trainer), best_rate(device, torch.bfloat16)
     report(found, flops, rate, device)
-    line = json.dumps(found)
-    if options.json == "-":
-        print(line)
-    elif options.json:
-        Path(options.json).write_text(line + "\n")
+    return write_line(found, options.json)
 
 
 def report(found: dict[str, Any], flops: float, rate: float, device: torch.device) -> None:

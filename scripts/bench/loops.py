@@ -77,10 +77,11 @@ def bare_loop(overrides: list[str], loss: str = "vanilla") -> Loop:
     parts = make(overrides)
     g, d, ema, data, precision = parts.g.net, parts.d.net, parts.ema.net, parts.data, parts.precision
     d_optimizer, g_optimizer = parts.d.optimizer, parts.g.optimizer
-    n, latent_dim, device = parts.batch_size, parts.grid_latents.shape[1], precision.device
+    n, latent_dim, device = parts.batch_size, parts.grid.z.shape[1], precision.device
     d_weights, g_weights, ema_weights = (list(net.parameters()) for net in (d, g, ema))
     buffers = list(zip(ema.buffers(), g.buffers(), strict=True))
     half = precision.forward != torch.float32
+    mixes = any(getattr(module, "mixes_samples", False) for module in d.modules())  # then each batch goes by itself
 
     def autocast() -> Any:
         return torch.autocast(device.type, precision.forward) if half else nullcontext()
@@ -90,8 +91,8 @@ def bare_loop(overrides: list[str], loss: str = "vanilla") -> Loop:
         with autocast():
             with torch.no_grad():
                 fake = g(torch.randn(n, latent_dim, device=device)).float()
-            scores = d(torch.cat([real, fake])).float()
-        cost = d_cost(loss, *scores.chunk(2))
+            scores = (d(real), d(fake)) if mixes else d(torch.cat([real, fake])).chunk(2)
+        cost = d_cost(loss, *(part.float() for part in scores))
         if loss == "wgan_gp":
             cost = cost + gradient_penalty(d, real, fake)
         d_optimizer.zero_grad()
@@ -165,12 +166,15 @@ def peer_loop(images: Path, loss: str, device: str = "cpu") -> Loop:
 
 
 def write_jpegs(folder: Path, count: int = 2000) -> Path:
-    """Write smooth random pictures of CIFAR's size, for use without a folder of images."""
+    """Write smooth random pictures of CIFAR's size in two classes, for use without a folder of images."""
     rng = np.random.default_rng(0)
-    (folder / "class").mkdir(parents=True)
+    for name in ("one", "two"):
+        (folder / name).mkdir(parents=True)
     for k in range(count):
         small = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
-        small.resize((32, 32), Image.Resampling.BICUBIC).save(folder / "class" / f"{k:05d}.jpg", quality=95)
+        small.resize((32, 32), Image.Resampling.BICUBIC).save(
+            folder / ("one", "two")[k % 2] / f"{k:05d}.jpg", quality=95
+        )
     return folder
 
 

@@ -36,6 +36,12 @@ def test_sngan_resnet_is_the_papers_at_32() -> None:
     assert sum(is_parametrized(m, "weight") for m in d.modules()) == 11  # every layer
 
 
+def test_sngan_resnet_has_the_numbers_of_parameters_of_public_code_at_64() -> None:
+    g = sngan_resnet.Generator((3, 64, 64), 0, 128, None, None, "batch", commute=True)
+    d = sngan_resnet.Discriminator((3, 64, 64), 0, None, None, "spectral", commute=True, pool="sum")
+    assert (sum(p.numel() for p in g.parameters()), sum(p.numel() for p in d.parameters())) == (12_220_675, 10_141_441)
+
+
 def test_sngan_resnet_has_the_widths_of_table_4_at_128() -> None:
     g, d = sngan(128, width=None, max_width=None)
     assert [block.conv2.out_channels for block in g.blocks] == [1024, 512, 256, 128, 64]

@@ -33,8 +33,13 @@ GROUPS = (
     "experiment",
     "budget",
 )
-NEEDED = {"image_folder": ["data.root=x"], "seconds": ["budget.amount=9"], "flops": ["budget.amount=1e9"]}
-OFFLINE_DATA = ("digits", "ring", "grid")
+NEEDED = {
+    "image_folder": ["data.root=x"],
+    "signals": ["data.root=x"],
+    "seconds": ["budget.amount=9"],
+    "flops": ["budget.amount=1e9"],
+}
+OFFLINE_DATA = ("digits", "ring", "grid", "sines")
 
 
 def recipe(*overrides: str) -> tuple[int, int, str, float, list[float] | None]:
@@ -149,9 +154,19 @@ OPTIONS += [f"data={option}" for option in OFFLINE_DATA]
 OPTIONS += [f"experiment={option}" for option in option_names("experiment")]
 
 
+def instead_of_downloads(choice: str) -> list[str]:
+    """Return what makes an experiment small enough, on data that are in scikit-learn."""
+    if "mnist" in choice:
+        return ["data=stacked_digits", "batch_size=8"]
+    if "cifar10" not in choice:
+        return []
+    mirrors = OmegaConf.load(CONFIGS / "experiment" / f"{choice.partition('=')[2]}.yaml").get("data") is not None
+    return ["data=digits", "batch_size=8", *(["~data.flip"] if mirrors else [])]
+
+
 @pytest.mark.parametrize("choice", OPTIONS)  # every loss trains in tests/training/test_trainer.py
 def test_every_option_that_needs_no_download_trains(choice: str) -> None:
-    trainer = built(choice, *(["data=digits"] if "cifar10" in choice else [])).trainer
+    trainer = built(choice, *instead_of_downloads(choice)).trainer
     before = trainer.g.net.state_dict()
     before = {k: v.clone() for k, v in before.items()}
     trainer.d_turn(*trainer.data.next(), True)
@@ -277,3 +292,38 @@ def test_a_network_without_a_setting_for_norm_is_not_said_to_have_none(gantrain:
     assert outcome.exit_code == 0, outcome.err
     (row,) = [line for line in outcome.out.splitlines() if line.startswith("D ")]
     assert "norm" not in row and "parameters; Adam" in row
+
+
+class ForgetsToSay(torch.nn.Module):
+    """A conditional generator whose class does not say so."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int, latent_dim: int) -> None:
+        super().__init__()
+        self.embedding, self.layer = torch.nn.Embedding(classes, latent_dim), torch.nn.Linear(latent_dim, *shape)
+
+    def forward(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.layer(z * self.embedding(labels))
+
+
+def test_a_generator_that_uses_labels_and_does_not_say_so_is_refused() -> None:
+    target = f"{__name__}.ForgetsToSay"
+    plain = [f"~architecture.generator.{name}" for name in ("width", "depth", "norm")]
+    arguments = ["data=ring", f"architecture.generator._target_={target}", f"trusted_modules=[{__name__}]", *plain]
+    with pytest.raises(ConfigError, match="ForgetsToSay uses the labels: let the class say conditional = True"):
+        build(config(*arguments))
+
+
+def test_style_mixing_draws_normal_latents_and_goes_with_no_others() -> None:
+    narrow = ("data=digits", "architecture=stylegan2", "architecture.latent_dim=16", "architecture.generator.w_dim=4",
+              "architecture.generator.channel_max=4")  # fmt: skip
+    mixing = "architecture.generator.style_mixing=0.5"
+    built(*narrow, mixing)
+    for latent in ("codes", "uniform"):
+        with pytest.raises(ConfigError, match=rf"latent={latent}; set architecture.generator.style_mixing=0, or"):
+            built(*narrow, mixing, f"latent={latent}")
+        built(*narrow, f"latent={latent}")
+
+
+def test_betas_may_be_whole_numbers() -> None:
+    trainer = built("data=ring", "optimizer.g.betas=[0,0.99]").trainer
+    assert trainer.g.optimizer.param_groups[0]["betas"] == (0.0, 0.99)

@@ -53,6 +53,9 @@ def test_sample_picks_classes_of_an_unconditional_generator_by_the_classifier(
     assert outcome.exit_code == 0 and "picked by the classifier" in outcome.err, outcome.err
     arrays = np.load("picked/samples.npz")
     assert arrays["labels"].tolist() == [1, 1, 1, 3, 3, 3, 3]
+    named = gantrain_sample(f"run={run}", "n=7", "classes=['3','1']", "out=named", "device=cpu")
+    assert named.exit_code == 0, named.err
+    assert np.load("named/samples.npz")["images"].tolist() == arrays["images"].tolist()
     true = {image.numpy().tobytes(): int(label) for image, label in zip(Real.pixels, built().data.labels, strict=True)}
     found = [true[image.transpose(2, 0, 1).tobytes()] for image in arrays["images"]]
     assert sum(a == b for a, b in zip(found, arrays["labels"], strict=True)) >= 6
@@ -67,6 +70,8 @@ def test_sample_says_when_a_class_does_not_come(gantrain_sample: Command, run: P
     ("arguments", "words"),
     [
         (["classes=[10]"], "there are 0 to 9"),
+        (["classes=[cat]"], "classes=['cat']: there are 0 to 9, called 0, 1, 2"),
+        (["classes=[1.5]"], "there are 0 to 9"),
         (["classes=[]"], "there are 0 to 9"),
         (["save=[gird]"], "gird is not among grid, files, npz, progress"),
         (["n=0"], "n must be 1 or more"),
@@ -89,7 +94,7 @@ def test_a_place_that_is_taken_while_sampling_is_not_touched(tmp_path: Path) -> 
     from gantrain.cli.runs import made_whole
     from gantrain.errors import DiskError
 
-    with pytest.raises(DiskError), made_whole(str(tmp_path / "out"), tmp_path) as (folder, place):
+    with pytest.raises(DiskError), made_whole(str(tmp_path / "out"), tmp_path, tmp_path) as (folder, place):
         (folder / "mine").write_text("1")
         place.mkdir()
         (place / "theirs").write_text("2")
@@ -97,7 +102,7 @@ def test_a_place_that_is_taken_while_sampling_is_not_touched(tmp_path: Path) -> 
 
 
 def test_more_samples_than_memory_holds_get_one_line(gantrain_sample: Command, run: Path) -> None:
-    outcome = gantrain_sample(f"run={run}", "n=100000000000")
+    outcome = gantrain_sample(f"run={run}", "n=2000000000")
     assert outcome.exit_code == 8 and "out of memory" in outcome.err and "Traceback" not in outcome.err
 
 

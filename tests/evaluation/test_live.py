@@ -25,25 +25,32 @@ QUICK = ("evaluation.n_fake=200", "evaluation.n_real=300")
 RUN = ("run.dir=run", "total_steps=30", "log.every=10", *SMALL)
 
 
-def play(folder: Path, *overrides: str, stop: Callable[[], bool] = bool, steps: int = 30) -> dict[str, Any]:
+def play(
+    folder: Path,
+    *overrides: str,
+    stop: Callable[[], bool] = bool,
+    steps: int = 30,
+    small: tuple[str, ...] = SMALL,
+) -> dict[str, Any]:
     """Train as the command does, in this process; returns the trainer's state."""
     from omegaconf import OmegaConf
 
     from gantrain.cli.session import live as live_of
 
-    settings = (f"total_steps={steps}", "log.every=10", "checkpoint.every=10", *SMALL, *overrides)
+    settings = (f"total_steps={steps}", "log.every=10", "checkpoint.every=10", *small, *overrides)
     cfg = config(*settings)
     trainer = (made := built(*settings)).trainer
     quality = build_quality(cfg, made.data, trainer.precision.device, live=True)
     run = RunDirectory(folder)
-    facts = {"generator": {"shape": list(made.data.shape), "classes": made.data.classes}}
+    data = made.data
+    facts = {"generator": {"shape": list(data.shape), "classes": data.classes, "shares": data.shares()}}
     checkpoints = Checkpoints(folder / "checkpoints", Retention(cfg.checkpoint.keep_last), lambda: facts)
     if (found := checkpoints.latest()) is not None:
         trainer.load_state_dict(found[1])
     folder.mkdir(exist_ok=True, parents=True)
     run.write_config(OmegaConf.to_yaml(cfg, resolve=True))
-    with Records(run, trainer.step) as records:
-        if (live := live_of(cfg, run, quality)) is not None:
+    with Records(run, trainer.step, columns=made.columns) as records:
+        if (live := live_of(cfg, run, quality, trainer.inputs, trainer.g.net)) is not None:
             live.go_on(trainer.step)
             checkpoints.protected = live.protected
         trainer.train(records, checkpoints, stop, live)

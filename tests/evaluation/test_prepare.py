@@ -480,7 +480,7 @@ def test_another_split_is_compared_with_and_copies_are_looked_for_in_the_trainin
 ) -> None:
     padded = nn.functional.pad(digits.pixels, (10, 10, 10, 10))  # digits of 8×8 in the files of MNIST
     write_mnist(tmp_path, train=(padded[500:], digits.labels[500:]), test=(padded[:500], digits.labels[:500]))
-    where = ("data=mnist", f"data.root={tmp_path}", "data.download=false", "data.size=28")
+    where = ("data=mnist", f"data.root={tmp_path}", "data.download=false", "data.size=28", "data.check_count=false")
     cfg = config(*where, "evaluation=pixels", "evaluation.split=test")
     training = build_data(cfg)
     quality = build_quality(cfg, training, CPU)

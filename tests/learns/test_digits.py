@@ -36,7 +36,7 @@ def test_the_losses_that_newcomers_try_first_end_with_digits_that_a_classifier_r
     run.trainer.load_state_dict(Checkpoints(tmp_path / "run" / "checkpoints").latest()[1])
     torch.manual_seed(0)
     with torch.no_grad():
-        images = run.trainer.ema.net(torch.randn(1000, run.trainer.grid_latents.shape[1]))
+        images = run.trainer.ema.net(torch.randn(1000, run.trainer.grid.z.shape[1]))
     share, counts = readability(images)
     print(f"{loss}: {share:.1%} read, {counts.tolist()}, {seconds:.0f} s; noise {readability(noise)[0]:.1%}")
     assert readability(noise)[0] < 0.05  # the classifier must be able to say no

@@ -15,14 +15,23 @@ from tests.conftest import config
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-SMALL = ("batch_size=16", "device=cuda", "architecture.generator.width=8", "architecture.discriminator.width=8")
+SMALL = ("batch_size=16", "device=cuda")
+NARROW = ("architecture.generator.width=8", "architecture.discriminator.width=8")
+BY_CLASS = ("data=digits", "conditioning=projection", "precision=bf16")
 GAMES = {
-    "ring": ("data=ring", "loss=vanilla"),
-    "lazy r1": ("data=ring", "loss=vanilla", "regularizer=[r1]", "loss.regularizers.r1.every=4"),
-    "wgan_gp": ("data=digits", "loss=wgan_gp"),
-    "sngan": ("data=digits", "loss=sngan", "architecture=sngan_resnet", "precision=bf16"),
-    "schedule": ("data=ring", "loss=vanilla", "schedule=linear", "total_steps=12"),
-}
+    "ring": ("data=ring", "loss=vanilla", *NARROW),
+    "lazy r1": ("data=ring", "loss=vanilla", "regularizer=[r1]", "loss.regularizers.r1.every=4", *NARROW),
+    "wgan_gp": ("data=digits", "loss=wgan_gp", *NARROW),
+    "sngan": ("data=digits", "loss=sngan", "architecture=sngan_resnet", "precision=bf16", *NARROW),
+    "schedule": ("data=ring", "loss=vanilla", "schedule=linear", "total_steps=12", *NARROW),
+    "sagan": (*BY_CLASS, "loss=hinge", "architecture=sagan", *NARROW),
+    "biggan": (*BY_CLASS, "loss=hinge", "architecture=biggan", *NARROW),
+    "biggan_deep": (*BY_CLASS, "loss=hinge", "architecture=biggan_deep", *NARROW),
+    "r3gan": (*BY_CLASS, "loss=r3gan", "architecture=r3gan", "architecture.generator.width=16",
+              "architecture.generator.groups=4"),
+    "stylegan2": (*BY_CLASS, "loss=r1", "architecture=stylegan2", "architecture.generator.channel_max=8",
+                  "regularizer=[path_length]"),
+}  # fmt: skip
 
 
 def trainer(*overrides: str) -> Trainer:

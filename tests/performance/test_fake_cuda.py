@@ -40,7 +40,8 @@ def moved(self: nn.Module, function, recurse: bool = True) -> nn.Module:
 @contextmanager
 def fake_gpu() -> Iterator[None]:
     patches = {
-        building: {"pick_device": lambda name: GPU},
+        # Scores are compared once, while the game is built; fake tensors have none.
+        building: {"pick_device": lambda name: GPU, "check_each_alone": lambda *rest: None},
         nn.Module: {"_apply": moved},
         torch.cuda: {
             **dict.fromkeys(("set_device", "manual_seed", "manual_seed_all", "set_rng_state"), lambda *a, **k: None),
@@ -80,6 +81,7 @@ def in_a_process(play: Callable[[], None]) -> None:
 def costs(*overrides: str) -> Trainer:
     cfg = config("device=cuda", "performance.cuda_graphs=false", *overrides)
     data = building.build_data(cfg)
+    data.shares = lambda: None  # fake tensors have no values to count
     with FakeTensorMode(allow_non_fake_inputs=True):
         trainer = building.build(cfg, data).trainer
         real, labels = trainer.data.next()
@@ -106,6 +108,35 @@ def test_every_game_keeps_to_one_device_and_never_waits(loss: str, architecture:
     in_a_process(lambda: costs(*game))
 
 
+@pytest.mark.parametrize(
+    ("way", "latent"), [("projection", "mixture"), ("reacgan", "truncated"), ("acgan", "spherical")]
+)
+def test_every_part_of_a_conditional_game_is_on_the_device(way: str, latent: str) -> None:
+    game = ("data=digits", "loss=hinge", f"conditioning={way}", f"latent={latent}", "precision=bf16", "batch_size=8")
+    in_a_process(lambda: costs(*game))
+
+
+@pytest.mark.parametrize("architecture", only(["biggan"], ["sagan", "biggan", "biggan_deep"], pytest.mark.slow))
+def test_every_part_of_a_game_of_large_residual_networks_is_on_the_device(architecture: str) -> None:
+    networks = (f"architecture={architecture}", "architecture.generator.attention=8", "conditioning=projection")
+    of_z = ("architecture.generator.hierarchical=true", "architecture.generator.shared_dim=8")
+    game = ("data=digits", "loss=hinge", "precision=bf16", "batch_size=8", *networks)
+    in_a_process(lambda: costs(*game, *(of_z if architecture == "biggan" else ())))
+
+
+def test_every_part_of_r3gans_game_is_on_the_device() -> None:
+    narrow = ("architecture.generator.width=16", "architecture.generator.groups=4")
+    scheduled = "+schedule.loss.regularizers.r1.weight={_target_: gantrain.schedules.Cosine, end: 0.1}"
+    game = ("data=digits", "loss=r3gan", "architecture=r3gan", *narrow, "conditioning=projection", scheduled)
+    in_a_process(lambda: costs(*game, "precision=bf16", "batch_size=8"))
+
+
+def test_every_part_of_stylegan2s_game_is_on_the_device() -> None:
+    small = ("architecture.generator.channel_max=8", "architecture.generator.style_mixing=0.5")
+    game = ("data=digits", "loss=vanilla", "architecture=stylegan2", *small, "conditioning=projection")
+    in_a_process(lambda: costs(*game, "precision=bf16", "batch_size=8"))
+
+
 def test_a_tensor_on_the_other_device_and_a_wait_are_found() -> None:
     def mixing() -> None:
         with FakeTensorMode():
@@ -130,6 +161,7 @@ def test_the_residual_stream_stays_in_bfloat16(norm: str) -> None:
         networks = ("architecture=sngan_resnet", f"architecture.generator.norm={norm}", "loss=hinge", "precision=bf16")
         cfg = config("device=cuda", "data=digits", "performance.cuda_graphs=false", "batch_size=4", *networks)
         data = building.build_data(cfg)
+        data.shares = lambda: None  # fake tensors have no values to count
         seen: list[torch.dtype] = []
         with FakeTensorMode(allow_non_fake_inputs=True):
             trainer = building.build(cfg, data).trainer

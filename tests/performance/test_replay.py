@@ -18,9 +18,12 @@ from gantrain.checkpoint import tree
 from gantrain.errors import ConfigError, DivergedError
 from gantrain.performance.replay import Captured, Recorded, Replay, compiled, distance
 from gantrain.training.trainer import Trainer
-from tests.conftest import config, loss_names
+from tests.conftest import config, loss_names, option_names
 
 SMALL = ("data=ring", "architecture.generator.width=8", "architecture.discriminator.width=8")
+
+
+ADAMW = "optimizer.g._target_=torch.optim.AdamW"
 
 
 def traced(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorded:
@@ -90,6 +93,10 @@ def test_the_turns_of_every_loss_can_be_recorded(loss: str) -> None:
         ("loss=vanilla", "gradient_clip_norm=0.1"),
         ("loss=vanilla", "precision=bf16"),
         ("loss=sngan", "ratio=1to2"),
+        ("loss=wgan", "optimizer.g.lr=1e-3", "schedule=linear", "total_steps=8"),
+        ("loss=vanilla", "optimizer=optimistic_adam"),
+        ("loss=vanilla", ADAMW, "+optimizer.g.weight_decay=0.1", "schedule=linear", "total_steps=8"),
+        ("loss=vanilla", "+optimizer.g.weight_decay=0.1"),
         ("loss=vanilla", "regularizer=[consistency,orthogonal,clip]"),
         ("loss=vanilla", "regularizer=[lecam]", "loss.regularizers.lecam.start=3", "loss.regularizers.lecam.relu=true"),
         (
@@ -98,11 +105,24 @@ def test_the_turns_of_every_loss_can_be_recorded(loss: str) -> None:
             "architecture.discriminator.code_dim=2",
             "regularizer=[pulling_away]",
         ),
+        (
+            "data=digits",
+            "loss=vanilla",
+            "architecture=stylegan2",
+            "architecture.latent_dim=4",
+            "architecture.generator.w_dim=4",
+            "architecture.generator.channel_max=4",
+            "architecture.generator.style_mixing=0.5",
+            "regularizer=[r1,path_length]",
+            "regularizers.r1.every=3",
+            "loss.regularizers.path_length.every=2",
+        ),
     ],
     ids=" ".join,
 )
 def test_what_changes_from_turn_to_turn_changes_in_recordings_too(overrides: tuple[str, ...]) -> None:
-    overrides = tuple(o.replace("regularizers.r1", "loss.regularizers.r1") for o in (*SMALL, *overrides))
+    own = SMALL if "architecture=stylegan2" not in overrides else ()
+    overrides = tuple(o.replace("regularizers.r1", "loss.regularizers.r1") for o in (*own, *overrides))
     replayed, written = both(*overrides, steps=7)
     assert_close(replayed, written)
 
@@ -144,6 +164,13 @@ def test_a_compiled_run_resumes_bit_for_bit(term: tuple[str, ...]) -> None:
     for name in mine:
         assert torch.equal(mine[name], other[name]), name
     assert_recorded(whole), assert_recorded(second)
+
+
+@pytest.mark.parametrize("way", [way for way in option_names("conditioning") if way != "none"])
+def test_conditional_turns_are_recorded_with_the_labels_of_each_batch(way: str) -> None:
+    overrides = (*SMALL, "loss=hinge", f"conditioning={way}", "latent=mixture", "architecture.generator.norm=none")
+    replayed, written = both(*overrides, steps=5)
+    assert_close(replayed, written)
 
 
 def lying(function: Recorded, real: Tensor, labels: Tensor | None) -> Recorded:

@@ -342,8 +342,54 @@ PENALISED = ("wgan_gp", "wgan_lp", "dragan", "r1", "r3gan", "cramer", "mmd")
 def test_losses_with_a_gradient_penalty_refuse_a_d_that_mixes_samples(loss: str) -> None:
     with pytest.raises(ConfigError, match=r"norm=batch.*norm=layer or =none"):
         built("data=ring", f"loss={loss}", "architecture.discriminator.norm=batch")
+    mixing = ("data=ring", f"loss={loss}", "architecture.discriminator.minibatch_features=4")
+    if loss in ("r1", "r3gan"):
+        assert isinstance(built(*mixing).trainer.loss.remarks(built(*mixing).trainer.d.net)[0], str)
+        return
     with pytest.raises(ConfigError, match=r"MinibatchDiscrimination.*minibatch_features=0"):
-        built("data=ring", f"loss={loss}", "architecture.discriminator.minibatch_features=4")
+        built(*mixing)
+
+
+class Mixing(nn.Module):
+    """Scores with the sum of the batch, x_i · Σ_j x_j: the gradient of all by one sample is 2 Σ_j x_j."""
+
+    mixes_samples = True
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return (x * x.sum(0)).sum(1)
+
+
+@pytest.mark.parametrize(("penalty", "of"), [(R1(3.0), "real"), (R2(3.0), "fake")])
+def test_zero_centred_penalties_of_a_d_that_compares_samples_take_the_gradient_of_all_scores(
+    penalty: InputGradient, of: str
+) -> None:
+    real, fake, d = torch.randn(5, 2), torch.randn(5, 2), Mixing()
+    penalty.check(d)
+    term = penalty.for_d(turn(d, real, fake))
+    expected = 1.5 * (2 * {"real": real, "fake": fake}[of].sum(0)).square().sum()
+    torch.testing.assert_close(term, expected)
+    assert f"{type(penalty).__name__} takes the gradient through Mixing" in penalty.remark(d)
+    assert penalty.remark(linear(torch.ones(2))) == ""
+
+
+@pytest.mark.parametrize("penalty", [GradientPenalty(1.0), LipschitzPenalty(1.0), Dragan(1.0, slope=1.0, scale=0.5)])
+def test_penalties_that_hold_a_slope_refuse_a_d_that_compares_samples(penalty: InputGradient) -> None:
+    with pytest.raises(ConfigError, match=r"Mixing in the discriminator cannot be used.*a discriminator without it"):
+        penalty.check(Mixing())
+
+
+def test_stylegan2s_d_is_played_under_r1_and_refused_under_the_gradient_penalty() -> None:
+    small = ("architecture=stylegan2", "architecture.latent_dim=4", "architecture.generator.w_dim=4",
+             "architecture.generator.channel_max=4", "ratio=1to1", "optimizer=adam")  # fmt: skip
+    trainer = built(*small, "loss=r1").trainer
+    trainer.play()
+    assert trainer.scalars["d/r1"] > 0
+    assert trainer.loss.remarks(trainer.d.net) == [
+        "R1 takes the gradient through MinibatchDeviation, so of all the batch's scores"
+    ]
+    with pytest.raises(ConfigError, match=r"MinibatchDeviation.*minibatch_group=0"):
+        built(*small, "loss=wgan_gp")
+    built(*small, "loss=wgan_gp", "architecture.discriminator.minibatch_group=0").trainer.play()
 
 
 def test_a_compiled_d_is_refused_under_a_gradient_penalty_and_accepted_without() -> None:

@@ -32,14 +32,76 @@ def train(arguments: list[str], *faults: list[object]) -> None:
     if not any(argument.startswith("evaluation") for argument in arguments):
         arguments = [*arguments, "evaluation=none"]  # it takes longer than these runs
     sys.argv = ["gantrain", *arguments]
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGXCPU):
+        if number not in IGNORED:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     try:
         main()
     finally:
         sys.setprofile(None)
         for act in AT_THE_END:
             act()
+
+
+IGNORED: set[int] = set()
+
+
+def ignore(number: int) -> None:
+    """Start with a signal ignored, as nohup does with SIGHUP."""
+    IGNORED.add(number)
+    signal.signal(number, signal.SIG_IGN)
+
+
+def close_streams() -> None:
+    """Start without stdout and stderr, as ``>&- 2>&-`` does."""
+    os.close(1)
+    os.close(2)
+    sys.stdout = sys.stderr = None
+
+
+def no_space_for(name: str) -> None:
+    """Let the disk be full for what is written into a file of a name by ``os.pwrite``."""
+    pwrite = os.pwrite
+
+    def full(descriptor: int, *rest: object) -> int:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return pwrite(descriptor, *rest)
+
+    os.pwrite = full
+
+
+def full_for(name: str) -> None:
+    """Let the disk be full for the temporary files of a name."""
+    from gantrain.run import files
+
+    replacing = files.replacing
+
+    @contextmanager
+    def full(path: Path, **options: bool) -> Iterator[object]:
+        with replacing(path, **options) as file:
+            yield file
+            if f".{path.name}" == name:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    files.replacing = full
+
+
+def temporary_folder(path: str) -> None:
+    """Let temporary files lie in a folder, as TMPDIR would."""
+    import tempfile
+
+    tempfile.tempdir = path
+
+
+def no_locks(number: int) -> None:
+    """Let the file system refuse locks with an error."""
+    import fcntl
+
+    def refused(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    fcntl.lockf = refused
 
 
 AT_THE_END: list[Callable[[], object]] = []  # what faults leave to be done when the command has ended
@@ -328,3 +390,46 @@ def nan_loss_of_seed(seed: int, turn: int) -> None:
         return cost
 
     Loss.for_d = poisoned
+
+
+def program_first(folder: str) -> None:
+    """Let programs of a folder be found before all others."""
+    from PIL import EpsImagePlugin
+
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    EpsImagePlugin.gs_binary = None  # not looked for yet
+
+
+def forbid_folder(folder: str) -> None:
+    """Let a folder refuse to be opened, to root as well."""
+    scan = os.scandir
+
+    def forbidden(path: object = ".") -> object:
+        if str(path) == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+        return scan(path)
+
+    os.scandir = forbidden
+
+
+def count_pictures(file: str) -> None:
+    """Write to a file how often Pillow has opened one."""
+    from PIL import Image
+
+    opened = itertools.count()
+    before_call(Image, "open", lambda path, count: next(opened))
+    AT_THE_END.append(lambda: Path(file).write_text(str(next(opened))))
+
+
+def name_no_classes() -> None:
+    """Save manifests as they were before they named the classes."""
+    from gantrain.cli.session import Session
+
+    manifest = Session.manifest
+
+    def nameless(self: Session) -> dict:
+        facts = manifest(self)
+        del facts["generator"]["class_names"]
+        return facts
+
+    Session.manifest = nameless

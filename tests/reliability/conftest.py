@@ -156,3 +156,14 @@ def images(tmp_path: Path) -> Path:
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """State a measurement, for docs/reliability.md."""
     return lambda text: record_property("figure", text)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 20 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", folder], capture_output=True).returncode:
+        pytest.skip("mounting needs root")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)

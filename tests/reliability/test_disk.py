@@ -59,17 +59,6 @@ def test_the_last_save_of_a_run_may_not_fail(start: Start, tmp_path: Path) -> No
     assert start(*RING).wait() == 0 and status(tmp_path / "run")["state"] == "finished"
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 20 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", folder], capture_output=True).returncode:
-        pytest.skip("mounting needs root")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
-
 @pytest.mark.row("F6", "a real file system of 20 MB and a file that fills it while 4 MB states are saved")
 def test_a_really_full_disk_is_survived_and_saving_works_again(small_disk: Path, figure: Figure) -> None:
     warnings: list[str] = []

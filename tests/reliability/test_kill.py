@@ -26,13 +26,17 @@ Figure = Callable[[str], None]
 SMALL = ("device=cpu", "batch_size=16", "architecture.generator.width=8", "architecture.discriminator.width=8",
          "total_steps=120", "checkpoint.every=10", "log.every=5", "samples.every=60", "samples.count=4")  # fmt: skip
 GAMES = {
-    "ring": ("data=ring", "loss=vanilla", "schedule=linear", "regularizer=[lecam]"),
+    "ring": ("data=ring", "loss=rasgan", "schedule=linear", "regularizer=[lecam]", "accumulate=2", "latent=codes",
+             "latent.categories=[8]", "architecture.latent_dim=12",
+             "+schedule.ema.halflife_images={_target_:gantrain.schedules.Cosine,end:100.0}",
+             "+schedule.loss.regularizers.lecam.weight={_target_:gantrain.schedules.Linear,end:0.0}"),
     "penalty": ("data=ring", "loss=wgan_gp", "loss.regularizers.gp.every=3", "ratio.d_steps=2", "schedule=cosine"),
     "images": ("data=digits", "loss=hinge", "ratio=1to1", "augment=diffaug", "precision=bf16",
                "architecture.discriminator.norm=spectral"),
     "float16": ("data=ring", "loss=fisher", "precision=fp16", "ratio=1to1", "gradient_clip_norm=1"),
     "threads": ("data=ring", "loss=vanilla", "regularizer=[gradient_penalty]", "batch_size=256",
                 "architecture.discriminator.width=64"),
+    "classes": ("data=digits", "loss=hinge", "conditioning=acgan", "latent=mixture", "ratio=1to1"),
     "solver": ("data=ring", "loss=rahinge", "optimizer=extra_adam"),
 }  # fmt: skip
 
@@ -237,7 +241,7 @@ def test_of_two_processes_in_one_directory_exactly_one_trains(
 
 @pytest.mark.row("F27", "SIGKILL of a run that reads images with threads, then its lock is taken")
 def test_the_lock_of_a_killed_run_is_free_at_once(start: Start, tmp_path: Path, images: Path, figure: Figure) -> None:
-    child = start(*folder_of(images), "data.in_memory=false", "total_steps=1000000", "run.dir=run")
+    child = start(*folder_of(images), "data.in_memory=false", "data.copy=false", "total_steps=1000000", "run.dir=run")
     child.until((tmp_path / "run" / "metrics.jsonl").exists)
     run = RunDirectory(tmp_path / "run")
     assert run.is_in_use()

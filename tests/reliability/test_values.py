@@ -147,7 +147,7 @@ def test_on_a_gpu_a_turn_that_is_not_finite_is_noticed_before_anything_is_saved(
 
     trainer = built("data=ring").trainer
     real, labels = trainer.data.next()
-    bad = trainer.loss.for_d(trainer.turn(trainer.d, real, torch.full_like(real, float("nan")), labels, True))
+    bad = trainer.loss.for_d(trainer.turn(trainer.d, real, real, torch.full_like(real, float("nan")), labels, True))
     trainer.watch = Watch(torch.device("cpu"), late=True)  # as on a GPU
     for total in (bad.total, torch.zeros(())):  # the finding stays
         trainer.watch.see(trainer.d, total, 1, {})

@@ -207,7 +207,7 @@ def test_files_that_are_no_report_are_not_replaced(report: Command, tmp_path: Pa
 @pytest.mark.parametrize(
     ("file", "change", "named"),
     [
-        ("evaluation.json", lambda found: found["protocol"].pop("hash"), "evaluation.json does not say its hash"),
+        ("evaluation.json", lambda found: found["protocol"].pop("hash"), "evaluation.json is damaged (protocol.hash"),
         ("evaluation.json", lambda found: found.update(final=[1]), "evaluation.json is damaged"),
         ("status.json", lambda found: found["budget"].update(of="epochs"), "status.json is damaged"),
         ("status.json", lambda found: found.update(cost={"flops": "many"}), "status.json is damaged"),

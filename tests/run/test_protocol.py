@@ -23,7 +23,7 @@ def protocol(**changed: object) -> Protocol:
 
 def test_truncation_split_generator_and_resizer_are_part_of_the_description() -> None:
     p = protocol(truncation=0.7, split="test", generator="raw")
-    expected = f"classifier {p.hash}: 1,797 of the raw generator, |z| ≤ 0.7 against 10,000 real (test)"
+    expected = f"classifier {p.hash}: 1,797 of the raw generator, truncation 0.7 against 10,000 real (test)"
     assert str(p) == described(p.recorded()) == expected
     assert str(protocol()).endswith(": 1,797 of the averaged generator against 10,000 real")
     assert str(protocol(resizer="clean")).endswith(" against 10,000 real, resizer clean")

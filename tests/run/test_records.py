@@ -19,8 +19,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 from torch.utils.tensorboard import SummaryWriter
 
+from gantrain.kinds.points import GENERATED, REAL
 from gantrain.run.directory import RunDirectory
-from gantrain.run.pictures import GENERATED, REAL
 from gantrain.run.records import Records
 from gantrain.run.tags import described
 from tests.conftest import GUARD, until
@@ -174,9 +174,9 @@ def test_a_picture_is_a_png_file(tmp_path: Path) -> None:
 
 
 def test_samples_of_a_shape_without_a_drawing_leave_no_picture_and_all_else(tmp_path: Path) -> None:
-    with Records(RunDirectory(tmp_path), 0, real=torch.zeros(9, 1, 64)) as records:
+    with Records(RunDirectory(tmp_path), 0, real=torch.zeros(9, 2, 1, 4, 8)) as records:
         records.preview(0)
-        records.picture("samples/ema", 0, torch.zeros(9, 1, 64), "step-000000000.png")
+        records.picture("samples/ema", 0, torch.zeros(9, 2, 1, 4, 8), "step-000000000.png")
         records.pairs("1a2b3c4d", 1, torch.zeros(2, 4, 2, 8, 8, dtype=torch.uint8))
         records.scalars(1, {"d/loss": 1.0})
     assert list((tmp_path / "samples").iterdir()) == []

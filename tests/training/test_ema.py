@@ -49,3 +49,10 @@ def test_no_halflife_copies_and_buffers_are_always_copied(recorded: bool) -> Non
     for mine, theirs in zip(ema.net.state_dict().values(), source.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs)
     assert not ema.net.training and not any(p.requires_grad for p in ema.net.parameters())
+
+
+def test_an_average_of_trained_weights_has_no_ramp_up() -> None:
+    ema, _ = followed(0.0, 1.0, halflife_images=100, rampup=0.05)
+    ema.end_rampup()
+    ema.advance(100), ema.follow()
+    assert torch.allclose(ema.net[0].weight, torch.tensor(0.5))

@@ -21,14 +21,15 @@ from gantrain.checkpoint import Checkpoints
 from gantrain.data import Digits
 from gantrain.errors import DivergedError, StoppedError
 from gantrain.losses import Hinge
-from gantrain.losses.turn import Precision
+from gantrain.losses.turn import Precision, Scores
 from gantrain.run.directory import RunDirectory
 from gantrain.run.records import Records
 from gantrain.training.cadence import Cadence
 from gantrain.training.player import Player, frozen
 from gantrain.training.trainer import Trainer
-from tests.conftest import built, config, loss_names
+from tests.conftest import built, config, loss_names, option_names
 
+CONDITIONINGS = [way for way in option_names("conditioning") if way != "none"]
 RING = ("data=ring", "architecture.generator.width=16", "architecture.discriminator.width=16")
 
 
@@ -101,10 +102,10 @@ def test_a_step_is_the_configured_number_of_turns_each_on_a_fresh_batch(
 
 def test_generated_samples_are_float32_and_carry_g_graph_in_its_turn_only() -> None:
     trainer = built("precision=bf16").trainer
-    fake = trainer.generate(3, None)
+    _, fake = trainer.generate(3, None)
     assert fake.dtype == torch.float32 and fake.requires_grad and fake.shape == (3, 1, 8, 8)
     with torch.no_grad():
-        assert not trainer.generate(3, None).requires_grad
+        assert not trainer.generate(3, None)[1].requires_grad
 
 
 def test_frozen_restores_what_was_trainable_even_after_an_error() -> None:
@@ -182,6 +183,8 @@ def test_sampling_does_not_disturb_training() -> None:
         ("loss=hinge", "ratio.d_steps=2", "architecture.discriminator.norm=spectral", "augment=diffaug"),
         ("precision=bf16",),
         ("precision=fp16", "gradient_clip_norm=1"),
+        *((f"conditioning={way}",) for way in CONDITIONINGS),
+        *((f"latent={latent}", "conditioning=projection") for latent in option_names("latent")),
         RING,
     ],
     ids=" ".join,
@@ -217,16 +220,17 @@ class Drifting(Hinge):
 
 
 class Adaptive(nn.Module):
-    """An augmentation whose strength follows what it has seen, as ADA's probability does."""
+    """An augmentation with state of its own, which follows D's scores as an adaptive one does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("p", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            self.p += 0.01
         return x * (1 - self.p)
+
+    def after_d_step(self, scores: Scores) -> None:
+        self.p += 0.01 + 0.001 * scores.real.sign().mean()
 
 
 PARTS = ("g.net", "d.net", "g.optimizer", "d.optimizer", "g.schedule", "d.schedule", "d.scaler", "d.turns",
@@ -240,10 +244,13 @@ class Drawing(Drifting):
         return super().d_loss(real, fake) * (1 + random.random() + np.random.rand())
 
 
+SCHEDULER = "{_target_: torch.optim.lr_scheduler.LinearLR, end_factor: 0.0, total_iters: 8}"
+
+
 def with_every_kind_of_state(part: str) -> Trainer:
     """A small trainer in which every stored part matters; skipped steps of D would hide the others."""
     overrides = ("loss=wgan_gp", "loss.regularizers.gp.every=3", "ratio.d_steps=1", "total_steps=8", "precision=fp16",
-                 "checkpoint.every=2", "ema.halflife_images=1000", "schedule=linear",
+                 "checkpoint.every=2", "ema.halflife_images=1000", *(f"schedule.{p}={SCHEDULER}" for p in "gd"),
                  "architecture.generator.width=8", "architecture.discriminator.width=8")  # fmt: skip
     trainer = built(*overrides).trainer
     trainer.loss.objective, trainer.augment = Drawing(), Adaptive()
@@ -297,6 +304,37 @@ def test_leaving_out_any_stored_part_would_change_the_weights(
     identical = all(torch.equal(x, y) for x, y in pairs)
     assert identical == (part == "nothing")
     record_property("figure", f"without {part}: {'identical' if identical else 'differs'}")
+
+
+STYLES = ("data=digits", "architecture=stylegan2", "architecture.latent_dim=4", "architecture.generator.w_dim=4",
+          "architecture.generator.channel_max=4", "architecture.generator.style_mixing=0.5",
+          "regularizer=[path_length]", "loss.regularizers.path_length.every=2", "total_steps=6",
+          "batch_size=4")  # fmt: skip
+
+
+@pytest.mark.row("F34", "one stored part at a time as a new process would have it; every part restored as the control")
+@pytest.mark.parametrize("part", ["nothing", "g.net.average", "loss.regularizers-path_length-mean"])
+def test_leaving_out_the_means_that_a_style_based_game_keeps_would_change_it(
+    part: str, tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    whole, first, second, new = (built(*STYLES).trainer for _ in range(4))
+    whole.rng.seed(5), play(whole, tmp_path / "whole")
+    first.rng.seed(5)
+    with pytest.raises(StoppedError):
+        play(first, tmp_path / "parts", stop=lambda: first.step == 3)
+    state = Checkpoints(tmp_path / "parts" / "checkpoints").latest()[1]
+    if part != "nothing":
+        player, *path = part.split(".")
+        node, fresh = state[player], new.state_dict()[player]
+        for key in path[:-1]:
+            node, fresh = node[key], fresh[key]
+        name = path[-1].replace("-", ".")
+        node[name] = fresh[name]
+    second.load_state_dict(state), play(second, tmp_path / "parts")
+    ends = [[*t.g.net.state_dict().values(), *t.ema.net.state_dict().values()] for t in (whole, second)]
+    identical = all(torch.equal(x, y) for x, y in zip(*ends, strict=True))
+    assert identical == (part == "nothing")
+    record_property("figure", f"without {part.replace('-', '.')}: {'identical' if identical else 'differs'}")
 
 
 def test_a_lazy_term_is_logged_as_it_last_was_also_after_a_resume(tmp_path: Path) -> None:
@@ -379,7 +417,7 @@ def test_every_loss_trains_on_images_and_points(loss: str, choices: tuple[str, .
 def test_a_loss_that_is_not_finite_moves_nothing_where_looking_costs_nothing() -> None:
     trainer = built(*RING).trainer
     before = weights(trainer.d.net)
-    trainer.generate = lambda n, labels: torch.full((n, 2), float("nan"))
+    trainer.generate = lambda n, labels: (torch.zeros(n, 2), torch.full((n, 2), float("nan")))
     with pytest.raises(DivergedError, match="d/adversarial is nan at step 1"):
         trainer.d_turn(*trainer.data.next())
     assert same(before, trainer.d.net)
