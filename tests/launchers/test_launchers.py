@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import secrets
 import signal
 import subprocess
 import sys
@@ -20,13 +21,15 @@ from tests.launchers import slurm
 
 GANTRAIN = [sys.executable, "-m", "gantrain"]
 JOBS = ("-m", "data=ring", "evaluation=none", "loss=vanilla,lsgan", "total_steps=60", "batch_size=16", "log.every=10")
+TOKEN = secrets.token_hex(32)  # without one, a cluster starts only where another has left its own
 FINISHED = [f"finished  outputs/ring/mlp/{loss}/seed0-" for loss in ("lsgan", "vanilla")]
 
 
 def environment(**more: str) -> dict[str, str]:
     """Without what would fix the number of threads: the launchers do that."""
     kept = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
-    return kept | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"} | more
+    ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    return kept | ray | more
 
 
 def sweep(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -115,6 +118,7 @@ def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(how: signal.Signal
 
 
 @pytest.mark.thorough
+@pytest.mark.xdist_group("ray")
 def test_a_sweep_on_a_ray_cluster_that_it_starts(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     check(tmp_path, sweep(tmp_path, "hydra/launcher=ray"), 1)
@@ -125,13 +129,19 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a cluster that was started elsewhere, in another folder."""
     pytest.importorskip("ray")
     ray, port = str(Path(sys.executable).with_name("ray")), slurm.free_port()
-    begin = [ray, "start", "--head", "--node-ip-address=127.0.0.1", "--num-cpus=2", f"--port={port}"]
+    begin = [ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--num-cpus=2", f"--port={port}"]
     begin += ["--include-dashboard=false", "--disable-usage-stats"]
-    subprocess.run(
-        begin, cwd=tmp_path_factory.mktemp("ray"), env=environment(), check=True, capture_output=True, timeout=GUARD
-    )
-    yield f"127.0.0.1:{port}"
-    subprocess.run([ray, "stop"], env=environment(), capture_output=True, timeout=GUARD)
+    folder = tmp_path_factory.mktemp("ray")
+    with (folder / "out").open("w") as out:
+        head = subprocess.Popen(begin, cwd=folder, env=environment(), stdout=out, stderr=out)
+    # This one is ended, and no other: `ray stop` kills every Ray of the machine, another test's and the user's too.
+    try:
+        until(lambda: "Ray runtime started" in (folder / "out").read_text() or head.poll() is not None)
+        assert head.poll() is None, (folder / "out").read_text()[-3000:]
+        yield f"127.0.0.1:{port}"
+    finally:
+        head.terminate()
+        head.wait(GUARD)
 
 
 @pytest.mark.thorough
