@@ -211,11 +211,11 @@ def build_quality(cfg: DictConfig, data: Data, device: torch.device, live: bool 
 
     from gantrain.evaluation import prepare  # takes a second, which other commands need not pay
 
-    is_limited = cfg.data.get("limit") is not None
-    if settings.split is not None and (settings.split != cfg.data.get("split") or is_limited):
+    whole = {key: None for key in ("imbalance", "limit") if cfg.data.get(key) is not None}
+    if settings.split is not None and (settings.split != cfg.data.get("split") or whole):
         if "split" not in cfg.data:
             raise ConfigError(f"evaluation.split={settings.split}: this data set has no splits; use null")
-        whole = {"limit": None} if is_limited else {}  # a split that is named is meant with all its samples
+        # a split that is named is meant with all its samples
         compared = make(OmegaConf.create({**cfg.data, "split": settings.split, **whole}), "data")
     with torch.random.fork_rng([device] if device.type == "cuda" else []):  # measuring changes nothing in the training
         return prepare(settings, metrics, data, compared, device, live)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,7 +32,7 @@ def make(node: DictConfig, key: str, **facts: Any) -> Any:
         if isinstance(error.__cause__, GantrainError) or is_memory_full(error.__cause__):
             raise error.__cause__ from None  # type: ignore[misc]
         reason = first_line(error.__cause__ or error)
-        if "unexpected keyword" in reason and (unknown := unknown_keys(node)):
+        if "unexpected keyword" in reason and (unknown := unknown_keys(node, reason)):
             reason += "; remove what it does not take: " + " ".join(f"~{key}.{name}" for name in unknown)
         if key.startswith("architecture") and "unexpected keyword" in reason:
             reason += "; if the loss brought it, this architecture does not suit that loss"
@@ -46,12 +47,12 @@ def texts(node: Any) -> Iterator[str]:
         yield from texts(item)
 
 
-def unknown_keys(node: DictConfig) -> list[str]:
-    """Return the settings of a node that its target takes no argument for, as far as its signature tells."""
+def unknown_keys(node: DictConfig, reason: str) -> list[str]:
+    """Return the settings of a node that its target takes no argument for: all by its signature, or the first."""
     try:
         taken = inspect.signature(get_object(node._target_)).parameters
     except (TypeError, ValueError):
         return []
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values()):
-        return []
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values()):  # what it passes on was refused there
+        return [name for name in re.findall(r"unexpected keyword argument '(\w+)'", reason) if name in node]
     return [str(name) for name in node if name != "_target_" and name not in taken]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ def environment(device: torch.device, data: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "device": f"{device}{gpu}",
         **({"tf32": has_tf32()} if device.type == "cuda" else {}),
@@ -27,5 +30,22 @@ def environment(device: torch.device, data: str) -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the facts that differ, a phrase each."""
-    return [f"{key} {before.get(key)} → {value}" for key, value in now.items() if before.get(key) != value]
+    """Return the facts that differ, a phrase each; checkpoints of before do not name the processor."""
+    known = {key: value for key, value in now.items() if key in before or key != "processor"}
+    return [f"{key} {before.get(key)} → {value}" for key, value in known.items() if before.get(key) != value]
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's model: two that have the same instructions may still round differently.
+
+    Args:
+        cpuinfo: what Linux says about the processor; elsewhere the system's own word.
+    """
+    try:
+        lines = cpuinfo.read_text(errors="replace").split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    numbers = [facts[key] for key in ("cpu family", "model", "stepping") if key in facts]
+    name = facts.get("model name") or platform.machine()
+    return f"{name} {'.'.join(numbers)}".rstrip()

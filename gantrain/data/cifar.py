@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor
 
 from gantrain.data.benchmarks import SPLITS, check, check_choice, fetch, holding
-from gantrain.data.source import Images, channels_first
-from gantrain.data.subset import subset
+from gantrain.data.source import channels_first
+from gantrain.data.subset import Common, Partial
 
 PUBLISHED = {"train": 50_000, "test": 10_000}
 # fmt: off
@@ -24,18 +24,15 @@ COARSE = (
 """Of each of CIFAR-100's classes, its superclass: both in the order of their names, five classes in each."""
 
 
-class Cifar(Images):
+class Cifar(Partial):
     """50,000 (train) or 10,000 (test) colour images, 32×32. Krizhevsky 2009; a data set is a subclass that says which.
 
     Args:
         root: folder that holds, or will hold, the folder that the archive makes; or that folder.
         split: train or test.
         download: fetch what is missing.
-        flip: mirror each image with probability ½.
         check_count: refuse files that hold another number of images.
-        only: classes to keep, by number or name, None for all.
-        limit: number of samples to keep, None for all; see ``gantrain.data.subset``.
-        limit_seed: which ones.
+        common: settings that all sets of images have; see ``gantrain.data.subset.Partial``.
 
     Raises:
         ConfigError: for a setting that makes no sense.
@@ -54,11 +51,8 @@ class Cifar(Images):
         root: str,
         split: str,
         download: bool,
-        flip: bool,
         check_count: bool = True,
-        only: Sequence[int | str] | None = None,
-        limit: int | None = None,
-        limit_seed: int = 0,
+        **common: Unpack[Common],
     ) -> None:
         check_choice("data.split", split, SPLITS)
         raw = self._read(root, train=split == "train", download=download)
@@ -66,8 +60,7 @@ class Cifar(Images):
         count = PUBLISHED[split] if check_count else None
         check(self.name, split, count, len(raw.data), labels, range(self.in_files))
         names = [str(name) for name in raw.classes]
-        kept = subset(channels_first(raw.data), self._relabelled(labels), names, only, limit, limit_seed)
-        super().__init__(kept.pixels, kept.labels, classes=len(kept.names), flip=flip, class_names=kept.names)
+        super().__init__(channels_first(raw.data), self._relabelled(labels), names, **common)
 
     def _read(self, root: str, **arguments: Any) -> Any:
         from torchvision import datasets
@@ -106,16 +99,13 @@ class CIFAR100(Cifar):
         root: str,
         split: str,
         download: bool,
-        flip: bool,
         check_count: bool = True,
-        only: Sequence[int | str] | None = None,
-        limit: int | None = None,
-        limit_seed: int = 0,
         labels_of: str = "fine",
+        **common: Unpack[Common],
     ) -> None:
         check_choice("data.labels_of", labels_of, ("fine", "coarse"))
         self.labels_of = labels_of
-        super().__init__(root, split, download, flip, check_count, only, limit, limit_seed)
+        super().__init__(root, split, download, check_count, **common)
 
     def _changes(self, dataset: Any) -> Mapping[str, Any]:
         return {"meta": {**dataset.meta, "key": f"{self.labels_of}_label_names"}}

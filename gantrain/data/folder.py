@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import PIL
@@ -23,6 +23,7 @@ from gantrain.data.decode import FITS, MODES, Decoded, Decoder, colour
 from gantrain.data.names import plain
 from gantrain.data.reading import awaited, in_threads, warnings_of_files
 from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, channels_first, flip_some
+from gantrain.data.subset import Which, choose
 from gantrain.errors import ConfigError, DataError
 from gantrain.terminal import each, say
 
@@ -46,8 +47,10 @@ class ImageFolder(Data):
         background: colour behind transparent images, by name or as [red, green, blue].
         copy: keep images that are not in memory decoded in a file of the cache: True, False, or None: True if it takes
             at most a tenth of the free disk space. Without it threads read each batch from the image files.
+        which: the part of the images that is read at all, see ``gantrain.data.subset.choose``.
 
     Raises:
+        ConfigError: for a setting that makes no sense.
         DataError: for a missing or empty folder, or an image that cannot be read, or not in time; it names the file.
     """
 
@@ -64,14 +67,16 @@ class ImageFolder(Data):
         skip_limit: float = 0.01,
         background: Any = "white",
         copy: bool | None = None,
+        **which: Unpack[Which],
     ) -> None:
         check_settings(size, fit, channels, on_bad, timeout, in_memory, skip_limit, copy)
         self.decoder = Decoder(size, fit, channels, colour(background))
         self.flip, self.on_bad, self.timeout, self.skip_limit = flip, on_bad, timeout, skip_limit
         found = listing.find(root)
-        self.root, self.entries, self.passed_over = found.top, found.images, found.passed_over
-        self.labels = None if found.labels is None else torch.tensor(found.labels)
-        self.class_names, self.classes = found.class_names, len(found.class_names or ())
+        labels = None if found.labels is None else torch.tensor(found.labels)
+        kept, self.labels, names = choose(labels, len(found.images), found.class_names or (), **which)
+        self.root, self.entries, self.passed_over = found.top, [found.images[k] for k in kept], found.passed_over
+        self.class_names, self.classes = names or None, len(names)
         needed = len(self.entries) * size * size * (channels or 3)
         self.in_memory = needed <= memory.limit() / 4 if in_memory is None else in_memory
         self._pixels, facts = self._read_all(needed, copy)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor
 
 from gantrain.data.benchmarks import SPLITS, check, check_balance, check_choice, fetch, holding
-from gantrain.data.source import Images, numbered
-from gantrain.data.subset import subset
+from gantrain.data.source import numbered
+from gantrain.data.subset import Common, Partial
 from gantrain.errors import ConfigError, DataError
 
 SIDE = 28
 
 
-class Idx(Images):
+class Idx(Partial):
     """Gray images, padded with black from 28×28 to ``size``; a data set is a subclass that says which.
 
     Args:
@@ -25,11 +25,8 @@ class Idx(Images):
         split: train or test.
         size: side of the images, 28 or more.
         download: fetch what is missing.
-        flip: mirror each image with probability ½.
         check_count: refuse files that hold another number of images.
-        only: classes to keep, by number or name, None for all.
-        limit: number of samples to keep, None for all; see ``gantrain.data.subset``.
-        limit_seed: which ones.
+        common: settings that all sets of images have; see ``gantrain.data.subset.Partial``.
 
     Raises:
         ConfigError: for a setting that makes no sense.
@@ -57,11 +54,8 @@ class Idx(Images):
         split: str,
         size: int,
         download: bool,
-        flip: bool,
         check_count: bool = True,
-        only: Sequence[int | str] | None = None,
-        limit: int | None = None,
-        limit_seed: int = 0,
+        **common: Unpack[Common],
     ) -> None:
         if size < SIDE:
             raise ConfigError(f"data.size must be {SIDE} or more for data={self.option}, got {size}")
@@ -75,8 +69,7 @@ class Idx(Images):
             raise DataError(f"{self.name} is damaged: its images are {images.shape[1]}×{images.shape[2]}, not 28×28")
         before = (size - SIDE) // 2
         pixels = torch.nn.functional.pad(self._upright(images), (before, size - SIDE - before) * 2)[:, None]
-        kept = subset(pixels, labels - self.first, self.names, only, limit, limit_seed)
-        super().__init__(kept.pixels, kept.labels, classes=len(kept.names), flip=flip, class_names=kept.names)
+        super().__init__(pixels, labels - self.first, self.names, **common)
 
     def _read(self, root: str, **arguments: Any) -> Any:
         from torchvision import datasets
@@ -154,17 +147,14 @@ class EMNIST(Idx):
         split: str,
         size: int,
         download: bool,
-        flip: bool,
         check_count: bool = True,
-        only: Sequence[int | str] | None = None,
-        limit: int | None = None,
-        limit_seed: int = 0,
+        **common: Unpack[Common],
     ) -> None:
         check_choice("data.part", part, tuple(PARTS))
         self.names, train, test = PARTS[part]
         self.part, self.published = part, {"train": train, "test": test}
         self.first = 1 if part == "letters" else 0
-        super().__init__(root, split, size, download, flip, check_count, only, limit, limit_seed)
+        super().__init__(root, split, size, download, check_count, **common)
 
     def _read(self, root: str, **arguments: Any) -> Any:
         return super()._read(root, split=self.part, **arguments)

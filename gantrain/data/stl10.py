@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from gantrain.data.benchmarks import check, check_choice, fetch, holding
-from gantrain.data.source import Images, channels_first
-from gantrain.data.subset import subset
+from gantrain.data.source import channels_first
+from gantrain.data.subset import Common, Partial
 from gantrain.errors import ConfigError
 from gantrain.terminal import each
 
@@ -20,7 +20,7 @@ PUBLISHED = {"train": 5_000, "test": 8_000, "unlabeled": 100_000}
 NAMES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 
 
-class STL10(Images):
+class STL10(Partial):
     """5,000 (train), 8,000 (test) or 100,000 (unlabeled) photographs, of ImageNet. Coates et al. 2011.
 
     Args:
@@ -28,11 +28,8 @@ class STL10(Images):
         split: train, test or unlabeled; of the last no label is known.
         size: side to which the images are resized, with Lanczos' filter, by Pillow.
         download: fetch what is missing.
-        flip: mirror each image with probability ½.
         check_count: refuse files that hold another number of images.
-        only: classes to keep, by number or name, None for all.
-        limit: number of samples to keep, None for all; see ``gantrain.data.subset``.
-        limit_seed: which ones.
+        common: settings that all sets of images have; see ``gantrain.data.subset.Partial``.
 
     Raises:
         ConfigError: for a setting that makes no sense.
@@ -45,11 +42,8 @@ class STL10(Images):
         split: str,
         size: int,
         download: bool,
-        flip: bool,
         check_count: bool = True,
-        only: Sequence[int | str] | None = None,
-        limit: int | None = None,
-        limit_seed: int = 0,
+        **common: Unpack[Common],
     ) -> None:
         if not isinstance(size, int) or size < 1:
             raise ConfigError(f"data.size must be a whole number above 0, got {size!r}")
@@ -59,9 +53,12 @@ class STL10(Images):
         labels, names = (torch.from_numpy(raw.labels.astype(np.int64)), NAMES) if has_labels else (None, ())
         count, among = PUBLISHED[split] if check_count else None, range(len(NAMES))
         check("STL10", split, count, len(raw.data), torch.zeros(len(raw.data)) if labels is None else labels, among)
-        kept = subset(torch.from_numpy(raw.data), labels, names, only, limit, limit_seed)
-        pixels = channels_first(resized(kept.pixels.permute(0, 2, 3, 1).numpy(), size))
-        super().__init__(pixels, kept.labels, classes=len(kept.names), flip=flip, class_names=kept.names or None)
+        self.size = size
+        super().__init__(torch.from_numpy(raw.data), labels, names, **common)
+
+    def fitted(self, pixels: Tensor) -> Tensor:
+        """Return the images resized."""
+        return channels_first(resized(pixels.permute(0, 2, 3, 1).numpy(), self.size))
 
 
 def read(root: str, split: str, download: bool) -> Any:

@@ -43,8 +43,9 @@ def test_a_run_of_an_earlier_version_ends_as_it_would_have(name: str, gantrain: 
     theirs = load_file(BEFORE / name / "whole" / "state.safetensors")
     assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
     # Another processor or torch rounds otherwise, and training carries rounding far: there only the first line after
-    # the resume is held, to what bfloat16 may change in some dozen steps.
-    if "same torch, threads, device and data" in outcome.out:
+    # the resume is held, to what bfloat16 may change in some dozen steps. The runs were made by a processor with AMX,
+    # and do not say so.
+    if "same torch, threads, device and data" in outcome.out and torch.cpu._is_amx_tile_supported():
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     before, after = (lines(path / "metrics.jsonl") for path in (BEFORE / name / "whole", tmp_path / "run"))
     resumed = json.loads((next((BEFORE / name / "killed" / "checkpoints").iterdir()) / "manifest.json").read_text())

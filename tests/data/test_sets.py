@@ -8,6 +8,7 @@ import socket
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from torchvision import datasets
 
 from gantrain.build import build_data
 from gantrain.data import Images, idx
+from gantrain.data.subset import Common, Partial, choose
 from gantrain.errors import ConfigError, DataError
 from tests.conftest import config
 from tests.data.made import (
@@ -134,8 +136,8 @@ def test_unlabeled_photographs_of_stl10_have_no_labels_and_need_no_other_file(
     write_stl10(tmp_path, np.arange(4), monkeypatch, "unlabeled")
     data = read("stl10", tmp_path, "data.split=unlabeled", "data.limit=3")
     assert data.labels is None and data.classes == 0 and data.class_names is None and data.count == 3
-    with pytest.raises(ConfigError, match=r"data\.only=\[1\]: this data set has no labels"):
-        read("stl10", tmp_path, "data.split=unlabeled", "data.only=[1]")
+    with pytest.raises(ConfigError, match=r"data\.classes=\[1\]: this data set has no labels"):
+        read("stl10", tmp_path, "data.split=unlabeled", "data.classes=[1]")
 
 
 def test_stl10_is_resized_as_pillow_does(tmp_path: Path, monkeypatch: Patch) -> None:
@@ -251,10 +253,10 @@ def test_files_of_mnist_do_not_pass_as_those_of_its_relatives(name: str, tmp_pat
     data: Callable[..., Images] = getattr(idx, name)
     monkeypatch.setattr(data, "published", {"train": 20})
     write_idx(tmp_path, name, np.arange(20) % 10, monkeypatch)
-    assert data(str(tmp_path), "train", 28, False, False).count == 20
+    assert data(str(tmp_path), "train", 28, False).count == 20
     write_idx(tmp_path, name, np.array([*range(10), *range(9), 0]), monkeypatch)
     with pytest.raises(DataError, match="hold 1 to 3: they are of another data set"):
-        data(str(tmp_path), "train", 28, False, False)
+        data(str(tmp_path), "train", 28, False)
 
 
 @pytest.mark.parametrize(
@@ -276,9 +278,11 @@ def test_a_senseless_setting_is_refused_by_name(wrong: str, tmp_path: Path) -> N
 def test_the_yaml_states_every_setting_of_the_class(option: str) -> None:
     cfg = config(f"data={option}").data
     kind = getattr(__import__("gantrain.data", fromlist=["x"]), cfg._target_.rpartition(".")[2])
-    parameters = inspect.signature(kind).parameters
-    assert set(cfg) - {"_target_"} == set(parameters)
-    assert all(cfg[name] == p.default for name, p in parameters.items() if p.default is not p.empty)
+    own = inspect.signature(kind).parameters
+    common = {**inspect.signature(Partial).parameters, **inspect.signature(choose).parameters}
+    taken = {name: (own | common)[name] for name in {*own, *get_type_hints(Common)} - {"common"}}
+    assert set(cfg) - {"_target_"} == set(taken)
+    assert all(cfg[name] == p.default for name, p in taken.items() if p.default is not p.empty)
 
 
 @pytest.mark.parametrize("option", MADE)
