@@ -99,14 +99,18 @@ class Decoder:
     channels: int | None
     background: Colour
 
-    def __call__(self, path: Path) -> Decoded:
+    def __call__(self, path: Path, source: Callable[[Path], Any] = Path) -> Decoded:
         """Return a file's image.
+
+        Args:
+            path: of the file.
+            source: returns what Pillow opens.
 
         Raises:
             DataError: if it cannot be read as an image, or has more than 8 bits a channel; it names the file.
         """
         try:
-            with reading(path), Image.open(path, formats=formats()) as image:
+            with reading(path), Image.open(source(path), formats=formats()) as image:
                 if image.mode in DEEP:
                     deep = f"has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits first"
                     raise DataError(f"{plain(path)} {deep}")

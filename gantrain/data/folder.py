@@ -1,4 +1,4 @@
-"""Any folder of images: class subfolders or flat, gray or colour, any sizes."""
+"""Any folder or archive of images: class subfolders or flat, gray or colour, any sizes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ImageFolder(Data):
     """Images of a folder, each decoded once: into memory if they fit, else into a file that later runs read too.
 
     Args:
-        root: the folder; each subfolder is a class, or the images lie in it directly (no labels).
+        root: the folder, zip or tar; each subfolder is a class, or the images lie in it directly (no labels).
         size: side of the square images after fitting.
         fit: how an image is made square: ``crop`` the middle, ``pad`` with black, or ``stretch``.
         channels: 1, 3, 4 (with alpha), or None: 1 if every image is gray, else 3.
@@ -47,6 +47,9 @@ class ImageFolder(Data):
         background: colour behind transparent images, by name or as [red, green, blue].
         copy: keep images that are not in memory decoded in a file of the cache: True, False, or None: True if it takes
             at most a tenth of the free disk space. Without it threads read each batch from the image files.
+        labels: where classes come from: ``folders``, ``none``, or None: the list of StyleGAN's tool if there is one,
+            else the folders.
+        class_level: how deep the folders lie whose names are the classes.
         which: the part of the images that is read at all, see ``gantrain.data.subset.choose``.
 
     Raises:
@@ -67,15 +70,17 @@ class ImageFolder(Data):
         skip_limit: float = 0.01,
         background: Any = "white",
         copy: bool | None = None,
+        labels: str | None = None,
+        class_level: int = 1,
         **which: Unpack[Which],
     ) -> None:
         check_settings(size, fit, channels, on_bad, timeout, in_memory, skip_limit, copy)
         self.decoder = Decoder(size, fit, channels, colour(background))
         self.flip, self.on_bad, self.timeout, self.skip_limit = flip, on_bad, timeout, skip_limit
-        found = listing.find(root)
-        labels = None if found.labels is None else torch.tensor(found.labels)
-        kept, self.labels, names = choose(labels, len(found.images), found.class_names or (), **which)
-        self.root, self.entries, self.passed_over = found.top, [found.images[k] for k in kept], found.passed_over
+        found = listing.find(root, labels, class_level)
+        numbers = None if found.labels is None else torch.tensor(found.labels)
+        kept, self.labels, names = choose(numbers, len(found.images), found.class_names or (), **which)
+        self.place, self.entries, self.passed_over = found.place, [found.images[k] for k in kept], found.passed_over
         self.class_names, self.classes = names or None, len(names)
         needed = len(self.entries) * size * size * (channels or 3)
         self.in_memory = needed <= memory.limit() / 4 if in_memory is None else in_memory
@@ -92,7 +97,7 @@ class ImageFolder(Data):
 
     def fingerprint(self) -> str:
         """Return the description and a digest of every file's name and size, and of what decides on their pixels."""
-        names = [os.fsencode(f"{entry.path.relative_to(self.root)} {entry.size}") for entry in self.entries]
+        names = [os.fsencode(f"{entry.path.relative_to(self.place.top)} {entry.size}") for entry in self.entries]
         how = [self.decoder.fit]
         how += [f"transparent on {self.decoder.background}"] if self.transparent else []
         how += ["reduced"] if self.reduced else []
@@ -131,7 +136,7 @@ class ImageFolder(Data):
             return self._held.at(index)
         if self._pixels is not None:
             return channels_first(np.array(self._pixels[list(index)]))
-        images = in_threads(self.decoder, [self.paths[k] for k in index], self.timeout)
+        images = in_threads(self._image, [self.paths[k] for k in index], self.timeout)
         return self._stacked(images)
 
     @cached_property
@@ -179,9 +184,12 @@ class ImageFolder(Data):
                 facts.reduced |= image.reduced
         return facts
 
+    def _image(self, path: Path) -> Decoded:
+        return self.decoder(path, self.place.source)
+
     def _decoded(self, path: Path) -> Decoded | DataError:
         try:
-            return self.decoder(path)
+            return self._image(path)
         except DataError as error:
             if self.on_bad == "error":
                 raise
@@ -223,7 +231,7 @@ class ImageFolder(Data):
 
         def begin(position: int) -> Callable[[], Tensor]:
             paths = [self.paths[i] for i in order(position)]
-            readings = [(path, pool.apply_async(self.decoder, (path,))) for path in paths]
+            readings = [(path, pool.apply_async(self._image, (path,))) for path in paths]
             return lambda: self._stacked(awaited(*reading, self.timeout) for reading in readings)
 
         return Ahead(begin)

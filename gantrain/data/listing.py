@@ -1,23 +1,25 @@
-"""Which files of a folder are images, and of which class each of them is."""
+"""Which files of a folder or an archive are images, and of which class each of them is."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gantrain.data.archives import Archive, is_archive
 from gantrain.data.decode import suffixes
+from gantrain.data.labelling import LIST, Labelled, by_folders, by_list, check_labelling
 from gantrain.data.names import folder_named, natural, plain
+from gantrain.data.places import Entry, Folder, Identity, Place
 from gantrain.errors import DataError, first_line
 from gantrain.terminal import say
 
 OF_SYSTEMS = {"__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
 """Folders, in lower case, that archivers, network storage and file systems leave behind."""
 FILES_OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
-OF_A_RUN = {"config.yaml", "metrics.jsonl"}
+OF_A_RUN = ("config.yaml", "metrics.jsonl")
 """Files by which a run's folder is known: the pictures in it are no data."""
 SPLIT = re.compile(
     r"(train(ing)?|val(id(ation)?)?|test(ing)?|dev|eval(uation)?|holdout|unlabell?ed)"
@@ -25,24 +27,13 @@ SPLIT = re.compile(
     re.IGNORECASE,
 )
 """Names of the parts that data sets are handed out in."""
-Identity = tuple[int, int]
-"""Device and inode of a folder."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An image file."""
-
-    path: Path
-    size: int
-    written: int  # in nanoseconds since 1970
 
 
 @dataclass
 class Listing:
-    """The images of a folder in a fixed order, class by class, and what else lies there."""
+    """The images of a place in a fixed order, class by class, and what else lies there."""
 
-    top: Path
+    place: Place
     images: list[Entry]
     labels: list[int] | None  # of each image; None if the folder is flat
     class_names: tuple[str, ...] | None
@@ -61,115 +52,149 @@ class Others:
         self.kinds[kind] += 1
         self.lines.append(f"{plain(path)}: {kind}")
 
+    def remove(self, path: Path) -> None:
+        """Do not count a file that is read after all."""
+        line = f"{plain(path)}: {plain(path.suffix)} file"
+        if line in self.lines:
+            self.lines.remove(line)
+            self.kinds -= Counter([f"{plain(path.suffix)} file"])
+
     def __str__(self) -> str:
         return ", ".join(f"{n:,} {kind}{'s' if n > 1 else ''}" for kind, n in self.kinds.most_common())
 
 
-def find(root: object) -> Listing:
-    """Return the images in a folder.
+def find(root: object, labels: str | None = None, class_level: int = 1) -> Listing:
+    """Return the images in a folder, or in a zip or tar.
 
-    Its subfolders are the classes, in the order in which people sort names, and images may lie deeper in them. Links
-    are followed. Hidden folders, those of the system and those of runs are passed over.
+    Links are followed. Hidden folders, those of the system and those of runs are passed over.
+
+    Args:
+        root: the folder or archive.
+        labels: where classes come from: ``folders``: the subfolders, in the order in which people sort names, and
+            images may lie deeper in them; ``none``: nowhere. None: the list of StyleGAN's tool if it is there, else the
+            subfolders.
+        class_level: how deep the folders of the classes lie.
 
     Raises:
+        ConfigError: for a way of labelling that there is not.
         DataError: if the folder is missing, cannot be read, holds no image, mixes loose images with class folders, or
             holds the parts of a data set (train, val) in place of classes.
     """
-    top, others = folder_named(root), Others()
-    if not top.is_dir():
-        raise DataError(f"data.root={plain(top)} is not a folder")
-    flat, folders = of_folder(top, others)
-    status = top.stat()
-    above = frozenset({(status.st_dev, status.st_ino)})
-    by_class = {folder: below(folder, others, above) for folder in sorted(folders, key=lambda f: natural(f.name))}
+    check_labelling(labels, class_level)
+    place, others = place_named(root), Others()
+    top = place.top
+    flat, folders = of_folder(place, top, others)
+    above = frozenset({place.identity(top)})
+    by_class = {f: below(place, f, others, above) for f in sorted(folders, key=lambda f: natural(f.name))}
     by_class = {folder: images for folder, images in by_class.items() if images}
-    check_layout(top, flat, by_class, others)
+    every = sorted([*flat, *(image for images in by_class.values() for image in images)], key=lambda image: image.path)
+    listed = by_list(place, every) if labels is None and every else None
+    if listed is not None or labels == "none":
+        others.remove(top / LIST)
+        check_any(top, every, others)
+        found = listed or Labelled(every, None, None)
+    else:
+        check_layout(top, flat, by_class, others, class_level)
+        found = Labelled(flat, None, None) if flat else by_folders(top, every, class_level)
     if others.kinds:
-        say(f"{plain(top)} holds more than images; passed over: {others}{hint(others)}")
-    if flat:
-        return Listing(top, flat, None, None, others.lines)
-    labels = [k for k, images in enumerate(by_class.values()) for _ in images]
-    images = [entry for images in by_class.values() for entry in images]
-    return Listing(top, images, labels, tuple(plain(folder.name) for folder in by_class), others.lines)
+        say(f"{plain(top)} holds more than images; passed over: {others}")
+    return Listing(place, *found, others.lines)
 
 
-def hint(others: Others) -> str:
-    """Return what to know about files that often come with images."""
-    if any("dataset.json: " in line for line in others.lines):
-        return "; the labels in dataset.json are not read, a folder for each class is"
-    return ""
+def place_named(root: object) -> Place:
+    """Return the folder or archive that ``data.root`` names, or the folder inside of an archive.
+
+    Raises:
+        DataError: if there is none.
+    """
+    top = folder_named(root)
+    if top.is_dir():
+        return Folder(top)
+    file = next((path for path in (top, *top.parents) if path.is_file()), None)
+    if file is None or not is_archive(file):
+        raise DataError(f"data.root={plain(top)} is neither a folder nor a zip or tar")
+    archive = Archive(file, top)
+    if top not in archive.folders:
+        raise DataError(f"data.root={plain(top)}: there is no such folder in {plain(file)}")
+    return archive
 
 
-def of_folder(folder: Path, others: Others) -> tuple[list[Entry], list[Path]]:
+def of_folder(place: Place, folder: Path, others: Others) -> tuple[list[Entry], list[Path]]:
     """Return the images that lie in a folder itself, sorted, and its subfolders.
 
     Raises:
         DataError: if the folder cannot be read.
     """
-    images, folders = [], []
     try:
-        with os.scandir(folder) as entries:
-            found = list(entries)
-        for entry in found:
-            path, name = folder / entry.name, entry.name.lower()
-            if name.startswith(".") or name in OF_SYSTEMS | FILES_OF_SYSTEMS:
-                continue
-            if entry.is_symlink() and not path.exists():
-                others.add("broken link", path)
-            elif entry.is_dir():
-                folders.append(path)
-            elif not entry.is_file():
-                others.add("pipe or device", path)
-            elif path.suffix.lower() in suffixes():
-                status = entry.stat()
-                images.append(Entry(path, status.st_size, status.st_mtime_ns))
-            else:
-                others.add(f"{plain(path.suffix.lower())} file" if path.suffix else "file without a suffix", path)
+        found = place.within(folder)
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise DataError(f"{plain(error.filename or folder)} cannot be read ({reason})") from error
-    return sorted(images, key=lambda entry: entry.path), folders
+    for kind, path in found.others:
+        if is_meant(path):
+            others.add(kind, path)
+    images = []
+    for entry in found.files:
+        if not is_meant(entry.path):
+            continue
+        if entry.path.suffix.lower() in suffixes():
+            images.append(entry)
+        else:
+            suffix = entry.path.suffix
+            others.add(f"{plain(suffix.lower())} file" if suffix else "file without a suffix", entry.path)
+    return sorted(images, key=lambda entry: entry.path), [path for path in found.folders if is_meant(path)]
 
 
-def below(folder: Path, others: Others, above: frozenset[Identity]) -> list[Entry]:
+def is_meant(path: Path) -> bool:
+    """Return whether a file or folder may be part of the data: it is not hidden, and not the system's."""
+    name = path.name.lower()
+    return not name.startswith(".") and name not in OF_SYSTEMS | FILES_OF_SYSTEMS
+
+
+def below(place: Place, folder: Path, others: Others, above: frozenset[Identity]) -> list[Entry]:
     """Return the images in a folder and in its subfolders, sorted by path."""
-    return sorted(walk(folder, others, above), key=lambda entry: entry.path)
+    return sorted(walk(place, folder, others, above), key=lambda entry: entry.path)
 
 
-def walk(folder: Path, others: Others, above: frozenset[Identity]) -> Iterator[Entry]:
+def walk(place: Place, folder: Path, others: Others, above: frozenset[Identity]) -> Iterator[Entry]:
     """Yield the images in a folder and in its subfolders; a link that leads back is passed over."""
     try:
-        status = folder.stat()
-        is_run = all((folder / name).is_file() for name in OF_A_RUN)
+        here, is_run = place.identity(folder), place.holds(folder, OF_A_RUN)
     except OSError as error:
         raise DataError(f"{plain(folder)} cannot be read ({error.strerror})") from error
-    here = (status.st_dev, status.st_ino)
     if here in above or is_run:
         others.add("run folder" if is_run else "circular link", folder)
         return
-    images, folders = of_folder(folder, others)
+    images, folders = of_folder(place, folder, others)
     yield from images
     for subfolder in folders:
-        yield from walk(subfolder, others, above | {here})
+        yield from walk(place, subfolder, others, above | {here})
 
 
-def check_layout(top: Path, flat: Sequence[Entry], by_class: dict[Path, list[Entry]], others: Others) -> None:
+def check_any(top: Path, images: Sequence[object], others: Others) -> None:
+    """Raise DataError if there is no image; say what there is."""
+    if not images:
+        there = f"; there are {others}" if others.kinds else ""
+        raise DataError(f"data.root={plain(top)} holds no images ({', '.join(sorted(suffixes()))}){there}")
+
+
+def check_layout(
+    top: Path, flat: Sequence[Entry], by_class: dict[Path, list[Entry]], others: Others, class_level: int
+) -> None:
     """Raise DataError unless the folder holds either images or classes of images; say what a better root would be."""
     if flat and by_class:
         raise DataError(
             f"data.root={plain(top)} holds both images ({plain(flat[0].path.name)}) and folders of images "
             f"({plain(next(iter(by_class)).name)}); keep one kind, or point data.root at a subfolder"
         )
-    if not flat and not by_class:
-        there = f"; there are {others}" if others.kinds else ""
-        raise DataError(f"data.root={plain(top)} holds no images ({', '.join(sorted(suffixes()))}){there}")
+    check_any(top, [*flat, *by_class], others)
     if len(parts := [folder for folder in by_class if SPLIT.fullmatch(folder.name)]) > 1:
         names = " and ".join(plain(folder.name) for folder in parts)
         raise DataError(
             f"data.root={plain(top)} holds {names}, which are parts of a data set and no classes; "
             f"name one of them: data.root={plain(better(parts))}"
         )
-    if len(by_class) == 1:
+    if len(by_class) == 1 and class_level == 1:
         check_only_folder(top, *by_class.items())
 
 

@@ -51,6 +51,7 @@ AS_BEFORE: dict[str, Any] = {
     **{"init_from": None, "freeze_d": 0, "accumulate": 1, "schedule.reference_steps": None},
     **{"latent._target_": "gantrain.inputs.Normal", "data.background": "white"},
     **{"data.classes": None, "data.imbalance": None, "data.limit": None, "data.limit_seed": 0, "data.channels": None},
+    **{"data.labels": None, "data.class_level": 1},
 }
 """Settings that runs of before do not have, and the value at which they are the same runs."""
 GONE = ("loss.objective.unit_slope",)

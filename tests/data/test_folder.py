@@ -138,7 +138,7 @@ def test_16_bit_images_are_refused_because_they_would_turn_white(tmp_path: Path)
 
 
 def test_folders_that_cannot_be_a_data_set_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a folder"):
+    with pytest.raises(DataError, match="neither a folder nor a zip or tar"):
         ImageFolder(str(tmp_path / "missing"), **FOLDER)
     with pytest.raises(DataError, match="no images"):
         ImageFolder(str(tmp_path), **FOLDER)
