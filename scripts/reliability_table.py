@@ -1,6 +1,6 @@
 """Run the tests that prove rows of the fault matrix, and write their findings into docs/reliability.md.
 
-    python scripts/reliability_table.py          the rows of make test
+    python scripts/reliability_table.py          the rows of make test-all
     python scripts/reliability_table.py --slow   the rows of make test-slow
     python scripts/reliability_table.py --write-only
 
@@ -142,7 +142,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     for row, fault in FAULTS.items():
         if row in NOT_APPLICABLE:
             lines.append(f"| {row} | {fault} | | does not apply: gantrain trains in one process | | |")
-        for tier, target in (("fast", "test"), ("slow", "test-slow")):
+        for tier, target in (("fast", "test-all"), ("slow", "test-slow")):
             if (entry := results.get(f"{row} {tier}")) is not None:
                 injected = "; ".join(entry["injected"]).replace("|", "\\|")
                 command = f'`make {target} ARGS="--row {row}"`'
@@ -160,10 +160,10 @@ def write(results: dict[str, dict[str, Any]]) -> None:
 def main() -> None:
     """Measure unless told not to, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slow", action="store_true", help="the rows of make test-slow instead of those of make test")
+    parser.add_argument("--slow", action="store_true", help="the rows of make test-slow instead of those of make test-all")
     parser.add_argument("--write-only", action="store_true", help="only write the table again")
     parser.add_argument(
-        "--rows", type=Path, help="what `make test ARGS='--rows FILE'` has found, instead of running it"
+        "--rows", type=Path, help="what `make test-all ARGS='--rows FILE'` has found, instead of running it"
     )
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

@@ -30,6 +30,7 @@ def distance_in_the_bilinear_game(make, steps: int = 3000) -> float:
     return torch.stack([x, y]).norm().item()
 
 
+@pytest.mark.thorough
 def test_solvers_reach_the_saddle_of_a_bilinear_game_that_adam_circles() -> None:
     settings = {"lr": 0.05, "betas": (0.0, 0.999)}
     adam = distance_in_the_bilinear_game(lambda p: torch.optim.Adam(p, **settings))

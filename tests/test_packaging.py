@@ -50,6 +50,7 @@ def test_the_wheel_holds_every_module_and_every_yaml(wheel: Path) -> None:
     assert not any(name.startswith(("tests", "configs", "scripts")) for name in inside)
 
 
+@pytest.mark.thorough
 def test_the_installed_wheel_trains_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     # Unpacked in front of sys.path: what pip would do, without a second copy of torch.
     site, empty = tmp_path / "site", tmp_path / "empty"

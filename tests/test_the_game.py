@@ -45,6 +45,7 @@ def test_the_program_learns(capsys: pytest.CaptureFixture[str]) -> None:
     assert modes[0] == 0 and modes[-1] >= 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("variation", VARIATIONS, ids=["hinge", "penalty", "ratio"])
 def test_every_variation_learns(variation: str, capsys: pytest.CaptureFixture[str]) -> None:
     program = changed(PROGRAM, variation)

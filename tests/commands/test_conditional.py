@@ -144,6 +144,7 @@ def block(beginning: str) -> str:
     return str(found)
 
 
+@pytest.mark.thorough
 def test_the_example_of_networks_of_your_own_trains_draws_and_is_measured_as_it_stands_in_the_docs(
     gantrain: Command, gantrain_sample: Command, tmp_path: Path
 ) -> None:

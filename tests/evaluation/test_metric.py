@@ -76,6 +76,7 @@ def test_a_metric_of_ones_own_is_ranked_by_in_the_report_and_measured_again_wher
     assert json.loads(again)["brightness_error"] >= 0
 
 
+@pytest.mark.thorough
 def test_a_metric_of_ones_own_can_be_searched_by(gantrain: Command, example: None, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     space = ("optimizer.g.lr=choice(1e-4,1e-3)", "hydra.sweeper.n_trials=2", "hydra/sweeper=random")

@@ -401,6 +401,7 @@ def test_the_resizer_is_part_of_the_protocol(random_inception: Path, digits: Dig
     assert config("evaluation=inception").evaluation.resizer == "tensorflow"
 
 
+@pytest.mark.thorough
 def test_stacked_digits_have_a_thousand_modes_that_are_counted() -> None:
     data = Stacked(Digits(), 26_000)
     quality = quality_for(data, "data=stacked_digits", "evaluation.metrics=[modes,fid]")

@@ -169,6 +169,7 @@ def test_classes_of_ones_own_are_trusted_only_with_what_they_promise() -> None:
     assert with_d("Promising", "compile=step").perform.replays
 
 
+@pytest.mark.thorough
 def test_a_missing_compiler_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gantrain", "data=ring", "device=cpu", "compile=step"]
     nowhere = os.environ | {"PATH": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
@@ -193,6 +194,7 @@ print(faults())
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not allocator.is_glibc(), reason="another allocator")
 def test_kept_memory_is_not_faulted_in_again() -> None:
     found = {}

@@ -85,6 +85,7 @@ def test_the_turns_of_every_loss_can_be_recorded(loss: str) -> None:
     assert (replayed.d.turns, replayed.g.turns) == (written.d.turns, written.g.turns)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -222,6 +223,7 @@ def test_a_loss_lost_in_a_recording_is_noticed_when_asked() -> None:
         trainer.watch.refuse(trainer.step, trainer.scalars)
 
 
+@pytest.mark.thorough
 def test_a_batch_without_labels_is_compiled_too() -> None:
     weight = torch.ones(2, requires_grad=True)
 

@@ -294,6 +294,7 @@ def test_a_term_that_the_loss_lacks_is_added(gantrain, tmp_path) -> None:
     assert {"d/gp", "d/r2"} <= json.loads(lines.read_text().splitlines()[0]).keys()
 
 
+@pytest.mark.thorough
 def test_a_recipe_that_fails_on_points_says_so_and_one_that_works_does_not() -> None:
     losses = sorted(path.stem for path in (CONFIGS / "loss").glob("*.yaml"))
     said = {name: built("data=ring", f"loss={name}").trainer.loss.cautions((2,)) for name in losses}

@@ -24,6 +24,8 @@ from tests.conftest import until
 from tests.reliability.conftest import Child, Start, error_of, records, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL
 
+pytestmark = pytest.mark.thorough
+
 Figure = Callable[[str], None]
 RING = (*GAMES["ring"], *SMALL)
 BIN = Path(sys.executable).parent

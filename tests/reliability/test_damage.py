@@ -67,6 +67,7 @@ def test_any_damage_is_found_and_the_checkpoint_before_is_used(tmp_path: Path, f
     assert caught == 200
 
 
+@pytest.mark.thorough
 @pytest.mark.row("F5", "every checkpoint damaged; the command twice; then resume=never")
 def test_if_every_checkpoint_is_damaged_it_never_starts_again_silently(
     start: Start, tmp_path: Path, figure: Figure
@@ -221,6 +222,7 @@ def test_a_file_of_another_program_is_no_checkpoint(start: Start, tmp_path: Path
     assert child.wait() == 5 and "model.pt is no checkpoint" in error_of(child)
 
 
+@pytest.mark.thorough
 @pytest.mark.row("F23", "pickle.load, loads, Unpickler and torch.load raise; an audit hook counts pickle.find_class")
 def test_a_run_and_its_resume_never_unpickle(start: Start, tmp_path: Path, figure: Figure) -> None:
     for total in ("120", "130"):
@@ -250,6 +252,7 @@ def test_old_formats_still_load_and_go_on(start: Start, tmp_path: Path, version:
 FIXTURE_WIDTHS = ("architecture.generator.width=2", "architecture.discriminator.width=2")
 
 
+@pytest.mark.thorough
 @pytest.mark.row("F25", "a newer format, another model, other settings; and the settings that may change")
 def test_what_does_not_fit_is_refused_with_the_differences(start: Start, tmp_path: Path, figure: Figure) -> None:
     assert start(*RING, "run.dir=run").wait() == 0
@@ -427,6 +430,7 @@ def fuzz(folder: Path, times: int, seed: int) -> tuple[int, int, int]:
     return refused, harmless, wrong
 
 
+@pytest.mark.thorough
 def test_fuzzed_readers_refuse_in_one_line(tmp_path: Path) -> None:
     refused, harmless, wrong = fuzz(tmp_path, 150, 1)
     assert wrong == 0 and refused + harmless == 150 and refused > 100

@@ -20,6 +20,8 @@ from tests.data.messy import EPS, MALFORMED, ORIENTED, bright_above, logo, read,
 from tests.reliability.conftest import Start, error_of, same_state, status
 from tests.reliability.test_kill import folder_of
 
+pytestmark = pytest.mark.thorough
+
 Figure = Callable[[str], None]
 FROM_FILES = ("data.in_memory=false", "data.copy=false")  # threads read each batch
 

@@ -22,6 +22,8 @@ from tests.conftest import REPOSITORY, until
 from tests.reliability.conftest import Start, error_of, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL
 
+pytestmark = pytest.mark.thorough
+
 Figure = Callable[[str], None]
 RING = (*GAMES["solver"], *SMALL, "run.dir=run")
 

@@ -37,6 +37,8 @@ from tests.conftest import Outcome, command
 from tests.evaluation.test_live import QUICK, play
 from tests.report.conftest import left as of_report
 
+pytestmark = pytest.mark.thorough
+
 Command = Callable[..., Outcome]
 Figure = Callable[[str], None]
 RING = ("data=ring", "batch_size=16", "total_steps=4", "device=cpu", "run.dir=dl")

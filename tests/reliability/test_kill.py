@@ -255,6 +255,7 @@ def folder_of(images: Path) -> tuple[str, ...]:
     return ("data=image_folder", f"data.root={images}", "data.size=8", "data.flip=true", *SMALL)
 
 
+@pytest.mark.thorough
 @pytest.mark.row("F31", "three processes, the same seed")
 def test_the_same_seed_gives_the_same_run_in_every_process(start: Start, tmp_path: Path, figure: Figure) -> None:
     for name in "abc":
@@ -263,6 +264,7 @@ def test_the_same_seed_gives_the_same_run_in_every_process(start: Start, tmp_pat
     figure("3/3 bit-identical")
 
 
+@pytest.mark.thorough
 @pytest.mark.row("F32", "a run in memory, stopped; goes on reading from disk with threads, and the other way round")
 @pytest.mark.parametrize("first", only(["true"], ["true", "false"]))
 def test_how_images_are_read_may_change_at_a_resume(
@@ -307,6 +309,7 @@ def test_changed_circumstances_are_said_and_kept_on_record(
     figure(f"{key}: said, and kept in status.json and the manifests")
 
 
+@pytest.mark.thorough
 @pytest.mark.row("F36", "SIGKILL after 150 log lines; TensorBoard's events are read back")
 def test_a_kill_loses_no_line_of_the_metrics(start: Start, tmp_path: Path, figure: Figure) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -19,6 +19,8 @@ from gantrain.version import VERSION
 from tests.commands.conftest import Command, gantrain_eval, gantrain_export, gantrain_sample, run, trained_run  # noqa: F401
 from tests.conftest import REPOSITORY
 
+pytestmark = pytest.mark.thorough
+
 Figure = Callable[[str], None]
 QUICK = ("data=ring", "batch_size=16", "architecture.generator.width=8", "architecture.discriminator.width=8",
          "evaluation=none", "samples.count=4", "device=cpu")  # fmt: skip

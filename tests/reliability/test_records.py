@@ -43,6 +43,8 @@ from tests.data.test_folder import WAYS
 from tests.data.test_folder import read as read_folder
 from tests.evaluation.test_prepare import digits  # noqa: F401  (a fixture)
 
+pytestmark = pytest.mark.thorough
+
 Command = Callable[..., Outcome]
 Figure = Callable[[str], None]
 Harm = Callable[[Path], object]

@@ -18,6 +18,8 @@ from tests.conftest import GUARD, REPOSITORY, until
 from tests.reliability.conftest import Start, records, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL, folder_of, lines_in
 
+pytestmark = pytest.mark.thorough
+
 Figure = Callable[[str], None]
 RING = (*GAMES["solver"], *SMALL)
 RUNS = "outputs/*/*/*/*/"

@@ -13,6 +13,8 @@ from tests.conftest import only
 from tests.reliability.conftest import Child, Start, error_of, records, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL, command_of
 
+pytestmark = pytest.mark.thorough
+
 Figure = Callable[[str], None]
 PENALTY = ("data=ring", "loss=wgan_gp", "ratio=1to1", *SMALL, "run.dir=run")
 

@@ -45,6 +45,7 @@ def test_a_run_below_a_folder_with_a_status_alone_is_found(tmp_path: Path) -> No
     assert list(find.runs(tmp_path)) == [outer, inner] and list(find.trained(tmp_path)) == [inner]
 
 
+@pytest.mark.thorough
 def test_a_study_of_theory_is_passed_over_by_every_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], gantrain: Command
 ) -> None:

@@ -83,6 +83,7 @@ def test_a_search_tries_keeps_and_names_the_best(gantrain: Command, tmp_path: Pa
     assert again.exit_code == 0 and len(study_in(tmp_path).trials) == 5  # the four are not tried again
 
 
+@pytest.mark.thorough
 def test_random_search_is_seeded(gantrain: Command, tmp_path: Path) -> None:
     def tried(root: str, *more: str) -> list[dict]:
         arguments = (
@@ -100,6 +101,7 @@ def test_random_search_is_seeded(gantrain: Command, tmp_path: Path) -> None:
     assert tried("b") == first and tried("c", "hydra.sweeper.seed=7") != first
 
 
+@pytest.mark.thorough
 def test_a_search_that_was_killed_goes_on_as_it_would_have(gantrain: Command, tmp_path: Path) -> None:
     arguments = (*SEARCH, "total_steps=16", "hydra.sweeper.startup_trials=1")
     assert gantrain(*arguments, "hydra.sweeper.n_trials=4", "run.root=whole").exit_code == 0
@@ -118,6 +120,7 @@ def test_a_search_that_was_killed_goes_on_as_it_would_have(gantrain: Command, tm
     assert [(t.params, t.value, t.state) for t in mended] == [(t.params, t.value, t.state) for t in whole]
 
 
+@pytest.mark.thorough
 def test_a_trial_that_goes_badly_is_pruned_and_recorded(gantrain: Command, tmp_path: Path) -> None:
     lr = "optimizer.g.lr=choice(0.002,1e-9)"
     arguments = ("-m", "hydra/sweeper=optuna", *QUICK, lr, *SEARCH[-3:], "total_steps=400", "evaluation.every=100",
@@ -140,6 +143,7 @@ def test_trials_of_unlike_length_are_compared_by_the_eighth_of_theirs() -> None:
         assert search.eighth(total, total) == 8
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_there_tells_the_study_all_it_measured(gantrain: Command, tmp_path: Path) -> None:
     arguments = (*SEARCH, "hydra.sweeper.n_trials=1", "total_steps=16", "hydra.sweeper.pruner=none")
     assert gantrain(*arguments).exit_code == 0
@@ -180,6 +184,7 @@ def test_neighbouring_seeds_try_other_points() -> None:
     assert not tried(0) & tried(1) and tried(0) == tried(0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("absent", "argument", "extra"),
     [
@@ -243,6 +248,7 @@ def test_a_study_of_other_settings_is_not_gone_on_with(gantrain: Command, tmp_pa
     assert len(study_in(tmp_path).trials) == 1
 
 
+@pytest.mark.thorough
 def test_a_failed_trial_is_recorded_and_the_search_goes_on(gantrain: Command, tmp_path: Path) -> None:
     rates = "optimizer.g.lr=choice(0.001,1e30)"
     arguments = ("-m", "hydra/sweeper=random", *QUICK, rates, *SEARCH[-3:], "total_steps=60", "loss=lsgan")

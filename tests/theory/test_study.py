@@ -72,6 +72,7 @@ def test_what_plays_the_generated_samples() -> None:
         FewerModes(data, modes=3)
 
 
+@pytest.mark.thorough
 def test_truths_of_two_gaussians_on_a_line() -> None:
     p, q = Mixture([[0.0]], 1.0), Mixture([[1.0]], 1.0)
     found = truths(p, q)
@@ -85,6 +86,7 @@ def test_truths_of_two_gaussians_on_a_line() -> None:
     assert shifted["wasserstein_1_data_units"] == pytest.approx(1, rel=0.05)
 
 
+@pytest.mark.thorough
 def test_truths_of_modes_thinner_than_a_step_of_any_grid() -> None:
     # Modes 0.02 wide do not see each other: each is one Gaussian against itself, half a deviation away.
     ring = Ring(8, 2.0, 0.02)
@@ -125,6 +127,7 @@ def refused(*_: object) -> None:
     raise ValueError("too thin")
 
 
+@pytest.mark.thorough
 def test_an_infinite_truth_is_printed_recorded_and_drawn(theory: Callable[..., Outcome], tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -151,6 +154,7 @@ def test_an_infinite_truth_stands_in_the_legend() -> None:
     assert [text.get_text() for text in axis.get_legend().get_texts()][1] == "truth: inf"
 
 
+@pytest.mark.thorough
 def test_how_far_d_is_from_the_optimum_does_not_depend_on_the_grid() -> None:
     here = study("generated=fewer_modes", "data.std=0.02", "batch_size=16")
     coarse, fine = here.curves(5), here.curves(41)
@@ -233,6 +237,7 @@ def test_the_command_leaves_a_picture_metrics_and_a_table(theory: Callable[..., 
     assert (folder / "samples" / "theory.png").stat().st_mtime_ns == before
 
 
+@pytest.mark.thorough
 def test_the_command_sweeps(theory: Callable[..., Outcome], tmp_path: Path) -> None:
     done = theory("-m", "loss=vanilla,hinge", "data=mixture", "total_steps=2", "device=cpu")
     assert done.exit_code == 0, done.err
@@ -268,6 +273,7 @@ def test_mistakes_get_one_line_and_leave_nothing(
     assert run_files(tmp_path) == []
 
 
+@pytest.mark.thorough
 def test_a_finished_study_may_be_asked_for_with_other_records_but_not_other_settings(
     theory: Callable[..., Outcome], tmp_path: Path
 ) -> None:

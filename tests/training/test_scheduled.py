@@ -72,6 +72,7 @@ def test_what_is_moved_is_what_is_used() -> None:
     torch.testing.assert_close(moments, gradients)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", [*KINDS, "every part"])
 def test_a_resumed_run_follows_its_schedule_bit_for_bit(kind: str, tmp_path: Path) -> None:
     schedule = EVERY_PART if kind == "every part" else ("loss=vanilla", "+schedule.optimizer.g.lr=" + KINDS[kind])
@@ -157,6 +158,7 @@ def test_a_scheduled_run_is_prolonged_on_purpose_only(gantrain: Command, tmp_pat
     torch.testing.assert_close(ends[0]["g"]["net"], ends[1]["g"]["net"], rtol=0, atol=0)
 
 
+@pytest.mark.thorough
 def test_seconds_know_a_schedule_whose_length_is_said(gantrain: Command, tmp_path: Path) -> None:
     seconds = (*SHORT, "schedule=linear", "budget=seconds", "budget.amount=0.5", f"run.dir={tmp_path / 'run'}")
     refused = gantrain(*seconds)
@@ -164,6 +166,7 @@ def test_seconds_know_a_schedule_whose_length_is_said(gantrain: Command, tmp_pat
     assert gantrain(*seconds, "schedule.reference_steps=20").exit_code == 0
 
 
+@pytest.mark.thorough
 def test_settings_of_a_run_change_on_purpose_and_stay_on_record(gantrain: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert (
