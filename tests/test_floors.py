@@ -105,7 +105,7 @@ def test_only_the_player_steps_only_penalties_and_unrolling_differentiate_twice_
     twice = {"regularizers/base.py", "regularizers/path_length.py", "losses/lookahead.py"}
     assert lines_with("create_graph=True") == twice
     assert lines_with("instantiate(") == {"build/making.py"}
-    assert lines_with("torch.load(") == lines_with("weights_only=True") == {"evaluation/inception.py"}
+    assert lines_with("torch.load(") == lines_with("weights_only=True") == {"data/arrays.py", "evaluation/inception.py"}
 
 
 def test_only_kinds_ask_how_many_axes_a_sample_has() -> None:

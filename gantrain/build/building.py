@@ -30,7 +30,7 @@ from gantrain.build.making import make
 from gantrain.build.scheduling import build_scheduler, build_schedules
 from gantrain.build.trust import check_targets
 from gantrain.checkpoint import Rng
-from gantrain.data import Data, Mixture
+from gantrain.data import Data, Mixture, adapted
 from gantrain.errors import ConfigError
 from gantrain.inputs import Given, Inputs, Latent, Normal, is_conditional
 from gantrain.losses import Loss, arithmetic
@@ -193,7 +193,7 @@ def build_data(cfg: DictConfig) -> Data:
         DataError: if it cannot be read.
     """
     check_targets(cfg)
-    data: Data = make(cfg.data, "data")
+    data = adapted(make(cfg.data, "data"))
     check_kind(data)
     return data
 
@@ -216,7 +216,7 @@ def build_quality(cfg: DictConfig, data: Data, device: torch.device, live: bool 
         if "split" not in cfg.data:
             raise ConfigError(f"evaluation.split={settings.split}: this data set has no splits; use null")
         # a split that is named is meant with all its samples
-        compared = make(OmegaConf.create({**cfg.data, "split": settings.split, **whole}), "data")
+        compared = adapted(make(OmegaConf.create({**cfg.data, "split": settings.split, **whole}), "data"))
     with torch.random.fork_rng([device] if device.type == "cuda" else []):  # measuring changes nothing in the training
         return prepare(settings, metrics, data, compared, device, live)
 

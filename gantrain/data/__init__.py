@@ -3,7 +3,9 @@
 Below evaluation and training, which see a data set through `Data` and `Batches` alone.
 """
 
+from gantrain.data.array import Array
 from gantrain.data.cifar import CIFAR10, CIFAR100
+from gantrain.data.dataset import TorchDataset, adapted
 from gantrain.data.digits import Digits
 from gantrain.data.folder import ImageFolder
 from gantrain.data.idx import EMNIST, KMNIST, MNIST, FashionMNIST
@@ -22,6 +24,7 @@ __all__ = [
     "MNIST",
     "STL10",
     "SVHN",
+    "Array",
     "Batch",
     "Batches",
     "Data",
@@ -35,4 +38,6 @@ __all__ = [
     "SignalFile",
     "Sines",
     "Stacked",
+    "TorchDataset",
+    "adapted",
 ]

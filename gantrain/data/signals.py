@@ -190,8 +190,13 @@ UNREADABLE = (
 """What numpy raises for a file that is cut off, or whose header is no dictionary, or a hostile one."""
 
 
-def array_in(path: Path, key: str) -> np.ndarray:
+def array_in(path: Path, key: str, kinds: str = "fiu") -> np.ndarray:
     """Return the array in a .npy file, mapped; nothing in it is run as code.
+
+    Args:
+        path: of the file.
+        key: of the setting that names it.
+        kinds: of numpy's data types that are taken.
 
     Raises:
         DataError: if there is no such file, or it holds no array of numbers.
@@ -215,7 +220,7 @@ def array_in(path: Path, key: str) -> np.ndarray:
             else f"cannot be read ({first_line(error)})"
         )
         raise DataError(f"{plain(path)} {what}; write it with numpy.save again") from error
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in kinds:
         raise DataError(f"{plain(path)} holds values of type {array.dtype}, real numbers are needed")
     return array
 

@@ -133,6 +133,10 @@ class Data(ABC):
         return f"{size}, {self.classes} classes" if self.classes else f"{size}, no labels"
 
 
+DIGESTED = 1024
+"""Images whose bytes are brought in order in one go."""
+
+
 class EpochOrder:
     """Shuffled indices of ``n`` samples in whole batches: each epoch is a new permutation, the rest dropped."""
 
@@ -188,6 +192,9 @@ class Images(Data):
         class_names: of each class, if they have names.
     """
 
+    mapped = False
+    """Whether the images lie in a file of which only what a batch needs is read."""
+
     def __init__(
         self,
         pixels: Tensor,
@@ -209,14 +216,20 @@ class Images(Data):
 
     @cached_property
     def _digest(self) -> str:
-        pixels = self.pixels.permute(0, 2, 3, 1).contiguous()  # the order in which most sets are held: no copy
-        return hashlib.sha256(pixels.numpy().data).hexdigest()[:12]
+        digest, pixels = hashlib.sha256(), self.pixels.permute(0, 2, 3, 1)  # the order in which most sets are held
+        for start in range(0, len(pixels), DIGESTED):
+            digest.update(pixels[start : start + DIGESTED].contiguous().numpy().data)
+        return digest.hexdigest()[:12]
 
     def at(self, index: Sequence[int]) -> Tensor:
         """Return images by their numbers, (n, C, H, W) uint8."""
+        self.check_there()
         if isinstance(index, range):
             return self.pixels[index.start : index.stop]
         return self.pixels[torch.as_tensor(index)]
+
+    def check_there(self) -> None:
+        """Raise DataError if images that are read when they are needed cannot be read any more."""
 
     def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
         """Return batches of images in [-1, 1] and their labels."""
@@ -227,6 +240,7 @@ class Images(Data):
         order = EpochOrder(len(pixels), batch_size, seed, home)
 
         def chosen(position: int) -> Batch:
+            self.check_there()
             index = order(position)
             return pixels[index], None if labels is None else labels[index]
 
@@ -237,7 +251,7 @@ class Images(Data):
                 return bytes_.pin_memory(), None if classes is None else classes.pin_memory()
             return bytes_, classes
 
-        at = chosen if fits else Ahead(in_a_thread(staged))
+        at = chosen if fits and not self.mapped else Ahead(in_a_thread(staged))
 
         def batch_at(position: int) -> Batch:
             bytes_, classes = at(position)

@@ -36,6 +36,8 @@ GROUPS = (
 NEEDED = {
     "image_folder": ["data.root=x"],
     "signals": ["data.root=x"],
+    "array": ["data.root=x"],
+    "dataset": ["data.dataset._target_=mine.Mine", "trusted_modules=[mine]"],
     "seconds": ["budget.amount=9"],
     "flops": ["budget.amount=1e9"],
 }
@@ -194,7 +196,7 @@ def test_every_objective_and_regularizer_has_a_yaml_and_every_target_exists() ->
     for module in (losses, regularizers):
         for name in set(module.__all__) - abstract - {"FDivergence"}:
             assert f"{module.__name__}.{name}" in used
-    for target in used:
+    for target in used - {"???"}:
         module, _, name = target.rpartition(".")
         assert inspect.isclass(getattr(__import__(module, fromlist=[name]), name))
 

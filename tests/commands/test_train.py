@@ -172,7 +172,7 @@ REFUSED = [
     (["precision=fp8"], 2, ["precision=fp8", "bf16"]),
     (["+unknown=1"], 2, ["unknown"]),
     (["hello"], 2, ["hello"]),
-    (["data.root=~/photos", "data=image_folder"], 3, ["/photos is not a folder"]),
+    (["data.root=~/photos", "data=image_folder"], 3, ["/photos is neither a folder nor a zip or tar"]),
     (["loss=null"], 2, ["loss takes the name of one option"]),
     (["~loss"], 2, ["loss takes the name of one option"]),
     (["loss=[vanilla,hinge]"], 2, ["loss takes the name of one option"]),
@@ -224,7 +224,7 @@ REFUSED = [
     (["device=cuda:7"], 2, ["device=cuda:7", "device=auto"]),
     # the data
     (["data=image_folder"], 2, ["data.root is not set"]),
-    (["data=image_folder", "data.root=missing"], 3, ["data.root=missing is not a folder"]),
+    (["data=image_folder", "data.root=missing"], 3, ["data.root=missing is neither a folder"]),
     (["data=image_folder", "data.root=empty"], 3, ["no images"]),
     (["data=image_folder", "data.root=few", "data.in_memory=maybe"], 2, ["data.in_memory", "maybe"]),
     (["data=image_folder", "data.root=corrupt", "batch_size=2"], 3, ["bad.png"]),

@@ -180,10 +180,10 @@ def test_a_run_is_measured_from_another_folder(
     monkeypatch.chdir(tmp_path / "elsewhere")
     protocol = ("evaluation=pixels", "evaluation.n_fake=100", "evaluation.n_real=100", "json=true")
     found = gantrain_eval(f"run={tmp_path / 'run'}", *protocol)
-    assert "is not a folder" not in found.err, found.err
+    assert "neither a folder" not in found.err, found.err
     (tmp_path / "pics").rename(tmp_path / "other")
     moved = gantrain_eval(f"run={tmp_path / 'run'}", *protocol, f"data.root={tmp_path / 'other'}")
-    assert "is not a folder" not in moved.err, moved.err
+    assert "neither a folder" not in moved.err, moved.err
     figure("relative data are found where the run began, and named where they were moved")
 
 
