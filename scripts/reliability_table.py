@@ -160,7 +160,9 @@ def write(results: dict[str, dict[str, Any]]) -> None:
 def main() -> None:
     """Measure unless told not to, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slow", action="store_true", help="the rows of make test-slow instead of those of make test-all")
+    parser.add_argument(
+        "--slow", action="store_true", help="the rows of make test-slow instead of those of make test-all"
+    )
     parser.add_argument("--write-only", action="store_true", help="only write the table again")
     parser.add_argument(
         "--rows", type=Path, help="what `make test-all ARGS='--rows FILE'` has found, instead of running it"

@@ -14,6 +14,7 @@ from torch import Tensor
 from gantrain.data import memory
 from gantrain.data.arrays import LABELS, SAMPLES, arrays_in, get, labels_in, pick
 from gantrain.data.names import path_named, plain
+from gantrain.data.source import Batches
 from gantrain.data.subset import Common, Partial
 from gantrain.errors import ConfigError, DataError
 from gantrain.terminal import each
@@ -72,10 +73,17 @@ class Array(Partial):
             every = torch.from_numpy(bytes_)
         super().__init__(every, classes, names, **common)
         self.mapped &= self.pixels.data_ptr() == every.data_ptr()  # a part is a copy
+        self.array = bytes_ if self.mapped else None
 
     def __str__(self) -> str:
         scaled = "" if (self.low, self.high) == (0, 255) else f", 8 bits from {self.low:.6g} to {self.high:.6g}"
         return f"{super().__str__()}{scaled}"
+
+    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+        """Return batches of images in [-1, 1] and their labels."""
+        if self.array is not None:
+            memory.read_at_random(self.array)
+        return super().stream(batch_size, seed, device)
 
     def check_there(self) -> None:
         """Raise DataError if a mapped file has lost its end: reading on would end the process."""

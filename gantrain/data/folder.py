@@ -117,6 +117,7 @@ class ImageFolder(Data):
         if self._pixels is None:
             pixels_of = self._from_files(order)
         else:
+            memory.read_at_random(self._pixels)
 
             def pixels_of(position: int) -> Tensor:
                 return self.at(order(position).tolist())

@@ -1,10 +1,13 @@
-"""How much memory this process may take: that of the machine, or less in a container."""
+"""How much memory this process may take, that of the machine or less in a container; and files that are mapped."""
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 
 def limit(process: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")) -> int:
@@ -38,3 +41,10 @@ def number(path: Path) -> Iterator[int]:
         yield int(path.read_text())
     except (OSError, ValueError):
         return
+
+
+def read_at_random(array: np.ndarray) -> None:
+    """Let the system read no more of a mapped file than is asked for: around a sample lie others of other batches."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_RANDOM"):  # not on Windows
+        mapped.madvise(mmap.MADV_RANDOM)
