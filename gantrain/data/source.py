@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gantrain.data.ahead import Ahead, in_a_thread
 from gantrain.errors import DataError
-from gantrain.kinds import Kind, kind_of
+from gantrain.kinds import Kind, Units, kind_of
 
 Batch = tuple[Tensor, Tensor | None]
 """Samples (B, *shape) float32, and labels (B,) int64 or None."""
@@ -83,6 +83,8 @@ class Data(ABC):
     """Samples left out because they cannot be read, a line each."""
     passed_over: Sequence[str] = ()
     """Files beside the samples that are not read, a line each."""
+    units: Units | None = None
+    """What the numbers of a sample stand for; None: for themselves."""
 
     @property
     def kind(self) -> Kind:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gantrain.kinds.kind import Kind
+from gantrain.kinds.units import Units
 
 LEAST_SIDE, LEAST_SIDE_OF_A_FRAME = 32, 128
 """Pixels: images whose longer side is shorter are enlarged."""
@@ -42,7 +43,9 @@ class Images(Kind):
         array: np.ndarray = as_bytes(samples).permute(0, 2, 3, 1).numpy()
         return array
 
-    def write_files(self, samples: Tensor, folder: Path) -> bool:
+    def write_files(
+        self, samples: Tensor, folder: Path, units: Units | None = None, labels: Sequence[str] | None = None
+    ) -> bool:
         """Write each that is drawn into a PNG in its own size, ``files/00000.png`` and on."""
         from torchvision.transforms.functional import to_pil_image  # takes long, and networks need no files
 

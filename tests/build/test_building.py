@@ -36,6 +36,7 @@ GROUPS = (
 NEEDED = {
     "image_folder": ["data.root=x"],
     "signals": ["data.root=x"],
+    "table": ["data.root=x"],
     "seconds": ["budget.amount=9"],
     "flops": ["budget.amount=1e9"],
 }
