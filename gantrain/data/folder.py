@@ -20,6 +20,7 @@ from gantrain.data import copies, listing, memory
 from gantrain.data.ahead import Ahead
 from gantrain.data.copies import Facts
 from gantrain.data.decode import FITS, MODES, Decoded, Decoder, colour
+from gantrain.data.depth import PLAIN, depth_of, in_bytes, say_if_dark
 from gantrain.data.names import plain
 from gantrain.data.reading import awaited, in_threads, warnings_of_files
 from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, channels_first, flip_some
@@ -46,6 +47,8 @@ class ImageFolder(Data):
         background: colour behind transparent images, by name or as [red, green, blue].
         copy: keep images that are not in memory decoded in a file of the cache: True, False, or None: True if it takes
             at most a tenth of the free disk space. Without it threads read each batch from the image files.
+        depth: bits of each pixel that the networks see, 8 or 16 (gray images).
+        range: what is black and white in images of more than 8 bits; see ``gantrain.data.depth``.
 
     Raises:
         DataError: for a missing or empty folder, or an image that cannot be read, or not in time; it names the file.
@@ -64,21 +67,25 @@ class ImageFolder(Data):
         skip_limit: float = 0.01,
         background: Any = "white",
         copy: bool | None = None,
+        depth: int = 8,
+        range: Sequence[float] | None = None,
     ) -> None:
         check_settings(size, fit, channels, on_bad, timeout, in_memory, skip_limit, copy)
-        self.decoder = Decoder(size, fit, channels, colour(background))
+        self.depth = depth_of(depth, range, channels)
+        self.decoder, self.units = Decoder(size, fit, channels, colour(background), self.depth), self.depth.units
         self.flip, self.on_bad, self.timeout, self.skip_limit = flip, on_bad, timeout, skip_limit
         found = listing.find(root)
         self.root, self.entries, self.passed_over = found.top, found.images, found.passed_over
         self.labels = None if found.labels is None else torch.tensor(found.labels)
         self.class_names, self.classes = found.class_names, len(found.class_names or ())
-        needed = len(self.entries) * size * size * (channels or 3)
+        needed = len(self.entries) * size * size * (channels or 3) * (self.depth.bits // 8)
         self.in_memory = needed <= memory.limit() / 4 if in_memory is None else in_memory
         self._pixels, facts = self._read_all(needed, copy)
         self.shape = (channels or facts.channels, size, size)
         if self._pixels is not None:
             self._pixels = self._pixels[..., : self.shape[0]]
         self.transparent, self.reduced = facts.transparent, facts.reduced
+        say_if_dark(facts.brightest)
         self._leave_out(facts.skipped)
         self.paths, self.count = [entry.path for entry in self.entries], len(self.entries)
 
@@ -91,6 +98,7 @@ class ImageFolder(Data):
         how = [self.decoder.fit]
         how += [f"transparent on {self.decoder.background}"] if self.transparent else []
         how += ["reduced"] if self.reduced else []
+        how += [str(self.depth)] if self.depth != PLAIN else []
         digest = hashlib.sha256(b"\n".join([*names, *(text.encode() for text in how)])).hexdigest()[:12]
         return f"{self} ({digest}, Pillow {PIL.__version__})"
 
@@ -109,7 +117,7 @@ class ImageFolder(Data):
         else:
 
             def pixels_of(position: int) -> Tensor:
-                return self.at(order(position).tolist())
+                return self._stored(order(position).tolist())
 
         def batch_at(position: int) -> Batch:
             images = as_floats(pixels_of(position).to(device, non_blocking=True))
@@ -122,8 +130,9 @@ class ImageFolder(Data):
 
     def at(self, index: Sequence[int]) -> Tensor:
         """Return images by their numbers, (n, C, H, W) uint8, read by threads if they are not kept decoded."""
-        if self.in_memory:
-            return self._held.at(index)
+        return self._held.at(index) if self.in_memory else in_bytes(self._stored(index))
+
+    def _stored(self, index: Sequence[int]) -> Tensor:
         if self._pixels is not None:
             return channels_first(np.array(self._pixels[list(index)]))
         images = in_threads(self.decoder, [self.paths[k] for k in index], self.timeout)
@@ -138,7 +147,7 @@ class ImageFolder(Data):
         """Decode every file once; return the readable images (n, H, W, C), None if they are kept nowhere, and facts."""
         shape = (self.decoder.size, self.decoder.size, self.decoder.channels or 3)
         if self.in_memory:
-            pixels, count = np.empty((len(self.entries), *shape), dtype=np.uint8), 0
+            pixels, count = np.empty((len(self.entries), *shape), dtype=self.depth.dtype), 0
 
             def keep(image: np.ndarray) -> None:
                 nonlocal count
@@ -148,7 +157,7 @@ class ImageFolder(Data):
             facts = self._decode_all(keep)
             return np.ascontiguousarray(pixels[:count, ..., : self.decoder.channels or facts.channels]), facts
         if wanted or (wanted is None and copies.has_room(needed)):
-            kept = copies.fetch(self._key(), len(self.entries), shape, self._decode_all)
+            kept = copies.fetch(self._key(), len(self.entries), shape, self._decode_all, self.depth.dtype)
             if kept is not None:
                 return kept
         return None, self._decode_all(lambda image: None)
@@ -156,7 +165,8 @@ class ImageFolder(Data):
     def _key(self) -> str:
         """Return all that the decoded images depend on: files are known by path, size and time of writing."""
         files = "\n".join(f"{plain(entry.path.absolute())} {entry.size} {entry.written}" for entry in self.entries)
-        return f"{VERSION} Pillow {PIL.__version__} {self.decoder} {self.on_bad}\n{files}"
+        deep = "" if self.depth == PLAIN else f" {self.depth}"
+        return f"{VERSION} Pillow {PIL.__version__} {self.decoder}{deep} {self.on_bad}\n{files}"
 
     def _decode_all(self, keep: Callable[[np.ndarray], None]) -> Facts:
         """Give every image that can be read to ``keep``, in order; it is the only look at most files."""
@@ -172,6 +182,7 @@ class ImageFolder(Data):
                 facts.channels = max(facts.channels, image.pixels.shape[-1])
                 facts.transparent |= image.transparent
                 facts.reduced |= image.reduced
+                facts.brightest = max(facts.brightest, image.brightest or 0)
         return facts
 
     def _decoded(self, path: Path) -> Decoded | DataError:
