@@ -14,6 +14,7 @@ from gantrain.data.source import Batch, Batches, Data, Images
 from gantrain.data.stacked import Stacked
 from gantrain.data.stl10 import STL10
 from gantrain.data.svhn import SVHN
+from gantrain.data.table import Table
 from gantrain.data.toy import Grid, Mixture, Ring
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "SignalFile",
     "Sines",
     "Stacked",
+    "Table",
     "TorchDataset",
     "adapted",
 ]

@@ -15,6 +15,7 @@ from gantrain.data.ahead import Ahead, in_a_thread
 from gantrain.data.names import path_named, plain
 from gantrain.data.source import Batch, Batches, Data, EpochOrder
 from gantrain.errors import ConfigError, DataError, first_line
+from gantrain.kinds import Units
 from gantrain.terminal import each
 
 NUMBERS = 2**22
@@ -106,6 +107,8 @@ class SignalFile(Data):
         self.size = self.path.stat().st_size
         self.low, self.high, self.digest = looked_over(self.array, self.path)
         self._check_range()
+        if self.scale:
+            self.units = Units((self.low / 2 + self.high / 2,), ((self.high - self.low) / 2,))
         self.classes = 0
         if labels is not None:
             self._take_labels(path_named(labels, "file", "data.labels"))

@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from gantrain.kinds.images import laid_out
 from gantrain.kinds.kind import Kind
+from gantrain.kinds.units import Units
 
 HEIGHT, WIDTH, WIDE = 80, 128, 256
 """Pixels of a chart; signals with more values than it has columns are drawn wide."""
@@ -48,8 +49,11 @@ class Signals(Kind):
         """Return one chart."""
         return charts(sample[None])[0]
 
-    def write_files(self, samples: Tensor, folder: Path) -> bool:
+    def write_files(
+        self, samples: Tensor, folder: Path, units: Units | None = None, labels: Sequence[str] | None = None
+    ) -> bool:
         """Write all into ``signals.npy``, (n, channels, length) float32, which ``data=signals`` reads."""
+        samples = samples if units is None else units.original(samples).float()
         np.save(folder / "signals.npy", self.to_array(samples), allow_pickle=False)
         return True
 
