@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gantrain.data.archives import Archive, is_archive
+from gantrain.data.archives import Archive, Shards, is_archive
 from gantrain.data.decode import suffixes
-from gantrain.data.labelling import LIST, Labelled, by_folders, by_list, check_labelling
+from gantrain.data.labelling import LIST, Labelled, by_folders, by_list, by_sibling, check_labelling, sibling
 from gantrain.data.names import folder_named, natural, plain
 from gantrain.data.places import Entry, Folder, Identity, Place
 from gantrain.errors import DataError, first_line
@@ -52,27 +53,27 @@ class Others:
         self.kinds[kind] += 1
         self.lines.append(f"{plain(path)}: {kind}")
 
-    def remove(self, path: Path) -> None:
-        """Do not count a file that is read after all."""
-        line = f"{plain(path)}: {plain(path.suffix)} file"
-        if line in self.lines:
-            self.lines.remove(line)
-            self.kinds -= Counter([f"{plain(path.suffix)} file"])
+    def remove(self, *paths: Path) -> None:
+        """Do not count files that are read after all."""
+        read = {f"{plain(path)}: {plain(path.suffix)} file" for path in paths}
+        gone = [line for line in self.lines if line in read]
+        self.lines = [line for line in self.lines if line not in read]
+        self.kinds -= Counter(line.rpartition(": ")[2] for line in gone)
 
     def __str__(self) -> str:
         return ", ".join(f"{n:,} {kind}{'s' if n > 1 else ''}" for kind, n in self.kinds.most_common())
 
 
 def find(root: object, labels: str | None = None, class_level: int = 1) -> Listing:
-    """Return the images in a folder, or in a zip or tar.
+    """Return the images in a folder, in a zip or tar, or in all tars of a folder.
 
     Links are followed. Hidden folders, those of the system and those of runs are passed over.
 
     Args:
         root: the folder or archive.
         labels: where classes come from: ``folders``: the subfolders, in the order in which people sort names, and
-            images may lie deeper in them; ``none``: nowhere. None: the list of StyleGAN's tool if it is there, else the
-            subfolders.
+            images may lie deeper in them; ``none``: nowhere. None: the list of StyleGAN's tool, or the .cls file of
+            WebDataset beside each image, if they are there, else the subfolders.
         class_level: how deep the folders of the classes lie.
 
     Raises:
@@ -88,9 +89,9 @@ def find(root: object, labels: str | None = None, class_level: int = 1) -> Listi
     by_class = {f: below(place, f, others, above) for f in sorted(folders, key=lambda f: natural(f.name))}
     by_class = {folder: images for folder, images in by_class.items() if images}
     every = sorted([*flat, *(image for images in by_class.values() for image in images)], key=lambda image: image.path)
-    listed = by_list(place, every) if labels is None and every else None
+    listed = (by_list(place, every) or by_sibling(place, every)) if labels is None and every else None
     if listed is not None or labels == "none":
-        others.remove(top / LIST)
+        others.remove(top / LIST, *(sibling(image.path) for image in every))
         check_any(top, every, others)
         found = listed or Labelled(every, None, None)
     else:
@@ -109,7 +110,7 @@ def place_named(root: object) -> Place:
     """
     top = folder_named(root)
     if top.is_dir():
-        return Folder(top)
+        return Shards(top, shards) if (shards := shards_in(top)) else Folder(top)
     file = next((path for path in (top, *top.parents) if path.is_file()), None)
     if file is None or not is_archive(file):
         raise DataError(f"data.root={plain(top)} is neither a folder nor a zip or tar")
@@ -117,6 +118,17 @@ def place_named(root: object) -> Place:
     if top not in archive.folders:
         raise DataError(f"data.root={plain(top)}: there is no such folder in {plain(file)}")
     return archive
+
+
+def shards_in(top: Path) -> list[Path]:
+    """Return the tars of a folder, none if there are images or folders too."""
+    with suppress(OSError):  # said when the folder is read
+        found = Folder(top).within(top)
+        if not any(is_meant(folder) for folder in found.folders):
+            names = [entry.path for entry in found.files if is_meant(entry.path)]
+            if not any(path.suffix.lower() in suffixes() for path in names):
+                return [path for path in names if path.suffix.lower() == ".tar"]
+    return []
 
 
 def of_folder(place: Place, folder: Path, others: Others) -> tuple[list[Entry], list[Path]]:
