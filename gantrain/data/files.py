@@ -1,4 +1,4 @@
-"""Any folder or archive of images: class subfolders or flat, gray or colour, any sizes."""
+"""Image files of any sizes, wherever they lie: in memory if they fit, else decoded in a file, else read each time."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import PIL
 import torch
 from torch import Tensor
 
-from gantrain.data import copies, listing, memory
+from gantrain.data import copies, memory
 from gantrain.data.ahead import Ahead
 from gantrain.data.copies import Facts
 from gantrain.data.decode import FITS, MODES, Decoded, Decoder, colour
+from gantrain.data.listing import Listing
 from gantrain.data.names import plain
 from gantrain.data.reading import awaited, in_threads, warnings_of_files
 from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, channels_first, flip_some
@@ -31,11 +32,30 @@ VERSION = 1
 """Of decoding: moved when the same files would give other pixels."""
 
 
-class ImageFolder(Data):
-    """Images of a folder, each decoded once: into memory if they fit, else into a file that later runs read too.
+class Form(TypedDict, total=False):
+    """How image files become images of one form, and where these are held; see ``ImageFiles``."""
+
+    size: int
+    fit: str
+    channels: int | None
+    flip: bool
+    on_bad: str
+    timeout: float
+    in_memory: bool | None
+    skip_limit: float
+    background: Any
+    copy: bool | None
+
+
+class Formed(Which, Form, total=False):
+    """Settings that all sets of image files have: a part, and what becomes of its files."""
+
+
+class ImageFiles(Data):
+    """Images of files, each decoded once: into memory if they fit, else into a file that later runs read too.
 
     Args:
-        root: the folder, zip or tar; each subfolder is a class, or the images lie in it directly (no labels).
+        found: the files, in a fixed order, with their labels.
         size: side of the square images after fitting.
         fit: how an image is made square: ``crop`` the middle, ``pad`` with black, or ``stretch``.
         channels: 1, 3, 4 (with alpha), or None: 1 if every image is gray, else 3.
@@ -47,19 +67,16 @@ class ImageFolder(Data):
         background: colour behind transparent images, by name or as [red, green, blue].
         copy: keep images that are not in memory decoded in a file of the cache: True, False, or None: True if it takes
             at most a tenth of the free disk space. Without it threads read each batch from the image files.
-        labels: where classes come from: ``folders``, ``none``, or None: the list of StyleGAN's tool if there is one,
-            else the folders.
-        class_level: how deep the folders lie whose names are the classes.
         which: the part of the images that is read at all, see ``gantrain.data.subset.choose``.
 
     Raises:
         ConfigError: for a setting that makes no sense.
-        DataError: for a missing or empty folder, or an image that cannot be read, or not in time; it names the file.
+        DataError: for an image that cannot be read, or not in time; it names the file.
     """
 
     def __init__(
         self,
-        root: str,
+        found: Listing,
         size: int,
         fit: str,
         channels: int | None,
@@ -70,14 +87,11 @@ class ImageFolder(Data):
         skip_limit: float = 0.01,
         background: Any = "white",
         copy: bool | None = None,
-        labels: str | None = None,
-        class_level: int = 1,
         **which: Unpack[Which],
     ) -> None:
         check_settings(size, fit, channels, on_bad, timeout, in_memory, skip_limit, copy)
-        self.decoder = Decoder(size, fit, channels, colour(background))
+        self.decoder = self.made_decoder(Decoder(size, fit, channels, colour(background)))
         self.flip, self.on_bad, self.timeout, self.skip_limit = flip, on_bad, timeout, skip_limit
-        found = listing.find(root, labels, class_level)
         numbers = None if found.labels is None else torch.tensor(found.labels)
         kept, self.labels, names = choose(numbers, len(found.images), found.class_names or (), **which)
         self.place, self.entries, self.passed_over = found.place, [found.images[k] for k in kept], found.passed_over
@@ -92,13 +106,17 @@ class ImageFolder(Data):
         self._leave_out(facts.skipped)
         self.paths, self.count = [entry.path for entry in self.entries], len(self.entries)
 
+    def made_decoder(self, decoder: Decoder) -> Decoder:
+        """Return what decodes the files, given what would."""
+        return decoder
+
     def __str__(self) -> str:
         return f"{len(self.paths):,} images {super().__str__()}"
 
     def fingerprint(self) -> str:
         """Return the description and a digest of every file's name and size, and of what decides on their pixels."""
         names = [os.fsencode(f"{entry.path.relative_to(self.place.top)} {entry.size}") for entry in self.entries]
-        how = [self.decoder.fit]
+        how = [self.decoder.way]
         how += [f"transparent on {self.decoder.background}"] if self.transparent else []
         how += ["reduced"] if self.reduced else []
         digest = hashlib.sha256(b"\n".join([*names, *(text.encode() for text in how)])).hexdigest()[:12]
@@ -166,7 +184,9 @@ class ImageFolder(Data):
 
     def _key(self) -> str:
         """Return all that the decoded images depend on: files are known by path, size and time of writing."""
-        files = "\n".join(f"{plain(entry.path.absolute())} {entry.size} {entry.written}" for entry in self.entries)
+        files = "\n".join(
+            f"{plain(self.place.known_as(entry.path))} {entry.size} {entry.written}" for entry in self.entries
+        )
         return f"{VERSION} Pillow {PIL.__version__} {self.decoder} {self.on_bad}\n{files}"
 
     def _decode_all(self, keep: Callable[[np.ndarray], None]) -> Facts:
