@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Unpack
 
 from gantrain.data import listing
-from gantrain.data.files import Formed, ImageFiles
+from gantrain.data.files import ImageFiles
+from gantrain.data.form import Formed
 
 
 class ImageFolder(ImageFiles):
