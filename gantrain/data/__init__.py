@@ -7,8 +7,8 @@ from gantrain.data.array import Array
 from gantrain.data.cifar import CIFAR10, CIFAR100
 from gantrain.data.dataset import TorchDataset, adapted
 from gantrain.data.digits import Digits
-from gantrain.data.folder import ImageFolder
 from gantrain.data.idx import EMNIST, KMNIST, MNIST, FashionMNIST
+from gantrain.data.image_folder import ImageFolder
 from gantrain.data.signals import SignalFile, Sines
 from gantrain.data.source import Batch, Batches, Data, Images
 from gantrain.data.stacked import Stacked

@@ -122,7 +122,17 @@ class Decoder:
         except Exception as error:  # damaged files bring up all kinds
             raise unreadable(path, error) from error
 
+    @property
+    def way(self) -> str:
+        """How images are made square."""
+        return self.fit
+
+    def cut(self, image: Image.Image) -> Image.Image:
+        """Return the part of an image that is fitted, before it is turned upright: all of it."""
+        return image
+
     def _of(self, image: Image.Image) -> Decoded:
+        image = self.cut(image)
         whole = image.size
         image.draft(None, (MARGIN * self.size, MARGIN * self.size))  # does nothing unless it is a JPEG
         reduced = image.size != whole

@@ -13,7 +13,7 @@ from gantrain.data.archives import Archive, Shards, is_archive
 from gantrain.data.decode import suffixes
 from gantrain.data.labelling import LIST, Labelled, by_folders, by_list, by_sibling, check_labelling, sibling
 from gantrain.data.names import folder_named, natural, plain
-from gantrain.data.places import Entry, Folder, Identity, Place
+from gantrain.data.places import Entry, Folder, Identity, Place, Store
 from gantrain.errors import DataError, first_line
 from gantrain.terminal import say
 
@@ -34,9 +34,9 @@ SPLIT = re.compile(
 class Listing:
     """The images of a place in a fixed order, class by class, and what else lies there."""
 
-    place: Place
-    images: list[Entry]
-    labels: list[int] | None  # of each image; None if the folder is flat
+    place: Store
+    images: Sequence[Entry]
+    labels: Sequence[int] | None  # of each image; None if the folder is flat
     class_names: tuple[str, ...] | None
     passed_over: list[str] = field(default_factory=list)  # a line each
 

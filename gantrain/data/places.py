@@ -31,11 +31,27 @@ class Within:
     others: list[tuple[str, Path]] = field(default_factory=list)  # what it is, and where
 
 
-class Place(ABC):
-    """A folder, or an archive; the paths of an archive go on inside of it: ``pets.zip/cat/1.png``."""
+class Store(ABC):
+    """What files are read from; their paths may be names that only it knows.
+
+    Args:
+        top: what all paths begin with.
+    """
 
     def __init__(self, top: Path) -> None:
         self.top = top
+
+    @abstractmethod
+    def source(self, path: Path) -> Path | BinaryIO:
+        """Return a file as Pillow opens it; what it raises is the file's fault."""
+
+    def known_as(self, path: Path) -> Path:
+        """Return what a file is called whatever the current folder is."""
+        return path.absolute()
+
+
+class Place(Store):
+    """A folder, or an archive; the paths of an archive go on inside of it: ``pets.zip/cat/1.png``."""
 
     @abstractmethod
     def within(self, folder: Path) -> Within:
@@ -48,10 +64,6 @@ class Place(ABC):
     @abstractmethod
     def holds(self, folder: Path, names: Sequence[str]) -> bool:
         """Return whether a folder holds files of all these names; raises OSError."""
-
-    @abstractmethod
-    def source(self, path: Path) -> Path | BinaryIO:
-        """Return a file as Pillow opens it; what it raises is the file's fault."""
 
 
 class Folder(Place):

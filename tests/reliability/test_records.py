@@ -39,8 +39,8 @@ from gantrain.trained import Trained, best_step
 from tests.commands.conftest import gantrain_eval, gantrain_export, gantrain_sample  # noqa: F401  (fixtures)
 from tests.conftest import Outcome, command, config
 from tests.data.messy import save
-from tests.data.test_folder import WAYS
-from tests.data.test_folder import read as read_folder
+from tests.data.test_image_folder import WAYS
+from tests.data.test_image_folder import read as read_folder
 from tests.evaluation.test_prepare import digits  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.thorough

@@ -1,4 +1,4 @@
-"""Any folder or archive of images: class subfolders or flat, gray or colour, any sizes."""
+"""Image files of any sizes, wherever they lie: in memory if they fit, else decoded in a file, else read each time."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ import PIL
 import torch
 from torch import Tensor
 
-from gantrain.data import copies, listing, memory
+from gantrain.data import copies, memory
 from gantrain.data.ahead import Ahead
 from gantrain.data.copies import Facts
-from gantrain.data.decode import FITS, MODES, Decoded, Decoder, colour
+from gantrain.data.decode import Decoded, Decoder, colour
 from gantrain.data.depth import PLAIN, depth_of, in_bytes, say_if_dark
+from gantrain.data.form import check_settings
+from gantrain.data.listing import Listing
 from gantrain.data.names import plain
 from gantrain.data.reading import awaited, in_threads, warnings_of_files
 from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, channels_first, flip_some
 from gantrain.data.subset import Which, choose
-from gantrain.errors import ConfigError, DataError
+from gantrain.errors import DataError
 from gantrain.terminal import each, say
 
 VERSION = 1
 """Of decoding: moved when the same files would give other pixels."""
 
 
-class ImageFolder(Data):
-    """Images of a folder, each decoded once: into memory if they fit, else into a file that later runs read too.
+class ImageFiles(Data):
+    """Images of files, each decoded once: into memory if they fit, else into a file that later runs read too.
 
     Args:
-        root: the folder, zip or tar; each subfolder is a class, or the images lie in it directly (no labels).
+        found: the files, in a fixed order, with their labels.
         size: side of the square images after fitting.
         fit: how an image is made square: ``crop`` the middle, ``pad`` with black, or ``stretch``.
         channels: 1, 3, 4 (with alpha), or None: 1 if every image is gray, else 3.
@@ -50,19 +52,16 @@ class ImageFolder(Data):
             at most a tenth of the free disk space. Without it threads read each batch from the image files.
         depth: bits of each pixel that the networks see, 8 or 16 (gray images).
         range: what is black and white in images of more than 8 bits; see ``gantrain.data.depth``.
-        labels: where classes come from: ``folders``, ``none``, or None: the list of StyleGAN's tool if there is one,
-            else the folders.
-        class_level: how deep the folders lie whose names are the classes.
         which: the part of the images that is read at all, see ``gantrain.data.subset.choose``.
 
     Raises:
         ConfigError: for a setting that makes no sense.
-        DataError: for a missing or empty folder, or an image that cannot be read, or not in time; it names the file.
+        DataError: for an image that cannot be read, or not in time; it names the file.
     """
 
     def __init__(
         self,
-        root: str,
+        found: Listing,
         size: int,
         fit: str,
         channels: int | None,
@@ -75,15 +74,13 @@ class ImageFolder(Data):
         copy: bool | None = None,
         depth: int = 8,
         range: Sequence[float] | None = None,
-        labels: str | None = None,
-        class_level: int = 1,
         **which: Unpack[Which],
     ) -> None:
         check_settings(size, fit, channels, on_bad, timeout, in_memory, skip_limit, copy)
         self.depth = depth_of(depth, range, channels)
-        self.decoder, self.units = Decoder(size, fit, channels, colour(background), self.depth), self.depth.units
+        self.decoder = self.made_decoder(Decoder(size, fit, channels, colour(background), self.depth))
+        self.units = self.depth.units
         self.flip, self.on_bad, self.timeout, self.skip_limit = flip, on_bad, timeout, skip_limit
-        found = listing.find(root, labels, class_level)
         numbers = None if found.labels is None else torch.tensor(found.labels)
         kept, self.labels, names = choose(numbers, len(found.images), found.class_names or (), **which)
         self.place, self.entries, self.passed_over = found.place, [found.images[k] for k in kept], found.passed_over
@@ -99,13 +96,17 @@ class ImageFolder(Data):
         self._leave_out(facts.skipped)
         self.paths, self.count = [entry.path for entry in self.entries], len(self.entries)
 
+    def made_decoder(self, decoder: Decoder) -> Decoder:
+        """Return what decodes the files, given what would."""
+        return decoder
+
     def __str__(self) -> str:
         return f"{len(self.paths):,} images {super().__str__()}"
 
     def fingerprint(self) -> str:
         """Return the description and a digest of every file's name and size, and of what decides on their pixels."""
         names = [os.fsencode(f"{entry.path.relative_to(self.place.top)} {entry.size}") for entry in self.entries]
-        how = [self.decoder.fit]
+        how = [self.decoder.way]
         how += [f"transparent on {self.decoder.background}"] if self.transparent else []
         how += ["reduced"] if self.reduced else []
         how += [str(self.depth)] if self.depth != PLAIN else []
@@ -175,7 +176,9 @@ class ImageFolder(Data):
 
     def _key(self) -> str:
         """Return all that the decoded images depend on: files are known by path, size and time of writing."""
-        files = "\n".join(f"{plain(entry.path.absolute())} {entry.size} {entry.written}" for entry in self.entries)
+        files = "\n".join(
+            f"{plain(self.place.known_as(entry.path))} {entry.size} {entry.written}" for entry in self.entries
+        )
         deep = "" if self.depth == PLAIN else f" {self.depth}"
         return f"{VERSION} Pillow {PIL.__version__} {self.decoder}{deep} {self.on_bad}\n{files}"
 
@@ -247,24 +250,3 @@ class ImageFolder(Data):
             return lambda: self._stacked(awaited(*reading, self.timeout) for reading in readings)
 
         return Ahead(begin)
-
-
-def check_settings(
-    size: Any, fit: Any, channels: Any, on_bad: Any, timeout: Any, in_memory: Any, skip_limit: Any, copy: Any
-) -> None:
-    """Raise ConfigError for a setting that makes no sense."""
-    if fit not in FITS:
-        raise ConfigError(f"data.fit must be one of {', '.join(FITS)}, got {fit!r}")
-    if channels not in (None, *MODES):
-        raise ConfigError(f"data.channels must be 1, 3, 4 or null, got {channels}")
-    if not isinstance(size, int) or size < 1:
-        raise ConfigError(f"data.size must be a whole number above 0, got {size!r}")
-    if on_bad not in ("error", "skip"):
-        raise ConfigError(f"data.on_bad must be error or skip, got {on_bad!r}")
-    if not timeout > 0:
-        raise ConfigError(f"data.timeout must be above 0, got {timeout}")
-    for name, value in {"in_memory": in_memory, "copy": copy}.items():
-        if value not in (None, True, False):
-            raise ConfigError(f"data.{name} must be true, false or null, got {value!r}")
-    if not isinstance(skip_limit, int | float) or not 0 <= skip_limit < 1:
-        raise ConfigError(f"data.skip_limit must be a share from 0 to below 1, got {skip_limit!r}")
