@@ -122,7 +122,7 @@ class PerformanceSettings:
 class ProtocolSettings:
     """Settings of an evaluation that are part of its protocol as they are; ``run.protocol.Protocol`` adds the rest."""
 
-    split: str | None = one_of("train", "test")
+    split: str | None = setting()
     generator: str = one_of("ema", "raw")
     truncation: float | None = positive()
     seed: int = at_least(0, below=2**32)

@@ -216,7 +216,10 @@ def build_quality(cfg: DictConfig, data: Data, device: torch.device, live: bool 
         if "split" not in cfg.data:
             raise ConfigError(f"evaluation.split={settings.split}: this data set has no splits; use null")
         # a split that is named is meant with all its samples
-        compared = adapted(make(OmegaConf.create({**cfg.data, "split": settings.split, **whole}), "data"))
+        try:
+            compared = adapted(make(OmegaConf.create({**cfg.data, "split": settings.split, **whole}), "data"))
+        except ConfigError as error:
+            raise ConfigError(f"evaluation.split={settings.split}: {error}") from error
     with torch.random.fork_rng([device] if device.type == "cuda" else []):  # measuring changes nothing in the training
         return prepare(settings, metrics, data, compared, device, live)
 

@@ -4,11 +4,15 @@ Below evaluation and training, which see a data set through `Data` and `Batches`
 """
 
 from gantrain.data.array import Array
+from gantrain.data.celeba import CelebA
 from gantrain.data.cifar import CIFAR10, CIFAR100
 from gantrain.data.dataset import TorchDataset, adapted
 from gantrain.data.digits import Digits
+from gantrain.data.huggingface import HuggingFace
 from gantrain.data.idx import EMNIST, KMNIST, MNIST, FashionMNIST
 from gantrain.data.image_folder import ImageFolder
+from gantrain.data.imagenet import ImageNet
+from gantrain.data.lsun import LSUN
 from gantrain.data.signals import SignalFile, Sines
 from gantrain.data.source import Batch, Batches, Data, Images
 from gantrain.data.stacked import Stacked
@@ -22,17 +26,21 @@ __all__ = [
     "CIFAR100",
     "EMNIST",
     "KMNIST",
+    "LSUN",
     "MNIST",
     "STL10",
     "SVHN",
     "Array",
     "Batch",
     "Batches",
+    "CelebA",
     "Data",
     "Digits",
     "FashionMNIST",
     "Grid",
+    "HuggingFace",
     "ImageFolder",
+    "ImageNet",
     "Images",
     "Mixture",
     "Ring",

@@ -227,8 +227,8 @@ class ImageFiles(Data):
             )
         left = np.delete(np.arange(len(self.entries)), [k for k, _ in unreadable])
         if self.labels is not None:
-            self.labels = self.labels[left]
-            if gone := set(range(self.classes)) - set(self.labels.tolist()):
+            before, self.labels = self.labels, self.labels[left]
+            if gone := set(before.tolist()) - set(self.labels.tolist()):
                 name = (self.class_names or ())[min(gone)]
                 raise DataError(f"no image of the class {name} can be read; the first: {self.skipped[0]}")
         self.entries = [self.entries[k] for k in left]
