@@ -3,6 +3,7 @@
 Below evaluation and training, which see a data set through `Data` and `Batches` alone.
 """
 
+from gantrain.data.audio import AudioFolder
 from gantrain.data.cifar import CIFAR10, CIFAR100
 from gantrain.data.digits import Digits
 from gantrain.data.folder import ImageFolder
@@ -23,6 +24,7 @@ __all__ = [
     "MNIST",
     "STL10",
     "SVHN",
+    "AudioFolder",
     "Batch",
     "Batches",
     "Data",

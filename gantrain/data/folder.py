@@ -75,7 +75,7 @@ class ImageFolder(Data):
         self.decoder, self.units = Decoder(size, fit, channels, colour(background), self.depth), self.depth.units
         self.flip, self.on_bad, self.timeout, self.skip_limit = flip, on_bad, timeout, skip_limit
         found = listing.find(root)
-        self.root, self.entries, self.passed_over = found.top, found.images, found.passed_over
+        self.root, self.entries, self.passed_over = found.top, found.entries, found.passed_over
         self.labels = None if found.labels is None else torch.tensor(found.labels)
         self.class_names, self.classes = found.class_names, len(found.class_names or ())
         needed = len(self.entries) * size * size * (channels or 3) * (self.depth.bits // 8)

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and of which class each of them is."""
+"""Which files of a folder are images, or recordings, and of which class each of them is."""
 
 from __future__ import annotations
 
@@ -31,28 +31,37 @@ Identity = tuple[int, int]
 
 @dataclass(frozen=True)
 class Entry:
-    """An image file."""
+    """A file that is read."""
 
     path: Path
     size: int
     written: int  # in nanoseconds since 1970
 
 
+@dataclass(frozen=True)
+class Sought:
+    """What is looked for in a folder."""
+
+    name: str  # in the plural
+    suffixes: frozenset[str]  # in lower case
+
+
 @dataclass
 class Listing:
-    """The images of a folder in a fixed order, class by class, and what else lies there."""
+    """The files that were looked for in a folder, in a fixed order, class by class, and what else lies there."""
 
     top: Path
-    images: list[Entry]
-    labels: list[int] | None  # of each image; None if the folder is flat
+    entries: list[Entry]
+    labels: list[int] | None  # of each file; None if the folder is flat
     class_names: tuple[str, ...] | None
     passed_over: list[str] = field(default_factory=list)  # a line each
 
 
 @dataclass
 class Others:
-    """What lies beside the images: counted by kind, and listed by name."""
+    """What lies beside the files that are looked for: counted by kind, and listed by name."""
 
+    sought: Sought
     kinds: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
 
@@ -65,32 +74,32 @@ class Others:
         return ", ".join(f"{n:,} {kind}{'s' if n > 1 else ''}" for kind, n in self.kinds.most_common())
 
 
-def find(root: object) -> Listing:
-    """Return the images in a folder.
+def find(root: object, sought: Sought | None = None) -> Listing:
+    """Return the images in a folder, or other files that are sought.
 
-    Its subfolders are the classes, in the order in which people sort names, and images may lie deeper in them. Links
+    Its subfolders are the classes, in the order in which people sort names, and files may lie deeper in them. Links
     are followed. Hidden folders, those of the system and those of runs are passed over.
 
     Raises:
-        DataError: if the folder is missing, cannot be read, holds no image, mixes loose images with class folders, or
-            holds the parts of a data set (train, val) in place of classes.
+        DataError: if the folder is missing, cannot be read, holds no such file, mixes loose files with class folders,
+            or holds the parts of a data set (train, val) in place of classes.
     """
-    top, others = folder_named(root), Others()
+    top, others = folder_named(root), Others(sought or Sought("images", suffixes()))
     if not top.is_dir():
         raise DataError(f"data.root={plain(top)} is not a folder")
     flat, folders = of_folder(top, others)
     status = top.stat()
     above = frozenset({(status.st_dev, status.st_ino)})
     by_class = {folder: below(folder, others, above) for folder in sorted(folders, key=lambda f: natural(f.name))}
-    by_class = {folder: images for folder, images in by_class.items() if images}
+    by_class = {folder: entries for folder, entries in by_class.items() if entries}
     check_layout(top, flat, by_class, others)
     if others.kinds:
-        say(f"{plain(top)} holds more than images; passed over: {others}{hint(others)}")
+        say(f"{plain(top)} holds more than {others.sought.name}; passed over: {others}{hint(others)}")
     if flat:
         return Listing(top, flat, None, None, others.lines)
-    labels = [k for k, images in enumerate(by_class.values()) for _ in images]
-    images = [entry for images in by_class.values() for entry in images]
-    return Listing(top, images, labels, tuple(plain(folder.name) for folder in by_class), others.lines)
+    labels = [k for k, own in enumerate(by_class.values()) for _ in own]
+    entries = [entry for own in by_class.values() for entry in own]
+    return Listing(top, entries, labels, tuple(plain(folder.name) for folder in by_class), others.lines)
 
 
 def hint(others: Others) -> str:
@@ -101,12 +110,12 @@ def hint(others: Others) -> str:
 
 
 def of_folder(folder: Path, others: Others) -> tuple[list[Entry], list[Path]]:
-    """Return the images that lie in a folder itself, sorted, and its subfolders.
+    """Return the sought files that lie in a folder itself, sorted, and its subfolders.
 
     Raises:
         DataError: if the folder cannot be read.
     """
-    images, folders = [], []
+    sought, folders = [], []
     try:
         with os.scandir(folder) as entries:
             found = list(entries)
@@ -120,24 +129,24 @@ def of_folder(folder: Path, others: Others) -> tuple[list[Entry], list[Path]]:
                 folders.append(path)
             elif not entry.is_file():
                 others.add("pipe or device", path)
-            elif path.suffix.lower() in suffixes():
+            elif path.suffix.lower() in others.sought.suffixes:
                 status = entry.stat()
-                images.append(Entry(path, status.st_size, status.st_mtime_ns))
+                sought.append(Entry(path, status.st_size, status.st_mtime_ns))
             else:
                 others.add(f"{plain(path.suffix.lower())} file" if path.suffix else "file without a suffix", path)
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise DataError(f"{plain(error.filename or folder)} cannot be read ({reason})") from error
-    return sorted(images, key=lambda entry: entry.path), folders
+    return sorted(sought, key=lambda entry: entry.path), folders
 
 
 def below(folder: Path, others: Others, above: frozenset[Identity]) -> list[Entry]:
-    """Return the images in a folder and in its subfolders, sorted by path."""
+    """Return the sought files in a folder and in its subfolders, sorted by path."""
     return sorted(walk(folder, others, above), key=lambda entry: entry.path)
 
 
 def walk(folder: Path, others: Others, above: frozenset[Identity]) -> Iterator[Entry]:
-    """Yield the images in a folder and in its subfolders; a link that leads back is passed over."""
+    """Yield the sought files in a folder and in its subfolders; a link that leads back is passed over."""
     try:
         status = folder.stat()
         is_run = all((folder / name).is_file() for name in OF_A_RUN)
@@ -147,22 +156,23 @@ def walk(folder: Path, others: Others, above: frozenset[Identity]) -> Iterator[E
     if here in above or is_run:
         others.add("run folder" if is_run else "circular link", folder)
         return
-    images, folders = of_folder(folder, others)
-    yield from images
+    entries, folders = of_folder(folder, others)
+    yield from entries
     for subfolder in folders:
         yield from walk(subfolder, others, above | {here})
 
 
 def check_layout(top: Path, flat: Sequence[Entry], by_class: dict[Path, list[Entry]], others: Others) -> None:
-    """Raise DataError unless the folder holds either images or classes of images; say what a better root would be."""
+    """Raise DataError unless the folder holds either files or classes of files; say what a better root would be."""
+    name = others.sought.name
     if flat and by_class:
         raise DataError(
-            f"data.root={plain(top)} holds both images ({plain(flat[0].path.name)}) and folders of images "
+            f"data.root={plain(top)} holds both {name} ({plain(flat[0].path.name)}) and folders of {name} "
             f"({plain(next(iter(by_class)).name)}); keep one kind, or point data.root at a subfolder"
         )
     if not flat and not by_class:
         there = f"; there are {others}" if others.kinds else ""
-        raise DataError(f"data.root={plain(top)} holds no images ({', '.join(sorted(suffixes()))}){there}")
+        raise DataError(f"data.root={plain(top)} holds no {name} ({', '.join(sorted(others.sought.suffixes))}){there}")
     if len(parts := [folder for folder in by_class if SPLIT.fullmatch(folder.name)]) > 1:
         names = " and ".join(plain(folder.name) for folder in parts)
         raise DataError(
@@ -170,7 +180,7 @@ def check_layout(top: Path, flat: Sequence[Entry], by_class: dict[Path, list[Ent
             f"name one of them: data.root={plain(better(parts))}"
         )
     if len(by_class) == 1:
-        check_only_folder(top, *by_class.items())
+        check_only_folder(top, next(iter(by_class.items())), name)
 
 
 def better(parts: Sequence[Path]) -> Path:
@@ -178,18 +188,18 @@ def better(parts: Sequence[Path]) -> Path:
     return next((folder for folder in parts if folder.name.lower().startswith("train")), parts[0])
 
 
-def check_only_folder(top: Path, only: tuple[Path, list[Entry]]) -> None:
-    """Raise DataError if a folder's only class holds folders of images itself; say so if it holds images."""
-    folder, images = only
-    inner = sorted({entry.path.relative_to(folder).parts[0] for entry in images}, key=natural)
-    if any(entry.path.parent == folder for entry in images):
+def check_only_folder(top: Path, only: tuple[Path, list[Entry]], name: str) -> None:
+    """Raise DataError if a folder's only class holds folders of files itself; say so if it holds files."""
+    folder, entries = only
+    inner = sorted({entry.path.relative_to(folder).parts[0] for entry in entries}, key=natural)
+    if any(entry.path.parent == folder for entry in entries):
         say(
-            f"all images of {plain(top)} are of one class, {plain(folder.name)}; "
+            f"all {name} of {plain(top)} are of one class, {plain(folder.name)}; "
             f"data.root={plain(folder)} reads them without labels"
         )
         return
     names = ", ".join(map(plain, inner[:3])) + (", …" if len(inner) > 3 else "")
-    within = [folder / name for name in inner if SPLIT.fullmatch(name)]
+    within = [folder / part for part in inner if SPLIT.fullmatch(part)]
     raise DataError(
         f"data.root={plain(top)} holds one folder, {plain(folder.name)}, whose folders ({names}) would all be one "
         f"class; name the folder of the classes: data.root={plain(better(within) if within else folder)}"

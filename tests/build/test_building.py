@@ -37,6 +37,7 @@ NEEDED = {
     "image_folder": ["data.root=x"],
     "signals": ["data.root=x"],
     "table": ["data.root=x"],
+    "audio_folder": ["data.root=x"],
     "seconds": ["budget.amount=9"],
     "flops": ["budget.amount=1e9"],
 }
