@@ -4,6 +4,7 @@ Below evaluation and training, which see a data set through `Data` and `Batches`
 """
 
 from gantrain.data.array import Array
+from gantrain.data.audio import AudioFolder
 from gantrain.data.celeba import CelebA
 from gantrain.data.cifar import CIFAR10, CIFAR100
 from gantrain.data.dataset import TorchDataset, adapted
@@ -31,6 +32,7 @@ __all__ = [
     "STL10",
     "SVHN",
     "Array",
+    "AudioFolder",
     "Batch",
     "Batches",
     "CelebA",

@@ -82,8 +82,8 @@ class ImageFiles(Data):
         self.units = self.depth.units
         self.flip, self.on_bad, self.timeout, self.skip_limit = flip, on_bad, timeout, skip_limit
         numbers = None if found.labels is None else torch.tensor(found.labels)
-        kept, self.labels, names = choose(numbers, len(found.images), found.class_names or (), **which)
-        self.place, self.entries, self.passed_over = found.place, [found.images[k] for k in kept], found.passed_over
+        kept, self.labels, names = choose(numbers, len(found.entries), found.class_names or (), **which)
+        self.place, self.entries, self.passed_over = found.place, [found.entries[k] for k in kept], found.passed_over
         self.class_names, self.classes = names or None, len(names)
         needed = len(self.entries) * size * size * (channels or 3) * (self.depth.bits // 8)
         self.in_memory = needed <= memory.limit() / 4 if in_memory is None else in_memory

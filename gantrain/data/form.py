@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from gantrain.data.decode import FITS, MODES
@@ -23,8 +22,6 @@ class Form(TypedDict, total=False):
     skip_limit: float
     background: Any
     copy: bool | None
-    depth: int
-    range: Sequence[float] | None
 
 
 class Formed(Which, Form, total=False):

@@ -25,12 +25,14 @@ class Units:
         scale: likewise.
         names: of the coordinates, if they have names.
         label: what the class is called, if it has a name.
+        rate: numbers in a second, of sound.
     """
 
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     names: tuple[str, ...] = ()
     label: str | None = None
+    rate: int | None = None
 
     def original(self, samples: Tensor) -> Tensor:
         """Return samples (n, *shape) in the units that the data had, float64 on the CPU."""
@@ -57,7 +59,10 @@ class Units:
             raise ValueError(f"units of {len(offset)} and {len(scale)} numbers for samples of shape {tuple(shape)}")
         if names and len(names) != shape[-1]:
             raise ValueError(f"{len(names)} names for samples of shape {tuple(shape)}")
-        return cls(offset, scale, names, None if label is None else str(label))
+        rate = None if found.get("rate") is None else int(found["rate"])
+        if rate is not None and not 0 < rate < 2**31:
+            raise ValueError(f"a rate of {rate}")
+        return cls(offset, scale, names, None if label is None else str(label), rate)
 
     def write_csv(self, points: Tensor, path: Path, labels: Sequence[str] | None) -> None:
         """Write points (n, d) in their units with a header, and their classes in a last column if they have one."""

@@ -218,7 +218,8 @@ CHANGE: dict[str, Form] = {"step": whole, "changed": text, "settings": text}
 
 UNITS = record(
     *("offset", "scale"),
-    **{"offset": list_of(reading), "scale": list_of(reading), "names": list_of(text), "label": maybe(text)},
+    **{"offset": list_of(reading), "scale": list_of(reading), "names": list_of(text)},
+    **{"label": maybe(text), "rate": maybe(whole)},
 )
 """What the numbers of a sample stand for."""
 
