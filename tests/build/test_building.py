@@ -35,6 +35,7 @@ GROUPS = (
 )
 NEEDED = {
     "image_folder": ["data.root=x"],
+    "huggingface": ["data.name=x"],
     "signals": ["data.root=x"],
     "array": ["data.root=x"],
     "dataset": ["data.dataset._target_=mine.Mine", "trusted_modules=[mine]"],

@@ -162,7 +162,7 @@ def test_shell_completion_offers_groups_and_keys(tmp_path: Path) -> None:
 REFUSED = [
     # an option, key or value that does not exist
     (["loss=wgan_pg"], 2, ["loss=wgan_pg", "did you mean loss=wgan_gp", "vanilla"]),
-    (["data=imagenet"], 2, ["data=imagenet", "cifar10", "image_folder"]),
+    (["data=coco"], 2, ["data=coco", "cifar10", "image_folder"]),
     (["architecture=dcgn"], 2, ["did you mean architecture=dcgan"]),
     (["los=hinge"], 2, ["los is not a setting", "did you mean loss"]),
     (["optimizer.lr=1"], 2, ["optimizer.lr", "did you mean optimizer.g.lr"]),

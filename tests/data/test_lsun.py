@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gantrain.build import build_data
+from gantrain.build import build_data, build_quality
 from gantrain.data import LSUN, lsun
 from gantrain.errors import ConfigError, DataError
 from tests.conftest import config
@@ -167,6 +167,14 @@ def test_without_lmdb_the_extra_is_named(tmp_path: Path, monkeypatch: Patch) -> 
 def test_a_senseless_setting_is_refused_by_name(wrong: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=wrong.partition("=")[0].replace(".", r"\.")):
         read(tmp_path, wrong)
+
+
+def test_a_split_to_compare_with_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "lsun")
+    cfg = config("data=lsun", f"data.root='{tmp_path}'", "data.check_count=false", "evaluation.split=test")
+    data = build_data(cfg)
+    with pytest.raises(ConfigError, match=r"evaluation\.split=test: data\.split must be train or val, got 'test'"):
+        build_quality(cfg, data, torch.device("cpu"))
 
 
 def test_a_run_that_is_compared_with_the_other_split_by_the_command(
