@@ -266,6 +266,20 @@ class SampleConfig(ReadRun):
 
 
 @dataclass
+class InspectConfig:
+    """``configs/inspect.yaml``; data sets bring the rest for training, so it is there, and not looked at."""
+
+    data: Any = setting()
+    architecture: Any = setting()
+    evaluation: Any = setting()
+    total_steps: Any = setting()
+    batch_size: int = size(1)
+    json: bool = setting()
+    out: str | None = path()
+    trusted_modules: list[str] = setting()
+
+
+@dataclass
 class ExportConfig(ReadRun):
     """``configs/export.yaml``."""
 

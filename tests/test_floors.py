@@ -32,7 +32,7 @@ FLOORS = [
     },
     {"schema"},
     {"data", "regularizers", "run"},
-    {"checkpoint", "evaluation", "report", "testing"},
+    {"checkpoint", "evaluation", "inspection", "report", "testing"},
     {"training", "sweep"},
     {"performance", "theory"},
     {"build"},

@@ -45,6 +45,7 @@ from gantrain.training.trainer import Trainer
 from gantrain.training.warm_start import freeze
 
 if TYPE_CHECKING:
+    from gantrain.data.survey import FolderSurvey
     from gantrain.evaluation import ImageQuality, Metric, PointQuality, SignalQuality
     from gantrain.theory.study import Study
 
@@ -196,6 +197,23 @@ def build_data(cfg: DictConfig) -> Data:
     data = adapted(make(cfg.data, "data"))
     check_kind(data)
     return data
+
+
+def build_survey(cfg: DictConfig) -> FolderSurvey | None:
+    """Return what looks at the files of a data set without holding them; None if its class brings nothing of its own.
+
+    Raises:
+        ConfigError: for a target that is not trusted, or settings that it refuses.
+        DataError: if there are no files.
+    """
+    check_targets(cfg)
+    kind = get_object(cfg.data._target_) if "_target_" in cfg.data else None
+    survey = vars(kind).get("survey") if isinstance(kind, type) else None  # a subclass may take other settings
+    if survey is None:
+        return None
+    target = f"{survey.__module__}.{survey.__qualname__}"
+    looking: FolderSurvey = make(OmegaConf.create({**cfg.data, "_target_": target}), "data")
+    return looking
 
 
 def build_quality(cfg: DictConfig, data: Data, device: torch.device, live: bool = False) -> Quality | None:

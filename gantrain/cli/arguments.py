@@ -18,7 +18,16 @@ from hydra.errors import HydraException
 from gantrain.errors import ConfigError
 from gantrain.run import files, identity
 from gantrain.run.places import PLACES
-from gantrain.schema import EvalConfig, ExportConfig, SampleConfig, TheoryConfig, TrainConfig, as_text, settings
+from gantrain.schema import (
+    EvalConfig,
+    ExportConfig,
+    InspectConfig,
+    SampleConfig,
+    TheoryConfig,
+    TrainConfig,
+    as_text,
+    settings,
+)
 
 SCHEMAS = {
     "train": TrainConfig,
@@ -26,6 +35,7 @@ SCHEMAS = {
     "eval": EvalConfig,
     "sample": SampleConfig,
     "export": ExportConfig,
+    "inspect": InspectConfig,
 }
 READERS = ("eval", "sample", "export")
 """Commands that look at a run, which they take as a bare path too."""
@@ -61,7 +71,7 @@ def prepared(arguments: Sequence[str], command: str, scratch: str) -> list[str]:
 
     Args:
         arguments: as they were typed.
-        command: the name of the command's configuration: train, theory, eval, sample or export.
+        command: the name of the command's configuration, one of ``SCHEMAS``.
         scratch: used only if they ask for many jobs.
 
     Raises:
@@ -78,7 +88,7 @@ def prepared(arguments: Sequence[str], command: str, scratch: str) -> list[str]:
         elif command in READERS:
             runs.append(str(files.at_home(word)))
         else:
-            raise ConfigError(misplaced(word))
+            raise ConfigError(misplaced(word, command))
     if runs:
         overrides.append(named(runs, overrides))
     if alone := [a for a in overrides if a.startswith(("hydra/sweeper=", "hydra/launcher=")) and not many]:
@@ -128,7 +138,7 @@ def is_bare(word: str, command: str) -> bool:
     return not equals and not re.fullmatch(r"~[\w@$][\w./@$-]*", word)
 
 
-def misplaced(word: str) -> str:
+def misplaced(word: str, command: str = "train") -> str:
     """Return what to do about a word that a command takes for nothing, in one sentence."""
     if not word.strip():
         return "an argument is empty; does it come from a variable that is not set?"
@@ -136,6 +146,8 @@ def misplaced(word: str) -> str:
     for group in GROUPS:
         if re.fullmatch(r"\w+", word) and (folder / group / f"{word.lower()}.yaml").is_file():
             return f"{word} is an option of {group}; write {group}={word.lower()}"
+    if command == "inspect" and files.at_home(word).exists():
+        return f"{word} is no setting; for images in it, write data=image_folder data.root={shlex.quote(word)}"
     if files.at_home(word).is_dir():
         return (
             f"{word} is a folder, and settings are written key=value; a run goes on if its command is given again, and "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What turns an image upright, by its orientation in Exif."""
+ON_THE_SIDE = (TURNS[5], TURNS[6], TURNS[7], TURNS[8])
 Colour = tuple[int, int, int]
 
 
@@ -75,12 +77,24 @@ def colour(value: Any) -> Colour:
 
 
 @dataclass(frozen=True)
+class Original:
+    """What an image file holds."""
+
+    format: str  # Pillow's name for it
+    mode: str  # Pillow's name for its channels
+    width: int  # upright, in pixels
+    height: int
+    turned: bool  # its Exif orientation says that it lies on a side, upside down or mirrored
+
+
+@dataclass(frozen=True)
 class Decoded:
     """An image, and what was done to it."""
 
     pixels: np.ndarray  # (size, size, channels) uint8, or uint16 of 16 bits
     transparent: bool  # the background shows through
     reduced: bool  # it was decoded at a part of its size
+    original: Original
     brightest: float | None = None  # of an image of more than 8 bits, as a share of the range
 
 
@@ -132,20 +146,25 @@ class Decoder:
         return image
 
     def _of(self, image: Image.Image) -> Decoded:
+        whole, form, mode = image.size, str(image.format), image.mode
         image = self.cut(image)
-        whole = image.size
+        cut = image.size
         image.draft(None, (MARGIN * self.size, MARGIN * self.size))  # does nothing unless it is a JPEG
-        reduced = image.size != whole
-        opaque, transparent = self._without_alpha(upright(image))
+        reduced = image.size != cut
+        turned, turn = upright(image)
+        width, height = whole[::-1] if turn in ON_THE_SIDE else whole
+        opaque, transparent = self._without_alpha(turned)
         fitted = FITS[self.fit](opaque, (self.size, self.size), Image.Resampling.LANCZOS)
         pixels = np.array(fitted, dtype=np.uint8).reshape(self.size, self.size, -1)
         if self.channels == 4:
             pixels[pixels[..., 3] == 0, :3] = self.background  # nobody sees what colour is there
-        return Decoded(pixels, transparent, reduced)
+        return Decoded(pixels, transparent, reduced, Original(form, mode, width, height, turn is not None))
 
     def _deep(self, image: Image.Image, path: Path) -> Decoded:
         """Return a gray image that is fitted at its full depth, as floats, and rounded at the end."""
-        deep, image = image.mode in DEEP, upright(image)
+        deep, form, mode = image.mode in DEEP, str(image.format), image.mode
+        image, turn = upright(image)
+        original = Original(form, mode, *image.size, turn is not None)
         opaque, transparent = (image, False) if deep else self._without_alpha(image)
         if opaque.mode not in DEEP | {"L"}:
             raise DataError(f"{plain(path)} is in colour, and data.depth=16 is for gray images; use data.depth=8")
@@ -155,7 +174,7 @@ class Decoder:
         if self.channels in (3, 4):
             pixels = np.repeat(pixels, self.channels, axis=2)
             pixels[..., 3:] = 255
-        return Decoded(pixels, transparent, False, float(shares.max()) if deep else None)
+        return Decoded(pixels, transparent, False, original, float(shares.max()) if deep else None)
 
     def _without_alpha(self, image: Image.Image) -> tuple[Image.Image, bool]:
         """Return an image in the mode that is wanted, and whether the background shows through."""
@@ -169,8 +188,8 @@ class Decoder:
         return image.convert(MODES[self.channels or (1 if gray else 3)]), False
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """Return an image as its Exif orientation says it is looked at, and as it is if that cannot be read.
+def upright(image: Image.Image) -> tuple[Image.Image, Image.Transpose | None]:
+    """Return an image as its Exif orientation says it is looked at, and how it was turned: not if that cannot be read.
 
     Pillow's own ``exif_transpose`` writes all other tags anew, and fails on those that are malformed.
     """
@@ -180,10 +199,10 @@ def upright(image: Image.Image) -> Image.Image:
     with suppress(Exception):  # Exif of any kind; taken out, because Pillow turns TIFF files itself when it loads them
         turn = TURNS.get(image.getexif().pop(ORIENTATION, None))
     image.load()
-    return image if turn is None else image.transpose(turn)
+    return (image if turn is None else image.transpose(turn)), turn
 
 
 def unreadable(path: Path, error: BaseException) -> DataError:
     """Return the error that names the file, which Pillow's own text does not."""
-    reason = first_line(error).replace(f" {str(path)!r}", "")
+    reason = re.sub(r" <_io\.BytesIO object at \w+>", "", first_line(error).replace(f" {str(path)!r}", ""))
     return DataError(f"{plain(path)} cannot be read as an image ({plain(reason)}); remove or replace it")

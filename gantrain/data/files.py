@@ -34,6 +34,17 @@ VERSION = 1
 """Of decoding: moved when the same files would give other pixels."""
 
 
+MEMORY, COPY, FILES = "memory", "copy", "files"
+"""Where decoded images are kept: in memory, in a file of the cache, or nowhere, so that each batch is read anew."""
+
+
+def home(needed: int, in_memory: bool | None, copy: bool | None) -> str:
+    """Return where decoded images are kept that take so many bytes: MEMORY, COPY or FILES."""
+    if needed <= memory.limit() / 4 if in_memory is None else in_memory:
+        return MEMORY
+    return COPY if copy or (copy is None and copies.has_room(needed)) else FILES
+
+
 class ImageFiles(Data):
     """Images of files, each decoded once: into memory if they fit, else into a file that later runs read too.
 
@@ -86,8 +97,9 @@ class ImageFiles(Data):
         self.place, self.entries, self.passed_over = found.place, [found.entries[k] for k in kept], found.passed_over
         self.class_names, self.classes = names or None, len(names)
         needed = len(self.entries) * size * size * (channels or 3) * (self.depth.bits // 8)
-        self.in_memory = needed <= memory.limit() / 4 if in_memory is None else in_memory
-        self._pixels, facts = self._read_all(needed, copy)
+        self.home = home(needed, in_memory, copy)
+        self.in_memory = self.home == MEMORY
+        self._pixels, facts = self._read_all()
         self.shape = (channels or facts.channels, size, size)
         if self._pixels is not None:
             self._pixels = self._pixels[..., : self.shape[0]]
@@ -155,7 +167,7 @@ class ImageFiles(Data):
         assert self._pixels is not None
         return Images(channels_first(self._pixels), self.labels, self.classes, self.flip)
 
-    def _read_all(self, needed: int, wanted: bool | None) -> tuple[np.ndarray | None, Facts]:
+    def _read_all(self) -> tuple[np.ndarray | None, Facts]:
         """Decode every file once; return the readable images (n, H, W, C), None if they are kept nowhere, and facts."""
         shape = (self.decoder.size, self.decoder.size, self.decoder.channels or 3)
         if self.in_memory:
@@ -168,7 +180,7 @@ class ImageFiles(Data):
 
             facts = self._decode_all(keep)
             return np.ascontiguousarray(pixels[:count, ..., : self.decoder.channels or facts.channels]), facts
-        if wanted or (wanted is None and copies.has_room(needed)):
+        if self.home == COPY:
             kept = copies.fetch(self._key(), len(self.entries), shape, self._decode_all, self.depth.dtype)
             if kept is not None:
                 return kept

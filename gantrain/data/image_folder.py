@@ -8,6 +8,7 @@ from typing import Unpack
 from gantrain.data import listing
 from gantrain.data.files import ImageFiles
 from gantrain.data.form import Formed
+from gantrain.data.survey import FolderSurvey
 
 
 class ImageFolder(ImageFiles):
@@ -26,6 +27,8 @@ class ImageFolder(ImageFiles):
         ConfigError: for a setting that makes no sense.
         DataError: for a missing or empty folder, or an image that cannot be read, or not in time; it names the file.
     """
+
+    survey = FolderSurvey
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -84,6 +85,8 @@ class Data(ABC):
     """Samples left out because they cannot be read, a line each."""
     passed_over: Sequence[str] = ()
     """Files beside the samples that are not read, a line each."""
+    survey: ClassVar[type | None] = None
+    """What ``gantrain-data`` builds in this class's place from the same settings, to look at the files themselves."""
     units: Units | None = None
     """What the numbers of a sample stand for; None: for themselves."""
 
