@@ -141,7 +141,7 @@ def loaded(name: str, split: str, config: str | None) -> Any:
             tell(f"loading {name} with Hugging Face's library, which downloads what it has not yet")
         return datasets.load_dataset(str(path.absolute()) if path.exists() else name, name=config, split=split)
     except Exception as error:  # those of the library, of the hub, of the connection and of pyarrow
-        remedy = "is it whole, and of Parquet files or written by save_to_disk?"
+        remedy = f"it must be whole, written by save_to_disk or of Parquet files, and have the split {split}"
         if not path.exists():
             remedy = (
                 "without a connection, let another machine save it with "
