@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from gantrain.build import build_generator, build_inputs, pick_device
 from gantrain.errors import CheckpointError, ConfigError, first_line
 from gantrain.inputs import Inputs, class_numbers, is_conditional
+from gantrain.kinds import Units
 from gantrain.run import files
 from gantrain.run.read import parsed
 from gantrain.sampling import samples_of, truncating
@@ -51,6 +52,8 @@ class Generator(nn.Module):
         super().__init__()
         self.net, self.config, self.inputs = net, config, inputs
         self.latent_dim, self.shape, self.classes = config["latent_dim"], tuple(config["shape"]), config["classes"]
+        self.units = Units.of(config.get("units"), self.shape)
+        """What the numbers of a sample stand for; None: for themselves."""
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map latents to samples."""
@@ -85,6 +88,13 @@ class Generator(nn.Module):
         given = self.inputs.fixed(n, seed, bound, numbers)
         return torch.cat([batch.cpu() for batch in samples_of(net, *given)])
 
+    def original(self, samples: Tensor) -> Tensor:
+        """Return samples (n, *shape) in the units that the data had, float64 on the CPU.
+
+        Rows of ``data=table`` get mean and spread of their columns back, signals of ``data.scale=true`` their range.
+        """
+        return samples.detach().cpu().double() if self.units is None else self.units.original(samples)
+
 
 def export(trained: Trained, which: str, folder: Path, facts: dict[str, Any]) -> None:
     """Write a run's generator into an empty folder.
@@ -106,6 +116,7 @@ def export(trained: Trained, which: str, folder: Path, facts: dict[str, Any]) ->
         "kind": trained.kind.name,
         "classes": classes,
         "class_names": trained.class_names(),
+        "units": None if (units := trained.units()) is None else units.recorded(),
         "latent_dim": trained.latent_dim,
         **stored_inputs(trained),
         "value_range": None if values is None else list(values),

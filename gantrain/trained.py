@@ -17,7 +17,7 @@ from gantrain.data import Data
 from gantrain.data.names import plain
 from gantrain.errors import CheckpointError, ConfigError, DamagedError, UnreadableError, first_line, record_errors
 from gantrain.inputs import Inputs
-from gantrain.kinds import Kind, kind_of
+from gantrain.kinds import Kind, Units, kind_of
 from gantrain.run import files
 from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import flat
@@ -129,6 +129,17 @@ class Trained:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             return None
         return [plain(name) for name in names]  # they may be a stranger's
+
+    def units(self) -> Units | None:
+        """Return what the numbers of a sample stand for, None if the checkpoint says nothing of it.
+
+        Raises:
+            CheckpointError: if what it says, perhaps a stranger's, does not fit its samples.
+        """
+        try:
+            return Units.of((self.manifest.get("generator") or {}).get("units"), self.samples_are()[0])
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"{self.run.path}: units are damaged: {first_line(error)}") from error
 
     def weights(self, which: str) -> dict[str, Tensor]:
         """Return the weights of the averaged generator (``ema``) or of the one that plays (``raw``)."""

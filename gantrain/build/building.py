@@ -248,14 +248,14 @@ def directions(cfg: DictConfig) -> dict[str, str]:
     Raises:
         ConfigError: as ``build_metrics`` does, and for two metrics that give the same value.
     """
-    from gantrain.evaluation import images, points, signals
+    from gantrain.evaluation import images, points, signals, table
     from gantrain.evaluation.metric import asked_for, joined
 
     better: dict[str, str] = {}
     metrics = build_metrics(cfg)
-    tables = ((images.METRICS, "images"), (points.METRICS, "points"), (signals.METRICS, "signals"))
-    for table, of in tables:
-        better |= joined(asked_for([m for m in metrics if not isinstance(m, str) or m in table], table, of))
+    known = {"images": images.METRICS, "points": points.METRICS, "signals": signals.METRICS, "tables": table.METRICS}
+    for of, own in known.items():
+        better |= joined(asked_for([m for m in metrics if not isinstance(m, str) or m in own], own, of))
     return better
 
 

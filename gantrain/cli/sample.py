@@ -166,7 +166,9 @@ def write(cfg: DictConfig, trained: Trained, folder: Path, samples: Tensor, z: T
         writers["grid"] = lambda: pictures.grid(samples, folder / "grid.png", columns_of(labels), kind)
     elif set(cfg.save) - {"npz"}:
         say(f"{why}; npz holds them as numbers")
-    writers["files"] = lambda: kind.write_files(samples, folder)
+    names, units = trained.class_names(), trained.units()
+    named = None if labels is None or names is None else [names[k] for k in labels.tolist()]
+    writers["files"] = lambda: kind.write_files(samples, folder, units, named)
     if drawn and why is None:
         writers["progress"] = lambda: pictures.progress(drawn, folder / "progress.gif")
     for form in writers.keys() & set(cfg.save):

@@ -198,6 +198,7 @@ class Session:
                 "kind": data.kind.name,
                 "classes": data.classes,
                 "class_names": None if data.class_names is None else list(data.class_names),
+                "units": None if data.units is None else data.units.recorded(),
                 "shares": self.trainer.inputs.shares,
             },
             **self.environment,

@@ -4,6 +4,7 @@ Below evaluation and training, which see a data set through `Data` and `Batches`
 """
 
 from gantrain.data.array import Array
+from gantrain.data.audio import AudioFolder
 from gantrain.data.celeba import CelebA
 from gantrain.data.cifar import CIFAR10, CIFAR100
 from gantrain.data.dataset import TorchDataset, adapted
@@ -18,6 +19,7 @@ from gantrain.data.source import Batch, Batches, Data, Images
 from gantrain.data.stacked import Stacked
 from gantrain.data.stl10 import STL10
 from gantrain.data.svhn import SVHN
+from gantrain.data.table import Table
 from gantrain.data.toy import Grid, Mixture, Ring
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "STL10",
     "SVHN",
     "Array",
+    "AudioFolder",
     "Batch",
     "Batches",
     "CelebA",
@@ -46,6 +49,7 @@ __all__ = [
     "SignalFile",
     "Sines",
     "Stacked",
+    "Table",
     "TorchDataset",
     "adapted",
 ]

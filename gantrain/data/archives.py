@@ -1,4 +1,4 @@
-"""Files in a zip or a tar, which is never unpacked."""
+"""Files in a zip or a tar, or in many tars of a folder, which are never unpacked."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import BinaryIO
 from gantrain.data.names import plain
 from gantrain.data.places import Entry, Place, Within
 from gantrain.errors import DataError, first_line
+from gantrain.terminal import each
 
 LARGEST = 2**28
 """Bytes of a file in an archive, unpacked: a few bytes can claim to be any number of them."""
@@ -76,6 +77,42 @@ class Archive(Place):
 
     def holds(self, folder: Path, names: Sequence[str]) -> bool:
         """Return whether a folder holds files of all these names."""
+        return all(folder / name in self.reads for name in names)
+
+    def source(self, path: Path) -> BinaryIO:
+        """Return a file's bytes."""
+        return io.BytesIO(self.reads[path]())
+
+
+class Shards(Place):
+    """The files of all tars that lie in a folder, as WebDataset packs them: each is read by its shard and offset.
+
+    Args:
+        top: the folder.
+        files: the tars.
+
+    Raises:
+        DataError: as ``Archive`` does.
+    """
+
+    def __init__(self, top: Path, files: Sequence[Path]) -> None:
+        super().__init__(top)
+        shards = [Archive(file, file) for file in each(sorted(files), "reading shards", "shard", len(files))]
+        self.reads = {path: read for shard in shards for path, read in shard.reads.items()}
+        inside = [folder for shard in shards for folder in shard.folders.values()]
+        self.all = Within([file for folder in inside for file in folder.files])
+        self.all.others = [other for folder in inside for other in folder.others]
+
+    def within(self, folder: Path) -> Within:
+        """Return the files of all shards, whatever folders they have in them."""
+        return self.all
+
+    def identity(self, folder: Path) -> str:
+        """Return the folder's path."""
+        return str(folder)
+
+    def holds(self, folder: Path, names: Sequence[str]) -> bool:
+        """Return whether a folder inside of a shard holds files of all these names."""
         return all(folder / name in self.reads for name in names)
 
     def source(self, path: Path) -> BinaryIO:

@@ -33,15 +33,18 @@ class Facts:
     channels: int = 0  # of the image with the most
     transparent: bool = False  # the background shows through in one of them at least
     reduced: bool = False  # one of them at least was decoded at a part of its size
+    brightest: float = 0.0  # pixel of more than 8 bits, as a share of the range
     skipped: list[tuple[int, str]] = field(default_factory=list)  # number and reason of each that cannot be read
 
     @classmethod
     def of(cls, found: Any) -> Facts:
         """Return facts from JSON; raise TypeError, ValueError, KeyError or OverflowError unless they are whole."""
         skipped = [(int(k), str(reason)) for k, reason in found["skipped"]]
-        return cls(int(found["channels"]), found["transparent"] is True, found["reduced"] is True, skipped)
+        transparent, reduced = (found[key] is True for key in ("transparent", "reduced"))
+        return cls(int(found["channels"]), transparent, reduced, float(found.get("brightest", 0)), skipped)
 
 
+Dtype = type[np.unsignedinteger[Any]]
 Make = Callable[[Callable[[np.ndarray], None]], Facts]
 """Gives every readable image to a function, in order, and returns what it found."""
 
@@ -67,8 +70,10 @@ def has_room(needed: int) -> bool:
         return False
 
 
-def fetch(key: str, files: int, shape: tuple[int, int, int], make: Make) -> tuple[np.ndarray, Facts] | None:
-    """Return the copy for ``key``, made if needed: images (n, *shape) uint8 mapped from its file, and what was found.
+def fetch(
+    key: str, files: int, shape: tuple[int, int, int], make: Make, dtype: Dtype = np.uint8
+) -> tuple[np.ndarray, Facts] | None:
+    """Return the copy for ``key``, made if needed: images (n, *shape) mapped from its file, and what was found.
 
     A second process waits for the first. A folder that cannot be written costs a warning, and None is returned.
 
@@ -77,6 +82,7 @@ def fetch(key: str, files: int, shape: tuple[int, int, int], make: Make) -> tupl
         files: how many there are to decode.
         shape: of each of them; images with fewer channels repeat theirs.
         make: decodes them.
+        dtype: of their pixels.
 
     Raises:
         DataError: if ``make`` does.
@@ -88,10 +94,10 @@ def fetch(key: str, files: int, shape: tuple[int, int, int], make: Make) -> tupl
             raise OSError("there is no home folder")
         place.mkdir(parents=True, exist_ok=True)
         with locked(place / f".{path.stem}.lock"):
-            found = read(path, files, shape)
+            found = read(path, files, shape, dtype)
             if found is None:
                 write(path, shape, make)
-                found = read(path, files, shape)
+                found = read(path, files, shape, dtype)
             return found
     except OSError as error:
         say(f"no decoded copy of the images can be kept ({first_line(error)}); their files are read each time")
@@ -109,7 +115,9 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def read(path: Path, files: int, shape: tuple[int, int, int]) -> tuple[np.ndarray, Facts] | None:
+def read(
+    path: Path, files: int, shape: tuple[int, int, int], dtype: Dtype = np.uint8
+) -> tuple[np.ndarray, Facts] | None:
     """Return a copy and its facts, None if there is none; one that is not whole or something else is set aside."""
     facts_path = path.with_suffix(".json")
     if not os.path.lexists(facts_path):
@@ -117,15 +125,16 @@ def read(path: Path, files: int, shape: tuple[int, int, int]) -> tuple[np.ndarra
     try:
         found = json.loads(content(facts_path))
         facts, count = Facts.of(found), int(found["count"])
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         if {k for k, _ in facts.skipped} - set(range(files)) or count + len(facts.skipped) != files:
             raise ValueError("it is of other files")
         if facts.channels not in (1, 3, 4) and count:
             raise ValueError(f"its images have {facts.channels} channels")
-        if not stat.S_ISREG(path.stat().st_mode) or path.stat().st_size != count * int(np.prod(shape)):
+        if not stat.S_ISREG(path.stat().st_mode) or path.stat().st_size != count * size:
             raise ValueError("its size is another")
         if not count:
-            return np.empty((0, *shape), np.uint8), facts
-        return np.memmap(path, np.uint8, "r", shape=(count, *shape)), facts
+            return np.empty((0, *shape), dtype), facts
+        return np.memmap(path, dtype, "r", shape=(count, *shape)), facts
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:

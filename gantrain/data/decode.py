@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
+from gantrain.data.depth import DEEP, PLAIN, Depth
 from gantrain.data.names import plain
 from gantrain.data.reading import reading
 from gantrain.errors import ConfigError, DataError, first_line
@@ -21,7 +22,6 @@ SAFE = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TIFF", "
 FIRST_OF_JPEG = {"MPO"}
 """Formats whose files Pillow opens as JPEG."""
 GRAY = {"1", "L", "LA", "La"}
-DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}  # more than 8 bits a channel: Pillow would clip them to white
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 MARGIN = 4
 """A JPEG is decoded at the half, quarter or eighth of its size that is still this many times as large as needed."""
@@ -78,9 +78,10 @@ def colour(value: Any) -> Colour:
 class Decoded:
     """An image, and what was done to it."""
 
-    pixels: np.ndarray  # (size, size, channels) uint8
+    pixels: np.ndarray  # (size, size, channels) uint8, or uint16 of 16 bits
     transparent: bool  # the background shows through
     reduced: bool  # it was decoded at a part of its size
+    brightest: float | None = None  # of an image of more than 8 bits, as a share of the range
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,14 @@ class Decoder:
         fit: how they are made square, one of ``FITS``.
         channels: 1, 3 or 4; None: 1 for an image that is gray, else 3.
         background: what shows through where an image is transparent, unless it has 4 channels.
+        depth: bits of a pixel, and the range of images of more than 8.
     """
 
     size: int
     fit: str
     channels: int | None
     background: Colour
+    depth: Depth = field(default=PLAIN, repr=False)
 
     def __call__(self, path: Path, source: Callable[[Path], Any] = Path) -> Decoded:
         """Return a file's image.
@@ -107,14 +110,11 @@ class Decoder:
             source: returns what Pillow opens.
 
         Raises:
-            DataError: if it cannot be read as an image, or has more than 8 bits a channel; it names the file.
+            DataError: if it cannot be read as an image, or has numbers beyond its range; it names the file.
         """
         try:
             with reading(path), Image.open(source(path), formats=formats()) as image:
-                if image.mode in DEEP:
-                    deep = f"has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits first"
-                    raise DataError(f"{plain(path)} {deep}")
-                return self._of(image)
+                return self._deep(image, path) if image.mode in DEEP or self.depth.bits > 8 else self._of(image)
         except (DataError, MemoryError):
             raise
         except PermissionError as error:
@@ -142,6 +142,20 @@ class Decoder:
         if self.channels == 4:
             pixels[pixels[..., 3] == 0, :3] = self.background  # nobody sees what colour is there
         return Decoded(pixels, transparent, reduced)
+
+    def _deep(self, image: Image.Image, path: Path) -> Decoded:
+        """Return a gray image that is fitted at its full depth, as floats, and rounded at the end."""
+        deep, image = image.mode in DEEP, upright(image)
+        opaque, transparent = (image, False) if deep else self._without_alpha(image)
+        if opaque.mode not in DEEP | {"L"}:
+            raise DataError(f"{plain(path)} is in colour, and data.depth=16 is for gray images; use data.depth=8")
+        shares = self.depth.shares(opaque, path)
+        fitted = FITS[self.fit](Image.fromarray(shares), (self.size, self.size), Image.Resampling.LANCZOS)
+        pixels = self.depth.pixels(fitted)
+        if self.channels in (3, 4):
+            pixels = np.repeat(pixels, self.channels, axis=2)
+            pixels[..., 3:] = 255
+        return Decoded(pixels, transparent, False, float(shares.max()) if deep else None)
 
     def _without_alpha(self, image: Image.Image) -> tuple[Image.Image, bool]:
         """Return an image in the mode that is wanted, and whether the background shows through."""

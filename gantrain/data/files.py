@@ -20,6 +20,7 @@ from gantrain.data import copies, memory
 from gantrain.data.ahead import Ahead
 from gantrain.data.copies import Facts
 from gantrain.data.decode import Decoded, Decoder, colour
+from gantrain.data.depth import PLAIN, depth_of, in_bytes, say_if_dark
 from gantrain.data.form import check_settings
 from gantrain.data.listing import Listing
 from gantrain.data.names import plain
@@ -49,6 +50,8 @@ class ImageFiles(Data):
         background: colour behind transparent images, by name or as [red, green, blue].
         copy: keep images that are not in memory decoded in a file of the cache: True, False, or None: True if it takes
             at most a tenth of the free disk space. Without it threads read each batch from the image files.
+        depth: bits of each pixel that the networks see, 8 or 16 (gray images).
+        range: what is black and white in images of more than 8 bits; see ``gantrain.data.depth``.
         which: the part of the images that is read at all, see ``gantrain.data.subset.choose``.
 
     Raises:
@@ -69,22 +72,27 @@ class ImageFiles(Data):
         skip_limit: float = 0.01,
         background: Any = "white",
         copy: bool | None = None,
+        depth: int = 8,
+        range: Sequence[float] | None = None,
         **which: Unpack[Which],
     ) -> None:
         check_settings(size, fit, channels, on_bad, timeout, in_memory, skip_limit, copy)
-        self.decoder = self.made_decoder(Decoder(size, fit, channels, colour(background)))
+        self.depth = depth_of(depth, range, channels)
+        self.decoder = self.made_decoder(Decoder(size, fit, channels, colour(background), self.depth))
+        self.units = self.depth.units
         self.flip, self.on_bad, self.timeout, self.skip_limit = flip, on_bad, timeout, skip_limit
         numbers = None if found.labels is None else torch.tensor(found.labels)
-        kept, self.labels, names = choose(numbers, len(found.images), found.class_names or (), **which)
-        self.place, self.entries, self.passed_over = found.place, [found.images[k] for k in kept], found.passed_over
+        kept, self.labels, names = choose(numbers, len(found.entries), found.class_names or (), **which)
+        self.place, self.entries, self.passed_over = found.place, [found.entries[k] for k in kept], found.passed_over
         self.class_names, self.classes = names or None, len(names)
-        needed = len(self.entries) * size * size * (channels or 3)
+        needed = len(self.entries) * size * size * (channels or 3) * (self.depth.bits // 8)
         self.in_memory = needed <= memory.limit() / 4 if in_memory is None else in_memory
         self._pixels, facts = self._read_all(needed, copy)
         self.shape = (channels or facts.channels, size, size)
         if self._pixels is not None:
             self._pixels = self._pixels[..., : self.shape[0]]
         self.transparent, self.reduced = facts.transparent, facts.reduced
+        say_if_dark(facts.brightest)
         self._leave_out(facts.skipped)
         self.paths, self.count = [entry.path for entry in self.entries], len(self.entries)
 
@@ -101,6 +109,7 @@ class ImageFiles(Data):
         how = [self.decoder.way]
         how += [f"transparent on {self.decoder.background}"] if self.transparent else []
         how += ["reduced"] if self.reduced else []
+        how += [str(self.depth)] if self.depth != PLAIN else []
         digest = hashlib.sha256(b"\n".join([*names, *(text.encode() for text in how)])).hexdigest()[:12]
         return f"{self} ({digest}, Pillow {PIL.__version__})"
 
@@ -120,7 +129,7 @@ class ImageFiles(Data):
             memory.read_at_random(self._pixels)
 
             def pixels_of(position: int) -> Tensor:
-                return self.at(order(position).tolist())
+                return self._stored(order(position).tolist())
 
         def batch_at(position: int) -> Batch:
             images = as_floats(pixels_of(position).to(device, non_blocking=True))
@@ -133,8 +142,9 @@ class ImageFiles(Data):
 
     def at(self, index: Sequence[int]) -> Tensor:
         """Return images by their numbers, (n, C, H, W) uint8, read by threads if they are not kept decoded."""
-        if self.in_memory:
-            return self._held.at(index)
+        return self._held.at(index) if self.in_memory else in_bytes(self._stored(index))
+
+    def _stored(self, index: Sequence[int]) -> Tensor:
         if self._pixels is not None:
             return channels_first(np.array(self._pixels[list(index)]))
         images = in_threads(self._image, [self.paths[k] for k in index], self.timeout)
@@ -149,7 +159,7 @@ class ImageFiles(Data):
         """Decode every file once; return the readable images (n, H, W, C), None if they are kept nowhere, and facts."""
         shape = (self.decoder.size, self.decoder.size, self.decoder.channels or 3)
         if self.in_memory:
-            pixels, count = np.empty((len(self.entries), *shape), dtype=np.uint8), 0
+            pixels, count = np.empty((len(self.entries), *shape), dtype=self.depth.dtype), 0
 
             def keep(image: np.ndarray) -> None:
                 nonlocal count
@@ -159,7 +169,7 @@ class ImageFiles(Data):
             facts = self._decode_all(keep)
             return np.ascontiguousarray(pixels[:count, ..., : self.decoder.channels or facts.channels]), facts
         if wanted or (wanted is None and copies.has_room(needed)):
-            kept = copies.fetch(self._key(), len(self.entries), shape, self._decode_all)
+            kept = copies.fetch(self._key(), len(self.entries), shape, self._decode_all, self.depth.dtype)
             if kept is not None:
                 return kept
         return None, self._decode_all(lambda image: None)
@@ -169,7 +179,8 @@ class ImageFiles(Data):
         files = "\n".join(
             f"{plain(self.place.known_as(entry.path))} {entry.size} {entry.written}" for entry in self.entries
         )
-        return f"{VERSION} Pillow {PIL.__version__} {self.decoder} {self.on_bad}\n{files}"
+        deep = "" if self.depth == PLAIN else f" {self.depth}"
+        return f"{VERSION} Pillow {PIL.__version__} {self.decoder}{deep} {self.on_bad}\n{files}"
 
     def _decode_all(self, keep: Callable[[np.ndarray], None]) -> Facts:
         """Give every image that can be read to ``keep``, in order; it is the only look at most files."""
@@ -185,6 +196,7 @@ class ImageFiles(Data):
                 facts.channels = max(facts.channels, image.pixels.shape[-1])
                 facts.transparent |= image.transparent
                 facts.reduced |= image.reduced
+                facts.brightest = max(facts.brightest, image.brightest or 0)
         return facts
 
     def _image(self, path: Path) -> Decoded:

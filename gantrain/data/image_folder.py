@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Unpack
 
 from gantrain.data import listing
@@ -17,6 +18,8 @@ class ImageFolder(ImageFiles):
         labels: where classes come from: ``folders``, ``none``, or None: the list of StyleGAN's tool if there is one,
             else the folders.
         class_level: how deep the folders lie whose names are the classes.
+        depth: bits of each pixel that the networks see, 8 or 16 (gray images).
+        range: what is black and white in images of more than 8 bits; see ``gantrain.data.depth``.
         formed: settings that all sets of image files have; see ``gantrain.data.files.ImageFiles``.
 
     Raises:
@@ -24,5 +27,13 @@ class ImageFolder(ImageFiles):
         DataError: for a missing or empty folder, or an image that cannot be read, or not in time; it names the file.
     """
 
-    def __init__(self, root: str, labels: str | None = None, class_level: int = 1, **formed: Unpack[Formed]) -> None:
-        super().__init__(listing.find(root, labels, class_level), **formed)
+    def __init__(
+        self,
+        root: str,
+        labels: str | None = None,
+        class_level: int = 1,
+        depth: int = 8,
+        range: Sequence[float] | None = None,
+        **formed: Unpack[Formed],
+    ) -> None:
+        super().__init__(listing.find(root, labels, class_level), depth=depth, range=range, **formed)

@@ -58,7 +58,7 @@ class ImageNet(ImageFiles):
                 "add data.check_count=false"
             )
         count = PUBLISHED[split] if check_count else None
-        check("ImageNet", split, count, len(found.images), labels, range(len(wnids)))
+        check("ImageNet", split, count, len(found.entries), labels, range(len(wnids)))
         words = first_words(folder.parent)
         names = {wnid: f"{wnid}_{words[wnid]}" if wnid in words else wnid for wnid in wnids}
         found.class_names = tuple(names.values())

@@ -1,4 +1,4 @@
-"""Of which class each image is: by its folder, or by the list of StyleGAN's tool."""
+"""Of which class each image is: by its folder, by the list of StyleGAN's tool, or by WebDataset's files beside it."""
 
 from __future__ import annotations
 
@@ -83,9 +83,42 @@ def by_list(place: Place, images: Sequence[Entry]) -> Labelled | None:
                 "data.labels=none no classes"
             )
         labels.append(found[name])
+    return numbered(images, labels)
+
+
+def numbered(images: Sequence[Entry], labels: Sequence[int]) -> Labelled:
+    """Return images whose classes are the numbers that occur, ascending."""
     numbers = sorted(set(labels))
     place_of = {number: k for k, number in enumerate(numbers)}
     return Labelled(list(images), [place_of[number] for number in labels], tuple(map(str, numbers)))
+
+
+def sibling(path: Path) -> Path:
+    """Return where WebDataset has the label of an image: in a file of the same name up to its first dot."""
+    return path.with_name(f"{path.name.partition('.')[0]}.cls")
+
+
+def by_sibling(place: Place, images: Sequence[Entry]) -> Labelled | None:
+    """Return images whose classes stand in files beside them, None if the first image has none.
+
+    Raises:
+        DataError: if a file is missing, or holds no whole number.
+    """
+    if not place.holds(images[0].path.parent, [sibling(images[0].path).name]):
+        return None
+    labels = []
+    for entry in images:
+        path = sibling(entry.path)
+        try:
+            source = place.source(path)
+            text = source.read_bytes() if isinstance(source, Path) else source.read()
+            labels.append(int(text))
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"{plain(path)} must hold the class of {plain(entry.path.name)}, a whole number; or use "
+                "data.labels=none"
+            ) from error
+    return numbered(images, labels)
 
 
 def read(place: Place, path: Path) -> dict[str, int] | None:

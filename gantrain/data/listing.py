@@ -1,16 +1,17 @@
-"""Which files of a folder or an archive are images, and of which class each of them is."""
+"""Which files of a folder or an archive are images, or others that are sought, and of which class each is."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gantrain.data.archives import Archive, is_archive
+from gantrain.data.archives import Archive, Shards, is_archive
 from gantrain.data.decode import suffixes
-from gantrain.data.labelling import LIST, Labelled, by_folders, by_list, check_labelling
+from gantrain.data.labelling import LIST, Labelled, by_folders, by_list, by_sibling, check_labelling, sibling
 from gantrain.data.names import folder_named, natural, plain
 from gantrain.data.places import Entry, Folder, Identity, Place, Store
 from gantrain.errors import DataError, first_line
@@ -29,21 +30,30 @@ SPLIT = re.compile(
 """Names of the parts that data sets are handed out in."""
 
 
+@dataclass(frozen=True)
+class Sought:
+    """What is looked for in a folder."""
+
+    name: str  # in the plural
+    suffixes: frozenset[str]  # in lower case
+
+
 @dataclass
 class Listing:
-    """The images of a place in a fixed order, class by class, and what else lies there."""
+    """The files of a place that were sought, in a fixed order, class by class, and what else lies there."""
 
     place: Store
-    images: Sequence[Entry]
-    labels: Sequence[int] | None  # of each image; None if the folder is flat
+    entries: Sequence[Entry]
+    labels: Sequence[int] | None  # of each file; None if the folder is flat
     class_names: tuple[str, ...] | None
     passed_over: list[str] = field(default_factory=list)  # a line each
 
 
 @dataclass
 class Others:
-    """What lies beside the images: counted by kind, and listed by name."""
+    """What lies beside the files that are looked for: counted by kind, and listed by name."""
 
+    sought: Sought = field(default_factory=lambda: Sought("images", suffixes()))
     kinds: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
 
@@ -52,28 +62,29 @@ class Others:
         self.kinds[kind] += 1
         self.lines.append(f"{plain(path)}: {kind}")
 
-    def remove(self, path: Path) -> None:
-        """Do not count a file that is read after all."""
-        line = f"{plain(path)}: {plain(path.suffix)} file"
-        if line in self.lines:
-            self.lines.remove(line)
-            self.kinds -= Counter([f"{plain(path.suffix)} file"])
+    def remove(self, *paths: Path) -> None:
+        """Do not count files that are read after all."""
+        read = {f"{plain(path)}: {plain(path.suffix)} file" for path in paths}
+        gone = [line for line in self.lines if line in read]
+        self.lines = [line for line in self.lines if line not in read]
+        self.kinds -= Counter(line.rpartition(": ")[2] for line in gone)
 
     def __str__(self) -> str:
         return ", ".join(f"{n:,} {kind}{'s' if n > 1 else ''}" for kind, n in self.kinds.most_common())
 
 
-def find(root: object, labels: str | None = None, class_level: int = 1) -> Listing:
-    """Return the images in a folder, or in a zip or tar.
+def find(root: object, labels: str | None = None, class_level: int = 1, sought: Sought | None = None) -> Listing:
+    """Return the images, or other files, in a folder, in a zip or tar, or in all tars of a folder.
 
     Links are followed. Hidden folders, those of the system and those of runs are passed over.
 
     Args:
         root: the folder or archive.
         labels: where classes come from: ``folders``: the subfolders, in the order in which people sort names, and
-            images may lie deeper in them; ``none``: nowhere. None: the list of StyleGAN's tool if it is there, else the
-            subfolders.
+            images may lie deeper in them; ``none``: nowhere. None: the list of StyleGAN's tool, or the .cls file of
+            WebDataset beside each image, if they are there, else the subfolders.
         class_level: how deep the folders of the classes lie.
+        sought: which files; None: images.
 
     Raises:
         ConfigError: for a way of labelling that there is not.
@@ -81,23 +92,23 @@ def find(root: object, labels: str | None = None, class_level: int = 1) -> Listi
             holds the parts of a data set (train, val) in place of classes.
     """
     check_labelling(labels, class_level)
-    place, others = place_named(root), Others()
+    place, others = place_named(root), (Others() if sought is None else Others(sought))
     top = place.top
     flat, folders = of_folder(place, top, others)
     above = frozenset({place.identity(top)})
     by_class = {f: below(place, f, others, above) for f in sorted(folders, key=lambda f: natural(f.name))}
     by_class = {folder: images for folder, images in by_class.items() if images}
     every = sorted([*flat, *(image for images in by_class.values() for image in images)], key=lambda image: image.path)
-    listed = by_list(place, every) if labels is None and every else None
+    listed = (by_list(place, every) or by_sibling(place, every)) if labels is None and every else None
     if listed is not None or labels == "none":
-        others.remove(top / LIST)
+        others.remove(top / LIST, *(sibling(image.path) for image in every))
         check_any(top, every, others)
         found = listed or Labelled(every, None, None)
     else:
         check_layout(top, flat, by_class, others, class_level)
         found = Labelled(flat, None, None) if flat else by_folders(top, every, class_level)
     if others.kinds:
-        say(f"{plain(top)} holds more than images; passed over: {others}")
+        say(f"{plain(top)} holds more than {others.sought.name}; passed over: {others}")
     return Listing(place, *found, others.lines)
 
 
@@ -109,7 +120,7 @@ def place_named(root: object) -> Place:
     """
     top = folder_named(root)
     if top.is_dir():
-        return Folder(top)
+        return Shards(top, shards) if (shards := shards_in(top)) else Folder(top)
     file = next((path for path in (top, *top.parents) if path.is_file()), None)
     if file is None or not is_archive(file):
         raise DataError(f"data.root={plain(top)} is neither a folder nor a zip or tar")
@@ -117,6 +128,17 @@ def place_named(root: object) -> Place:
     if top not in archive.folders:
         raise DataError(f"data.root={plain(top)}: there is no such folder in {plain(file)}")
     return archive
+
+
+def shards_in(top: Path) -> list[Path]:
+    """Return the tars of a folder, none if there are images or folders too."""
+    with suppress(OSError):  # said when the folder is read
+        found = Folder(top).within(top)
+        if not any(is_meant(folder) for folder in found.folders):
+            names = [entry.path for entry in found.files if is_meant(entry.path)]
+            if not any(path.suffix.lower() in suffixes() for path in names):
+                return [path for path in names if path.suffix.lower() == ".tar"]
+    return []
 
 
 def of_folder(place: Place, folder: Path, others: Others) -> tuple[list[Entry], list[Path]]:
@@ -137,7 +159,7 @@ def of_folder(place: Place, folder: Path, others: Others) -> tuple[list[Entry], 
     for entry in found.files:
         if not is_meant(entry.path):
             continue
-        if entry.path.suffix.lower() in suffixes():
+        if entry.path.suffix.lower() in others.sought.suffixes:
             images.append(entry)
         else:
             suffix = entry.path.suffix
@@ -175,16 +197,19 @@ def check_any(top: Path, images: Sequence[object], others: Others) -> None:
     """Raise DataError if there is no image; say what there is."""
     if not images:
         there = f"; there are {others}" if others.kinds else ""
-        raise DataError(f"data.root={plain(top)} holds no images ({', '.join(sorted(suffixes()))}){there}")
+        raise DataError(
+            f"data.root={plain(top)} holds no {others.sought.name} ({', '.join(sorted(others.sought.suffixes))}){there}"
+        )
 
 
 def check_layout(
     top: Path, flat: Sequence[Entry], by_class: dict[Path, list[Entry]], others: Others, class_level: int
 ) -> None:
-    """Raise DataError unless the folder holds either images or classes of images; say what a better root would be."""
+    """Raise DataError unless the folder holds either files or classes of files; say what a better root would be."""
+    name = others.sought.name
     if flat and by_class:
         raise DataError(
-            f"data.root={plain(top)} holds both images ({plain(flat[0].path.name)}) and folders of images "
+            f"data.root={plain(top)} holds both {name} ({plain(flat[0].path.name)}) and folders of {name} "
             f"({plain(next(iter(by_class)).name)}); keep one kind, or point data.root at a subfolder"
         )
     check_any(top, [*flat, *by_class], others)
@@ -195,7 +220,7 @@ def check_layout(
             f"name one of them: data.root={plain(better(parts))}"
         )
     if len(by_class) == 1 and class_level == 1:
-        check_only_folder(top, *by_class.items())
+        check_only_folder(top, next(iter(by_class.items())), name)
 
 
 def better(parts: Sequence[Path]) -> Path:
@@ -203,18 +228,18 @@ def better(parts: Sequence[Path]) -> Path:
     return next((folder for folder in parts if folder.name.lower().startswith("train")), parts[0])
 
 
-def check_only_folder(top: Path, only: tuple[Path, list[Entry]]) -> None:
-    """Raise DataError if a folder's only class holds folders of images itself; say so if it holds images."""
-    folder, images = only
-    inner = sorted({entry.path.relative_to(folder).parts[0] for entry in images}, key=natural)
-    if any(entry.path.parent == folder for entry in images):
+def check_only_folder(top: Path, only: tuple[Path, list[Entry]], name: str) -> None:
+    """Raise DataError if a folder's only class holds folders of files itself; say so if it holds files."""
+    folder, entries = only
+    inner = sorted({entry.path.relative_to(folder).parts[0] for entry in entries}, key=natural)
+    if any(entry.path.parent == folder for entry in entries):
         say(
-            f"all images of {plain(top)} are of one class, {plain(folder.name)}; "
+            f"all {name} of {plain(top)} are of one class, {plain(folder.name)}; "
             f"data.root={plain(folder)} reads them without labels"
         )
         return
     names = ", ".join(map(plain, inner[:3])) + (", …" if len(inner) > 3 else "")
-    within = [folder / name for name in inner if SPLIT.fullmatch(name)]
+    within = [folder / part for part in inner if SPLIT.fullmatch(part)]
     raise DataError(
         f"data.root={plain(top)} holds one folder, {plain(folder.name)}, whose folders ({names}) would all be one "
         f"class; name the folder of the classes: data.root={plain(better(within) if within else folder)}"

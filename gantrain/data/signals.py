@@ -15,6 +15,7 @@ from gantrain.data.ahead import Ahead, in_a_thread
 from gantrain.data.names import path_named, plain
 from gantrain.data.source import Batch, Batches, Data, EpochOrder
 from gantrain.errors import ConfigError, DataError, first_line
+from gantrain.kinds import Units
 from gantrain.terminal import each
 
 NUMBERS = 2**22
@@ -79,7 +80,35 @@ class Sines(Data):
         return Batches(batch_at)
 
 
-class SignalFile(Data):
+class StoredSignals(Data):
+    """Signals that there is a number of, all in memory or read batch by batch."""
+
+    signals: Tensor | None = None
+    """All of them (count, channels, length) float32, if they are held in memory."""
+
+    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+        """Return batches of signals and their labels."""
+        order = EpochOrder(self.count or 0, batch_size, seed, torch.device("cpu"))
+        pinned = device.type == "cuda"  # only from there a GPU copies while it computes
+
+        def prepare(position: int) -> Batch:
+            index = order(position)
+            signals, labels = self.at(index.tolist()), None if self.labels is None else self.labels[index]
+            if pinned:
+                return signals.pin_memory(), None if labels is None else labels.pin_memory()
+            return signals, labels
+
+        at = prepare if self.signals is not None and not pinned else Ahead(in_a_thread(prepare))
+
+        def batch_at(position: int) -> Batch:
+            signals, labels = at(position)
+            there = None if labels is None else labels.to(device, non_blocking=True)
+            return signals.to(device, non_blocking=True), there
+
+        return Batches(batch_at)
+
+
+class SignalFile(StoredSignals):
     """Signals from a file that ``numpy.save`` has written: held in memory if they fit, else read batch by batch.
 
     Args:
@@ -106,6 +135,8 @@ class SignalFile(Data):
         self.size = self.path.stat().st_size
         self.low, self.high, self.digest = looked_over(self.array, self.path)
         self._check_range()
+        if self.scale:
+            self.units = Units((self.low / 2 + self.high / 2,), ((self.high - self.low) / 2,))
         self.classes = 0
         if labels is not None:
             self._take_labels(path_named(labels, "file", "data.labels"))
@@ -142,27 +173,6 @@ class SignalFile(Data):
         if self.scale:
             rows = (rows.astype(np.float64) - self.low) * (2 / (self.high - self.low)) - 1
         return torch.from_numpy(np.clip(rows, -1, 1).astype(np.float32))
-
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
-        """Return batches of signals and their labels."""
-        order = EpochOrder(len(self.array), batch_size, seed, torch.device("cpu"))
-        pinned = device.type == "cuda"  # only from there a GPU copies while it computes
-
-        def prepare(position: int) -> Batch:
-            index = order(position)
-            signals, labels = self.at(index.tolist()), None if self.labels is None else self.labels[index]
-            if pinned:
-                return signals.pin_memory(), None if labels is None else labels.pin_memory()
-            return signals, labels
-
-        at = prepare if self.signals is not None and not pinned else Ahead(in_a_thread(prepare))
-
-        def batch_at(position: int) -> Batch:
-            signals, labels = at(position)
-            there = None if labels is None else labels.to(device, non_blocking=True)
-            return signals.to(device, non_blocking=True), there
-
-        return Batches(batch_at)
 
     def _check_range(self) -> None:
         reach = f"{plain(self.path)}: the numbers reach from {self.low:.6g} to {self.high:.6g}"

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from gantrain.data.ahead import Ahead, in_a_thread
+from gantrain.data.depth import in_bytes, in_floats, tensor_of
 from gantrain.errors import DataError
-from gantrain.kinds import Kind, kind_of
+from gantrain.kinds import Kind, Units, kind_of
 
 Batch = tuple[Tensor, Tensor | None]
 """Samples (B, *shape) float32, and labels (B,) int64 or None."""
@@ -83,6 +84,8 @@ class Data(ABC):
     """Samples left out because they cannot be read, a line each."""
     passed_over: Sequence[str] = ()
     """Files beside the samples that are not read, a line each."""
+    units: Units | None = None
+    """What the numbers of a sample stand for; None: for themselves."""
 
     @property
     def kind(self) -> Kind:
@@ -161,13 +164,13 @@ class EpochOrder:
 
 
 def channels_first(pixels: np.ndarray) -> Tensor:
-    """Turn (N, H, W, C) bytes into (N, C, H, W); the memory stays as it is, which is torch's channels-last layout."""
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    """Turn pixels (N, H, W, C) into (N, C, H, W), as ``tensor_of`` holds them; in memory they stay channels-last."""
+    return tensor_of(pixels).permute(0, 3, 1, 2)
 
 
 def as_floats(pixels: Tensor) -> Tensor:
-    """Map bytes (B, C, H, W) to float32 in [-1, 1], channels last in memory, the layout convolutions prefer."""
-    return pixels.to(torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
+    """Map pixels (B, C, H, W) to float32 in [-1, 1], channels last in memory, the layout convolutions prefer."""
+    return in_floats(pixels, torch.channels_last)
 
 
 def numbered(classes: int) -> tuple[str, ...]:
@@ -182,10 +185,10 @@ def flip_some(images: Tensor, seed: int, position: int) -> Tensor:
 
 
 class Images(Data):
-    """Images held in memory as bytes, on the device when there is room.
+    """Images held in memory as bytes, or 16 bits, on the device when there is room.
 
     Args:
-        pixels: (N, C, H, W) uint8.
+        pixels: (N, C, H, W) uint8, or of 16 bits as ``tensor_of`` holds them.
         labels: (N,) int64, or None.
         classes: number of classes, 0 without labels.
         flip: mirror each image with probability ½.
@@ -225,8 +228,8 @@ class Images(Data):
         """Return images by their numbers, (n, C, H, W) uint8."""
         self.check_there()
         if isinstance(index, range):
-            return self.pixels[index.start : index.stop]
-        return self.pixels[torch.as_tensor(index)]
+            return in_bytes(self.pixels[index.start : index.stop])
+        return in_bytes(self.pixels[torch.as_tensor(index)])
 
     def check_there(self) -> None:
         """Raise DataError if images that are read when they are needed cannot be read any more."""

@@ -11,6 +11,7 @@ from gantrain.evaluation.metric import Metric
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.prepare import Quality, prepare
 from gantrain.evaluation.signals import SignalQuality
+from gantrain.evaluation.table import TableQuality
 from gantrain.kinds.images import as_bytes
 from gantrain.run.directions import AS_REAL, BESIDE, HIGHEST, LOWEST
 
@@ -27,6 +28,7 @@ __all__ = [
     "PointQuality",
     "Quality",
     "SignalQuality",
+    "TableQuality",
     "as_bytes",
     "prepare",
 ]

@@ -27,10 +27,10 @@ class Metric(Protocol):
         """Return the values, by name.
 
         Args:
-            quality: the ``ImageQuality``, ``PointQuality`` or ``SignalQuality``, which holds data, real samples,
-                network and protocol.
+            quality: the ``ImageQuality``, ``PointQuality``, ``SignalQuality`` or ``TableQuality``, which holds data,
+                real samples, network and protocol.
             samples: of images ``Fakes``, whose ``kept`` are the first 1,000 generated ones (k, C, H, W) uint8; of
-                points all of them (n, d) float32; of signals ``gantrain.evaluation.signals.Drawn``.
+                points all of them (n, d) float32; of signals and tables ``gantrain.evaluation.signals.Drawn``.
         """
 
 
@@ -83,8 +83,14 @@ def values_of(metric: Metric, quality: Any, samples: Any) -> dict[str, float]:
         raise ConfigError(f"evaluation.metrics: {type(metric).__name__} gives something that is no number") from error
 
 
-def asked_for(wanted: Iterable[Any], table: Mapping[str, Measured], of: str) -> list[Any]:
+def asked_for(wanted: Iterable[Any], table: Mapping[str, Measured], of: str, use: str | None = None) -> list[Any]:
     """Return the metrics that settings name: those of a table by their names, others as they are.
+
+    Args:
+        wanted: names and metrics.
+        table: the known ones.
+        of: what they are measured on, in the plural; the name of a kind unless ``use`` is given.
+        use: the option of ``evaluation`` that measures such samples.
 
     Raises:
         ConfigError: for a name that is not in the table.
@@ -94,7 +100,7 @@ def asked_for(wanted: Iterable[Any], table: Mapping[str, Measured], of: str) -> 
         if isinstance(entry, str) and entry not in table:
             raise ConfigError(
                 f"evaluation.metrics: {entry} is not measured on {of}; there are {', '.join(table)}; "
-                f"use evaluation={KINDS[of].evaluation}"
+                f"use evaluation={use or KINDS[of].evaluation}"
             )
         metrics.append(table[entry] if isinstance(entry, str) else entry)
     return metrics

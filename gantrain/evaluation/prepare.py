@@ -21,17 +21,21 @@ from gantrain.evaluation.metric import Metric, asked_for, joined
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.reference import reference
 from gantrain.evaluation.signals import SignalQuality
-from gantrain.kinds import Images, Signals
+from gantrain.evaluation.table import TableQuality
+from gantrain.kinds import Images, Points, Signals
 from gantrain.metrics import samples_for_infinity
 from gantrain.run.directions import ranked
-from gantrain.run.protocol import IMAGES_VERSION, POINTS_VERSION, SIGNALS_VERSION, Protocol
+from gantrain.run.protocol import IMAGES_VERSION, POINTS_VERSION, SIGNALS_VERSION, TABLE_VERSION, Protocol
 from gantrain.schema import ProtocolSettings
 from gantrain.terminal import say
 
 MOST = 10_000  # generated samples where n_fake is null and there are more real ones
 
 
-VERSIONS = {"pixels": IMAGES_VERSION, "points": POINTS_VERSION, "signals": SIGNALS_VERSION}
+VERSIONS = {
+    **{"pixels": IMAGES_VERSION, "points": POINTS_VERSION},
+    **{"signals": SIGNALS_VERSION, "table": TABLE_VERSION},
+}
 
 Quality = ImageQuality | PointQuality | SignalQuality
 """What measures samples of one kind."""
@@ -64,12 +68,12 @@ def prepare(
     if isinstance(compared, Mixture):
         protocol = protocol_of(settings, compared, "points", None, settings.n_fake or MOST, settings.n_real or MOST)
         return checked(PointQuality(protocol, metrics, compared), settings)
-    if isinstance(kind, Signals):
-        return of_signals(settings, metrics, data, compared, live)
+    if isinstance(kind, Signals | Points) and (isinstance(kind, Signals) or compared.count is not None):
+        return of_vectors(settings, metrics, data, compared, live)
     if compared.count is None or not isinstance(kind, Images):
         raise ConfigError(
-            f"evaluation cannot measure {compared}: it is neither a set of images nor signals nor a known mixture; use "
-            "evaluation=none"
+            f"evaluation cannot measure {compared}: it is neither a set of images, signals or rows nor a known "
+            "mixture; use evaluation=none"
         )
     if settings.features == "inception" and compared.shape[0] not in (1, 3):
         raise ConfigError(
@@ -101,8 +105,9 @@ def prepare(
     return checked(ImageQuality(protocol, metrics, data, features, real, training), settings)
 
 
-def of_signals(settings: Any, metrics: Wanted, data: Data, compared: Data, live: bool) -> Quality | None:
-    """Return the object that measures signals, as ``prepare`` does."""
+def of_vectors(settings: Any, metrics: Wanted, data: Data, compared: Data, live: bool) -> Quality | None:
+    """Return the object that measures signals, or rows of a table, as ``prepare`` does."""
+    plain = "signals" if isinstance(compared.kind, Signals) else "table"
     n_real = settings.n_real or (MOST if compared.count is None else compared.count)
     n_real = min(n_real, compared.count or n_real)
     n_fake = settings.n_fake or min(MOST, n_real)
@@ -111,8 +116,9 @@ def of_signals(settings: Any, metrics: Wanted, data: Data, compared: Data, live:
     if data.count is None and settings.best == "memorised":
         raise ConfigError(f"evaluation.best=memorised: nothing can be copied from {data}, drawn fresh without end")
     check_counts(settings, n_fake, n_real)
-    protocol = protocol_of(settings, compared, "signals", None, n_fake, n_real)
-    return checked(SignalQuality(protocol, metrics, data, compared), settings)
+    protocol = protocol_of(settings, compared, plain, None, n_fake, n_real)
+    measures = {"signals": SignalQuality, "table": TableQuality}[plain]
+    return checked(measures(protocol, metrics, data, compared), settings)
 
 
 def too_few(n_real: int, name: str, live: bool) -> bool:

@@ -64,15 +64,23 @@ class SignalQuality:
 
     def __init__(self, protocol: Protocol, metrics: Iterable[str | Metric], data: Data, compared: Data) -> None:
         self.protocol, self.data = protocol, data
-        self.metrics: list[Metric] = asked_for(metrics, METRICS, "signals")
+        self.metrics: list[Metric] = self.asked_for(metrics)
         self.gives = joined(self.metrics)
         """The name of each value, and its direction."""
         self.onto = directions(int(np.prod(data.shape)), protocol.slices, protocol.seed)
-        self.keep = max(COPIES, protocol.n_neighbours, 2 * protocol.n_w2)
+        self.keep = self.to_keep()
         self.real = self._look_at_real(compared)
 
         self.asked: Tensor | None = None
         """The classes (n,) that the signals being measured were asked to be of; None of an unconditional generator."""
+
+    def asked_for(self, metrics: Iterable[str | Metric]) -> list[Metric]:
+        """Return the metrics that settings name."""
+        return asked_for(metrics, METRICS, "signals")
+
+    def to_keep(self) -> int:
+        """Return how many samples are kept whole."""
+        return max(COPIES, self.protocol.n_neighbours, 2 * self.protocol.n_w2)
 
     def measure(
         self, samples: Iterable[Tensor], stop: Callable[[], bool] = lambda: False, asked: Tensor | None = None

@@ -12,8 +12,9 @@ from gantrain.kinds.images import Images
 from gantrain.kinds.kind import Kind
 from gantrain.kinds.points import Points
 from gantrain.kinds.signals import Signals
+from gantrain.kinds.units import Units
 
-__all__ = ["KINDS", "Images", "Kind", "Points", "Signals", "kind_of"]
+__all__ = ["KINDS", "Images", "Kind", "Points", "Signals", "Units", "kind_of"]
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Images(), Points(), Signals(), Kind())}
 """Every kind by its name; the last one is of any shape."""

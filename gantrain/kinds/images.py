@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gantrain.kinds.kind import Kind
+from gantrain.kinds.units import Units
 
 LEAST_SIDE, LEAST_SIDE_OF_A_FRAME = 32, 128
 """Pixels: images whose longer side is shorter are enlarged."""
@@ -42,16 +43,34 @@ class Images(Kind):
         array: np.ndarray = as_bytes(samples).permute(0, 2, 3, 1).numpy()
         return array
 
-    def write_files(self, samples: Tensor, folder: Path) -> bool:
-        """Write each that is drawn into a PNG in its own size, ``files/00000.png`` and on."""
+    def write_files(
+        self, samples: Tensor, folder: Path, units: Units | None = None, labels: Sequence[str] | None = None
+    ) -> bool:
+        """Write each that is drawn into a PNG in its own size, ``files/00000.png`` and on.
+
+        Those of 16 bits keep them; if these stand for other numbers than 0 to 65535, each is a TIFF of such numbers.
+        """
         from torchvision.transforms.functional import to_pil_image  # takes long, and networks need no files
 
         if self.undrawn(samples.shape[1:]) is not None:
             return False
         (folder / "files").mkdir()
+        if units is not None:
+            write_deep(units.original(samples.clamp(-1, 1)), folder / "files", units)
+            return True
         for k, image in enumerate(as_bytes(samples)):
             to_pil_image(image).save(folder / "files" / f"{k:05d}.png")
         return True
+
+
+def write_deep(images: Tensor, folder: Path, units: Units) -> None:
+    """Write gray images (n, 1, H, W) in their units: as PNG of 16 bits if these go from 0 to 65535, else as TIFF."""
+    from PIL import Image  # as above
+
+    whole = (units.offset, units.scale) == ((32767.5,), (32767.5,))
+    for k, image in enumerate(images[:, 0].numpy()):
+        pixels = np.rint(image).astype(np.uint16) if whole else image.astype(np.float32)
+        Image.fromarray(pixels).save(folder / f"{k:05d}.{'png' if whole else 'tiff'}")
 
 
 def as_bytes(images: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantrain.kinds.units import Units
+
 
 class Kind:
     """Samples of any shape: they are not drawn, their values have no bounds, and nothing is measured on them."""
@@ -41,8 +43,8 @@ class Kind:
     def undrawn(self, shape: Sequence[int]) -> str | None:
         """Return why samples of a shape are not drawn, None if they are: no picture is better than a wrong one."""
         return (
-            f"samples of shape {tuple(shape)} are not drawn: there are pictures of points with one or two coordinates, "
-            "of signals, and of images with one, three or four channels"
+            f"samples of shape {tuple(shape)} are not drawn: there are pictures of points, of signals, "
+            "and of images with one, three or four channels"
         )
 
     def draw(self, samples: Tensor, real: Tensor | None = None, columns: int | None = None) -> Tensor:
@@ -71,6 +73,15 @@ class Kind:
         array: np.ndarray = samples.detach().cpu().numpy()
         return array
 
-    def write_files(self, samples: Tensor, folder: Path) -> bool:
-        """Write samples into files of their own in a folder; tell whether there are such files of this kind."""
+    def write_files(
+        self, samples: Tensor, folder: Path, units: Units | None = None, labels: Sequence[str] | None = None
+    ) -> bool:
+        """Write samples into files of their own in a folder; tell whether there are such files of this kind.
+
+        Args:
+            samples: as the generator gives them.
+            folder: where to.
+            units: what their numbers stand for, if the data said so: files then have the units of the data.
+            labels: the name of each sample's class, if it has one.
+        """
         return False

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from gantrain.kinds.kind import Kind
+from gantrain.kinds.units import Units
 
 TO_AN_IMAGE = 32
 """Points that have room where one image has."""
@@ -16,19 +18,19 @@ GENERATED, REAL, BOTH = (0.12, 0.35, 0.70), (0.78, 0.78, 0.78), (0.10, 0.22, 0.4
 
 
 class Points(Kind):
-    """Points on a line are drawn as a histogram, points in the plane as dots; others are not drawn."""
+    """Points on a line are drawn as a histogram, others as dots by their first two coordinates."""
 
     name = "points"
     axes = 1
-    evaluation = "points"
+    evaluation = "points, or table for a table"
 
     def grid_count(self, count: int) -> int:
         """Return many more than there would be images."""
         return TO_AN_IMAGE * count
 
     def undrawn(self, shape: Sequence[int]) -> str | None:
-        """Refuse points of more coordinates than a picture has."""
-        return None if shape[0] in (1, 2) else super().undrawn(shape)
+        """Refuse none."""
+        return None
 
     def draw(self, samples: Tensor, real: Tensor | None = None, columns: int | None = None) -> Tensor:
         """Return all in one picture, above real ones in the square that these need."""
@@ -38,23 +40,33 @@ class Points(Kind):
         """Return real points in grey."""
         return self.draw(real[:0], real)
 
+    def write_files(
+        self, samples: Tensor, folder: Path, units: Units | None = None, labels: Sequence[str] | None = None
+    ) -> bool:
+        """Write points whose coordinates have names into ``table.csv``, in their units, with their classes."""
+        if units is None or not units.names:
+            return False
+        units.write_csv(samples, folder / "table.csv", labels)
+        return True
+
 
 def half_width(points: Tensor) -> float:
     """Return the half-width of the square in which to draw points (n, d): a quarter more than they reach."""
-    return 1.25 * float(points.abs().max()) or 1.0
+    return 1.25 * float(points[:, :2].abs().max()) or 1.0
 
 
 def draw_points(points: Tensor, limits: float, side: int = 512, real: Tensor | None = None) -> Tensor:
-    """Return points (N, 2) as dots in a picture (3, side, side) in [0, 1], the origin in the middle, y upwards.
+    """Return points (N, d) as dots in a picture (3, side, side) in [0, 1], the origin in the middle, y upwards.
 
-    Real points lie underneath, in grey. Points (N, 1) are drawn as histograms.
+    Of more than two coordinates the first two are drawn. Real points lie underneath, in grey. Points (N, 1) are drawn
+    as histograms.
     """
     if points.shape[1] == 1:
         return draw_histograms(points[:, 0], limits, side, None if real is None else real[:, 0])
     picture = torch.ones(3, side, side)
     for dots, colour in ((real, REAL), (points, GENERATED)):
         if dots is not None:
-            dot(picture, dots, limits, colour)
+            dot(picture, dots[:, :2], limits, colour)
     return picture
 
 

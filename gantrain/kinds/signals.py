@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from gantrain.kinds.images import laid_out
 from gantrain.kinds.kind import Kind
+from gantrain.kinds.units import Units
 
 HEIGHT, WIDTH, WIDE = 80, 128, 256
 """Pixels of a chart; signals with more values than it has columns are drawn wide."""
@@ -48,10 +50,31 @@ class Signals(Kind):
         """Return one chart."""
         return charts(sample[None])[0]
 
-    def write_files(self, samples: Tensor, folder: Path) -> bool:
-        """Write all into ``signals.npy``, (n, channels, length) float32, which ``data=signals`` reads."""
+    def write_files(
+        self, samples: Tensor, folder: Path, units: Units | None = None, labels: Sequence[str] | None = None
+    ) -> bool:
+        """Write all into ``signals.npy``, (n, channels, length) float32, which ``data=signals`` reads.
+
+        Sound is written as WAV of 16 bits in its stead, ``files/00000.wav`` and on.
+        """
+        if units is not None and units.rate is not None:
+            (folder / "files").mkdir()
+            for k, sound in enumerate(samples):
+                write_wav(sound, folder / "files" / f"{k:05d}.wav", units.rate)
+            return True
+        samples = samples if units is None else units.original(samples).float()
         np.save(folder / "signals.npy", self.to_array(samples), allow_pickle=False)
         return True
+
+
+def write_wav(sound: Tensor, path: Path, rate: int) -> None:
+    """Write sound (channels, length) in [-1, 1] as a WAV file of 16 bits; what is beyond is cut off."""
+    numbers = sound.detach().cpu().double().nan_to_num().mul(2**15).round().clamp(-(2**15), 2**15 - 1)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(len(sound))
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(numbers.T.numpy().astype("<i2").tobytes())
 
 
 def charts(signals: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 Below evaluation, which decides what is compared with what; no metric knows a run or a network of gantrain's.
 """
 
+from gantrain.metrics.columns import correlation_errors, correlations, marginal_distances
 from gantrain.metrics.diversity import ms_ssim
 from gantrain.metrics.fidelity import density_coverage, inception_score, kid, precision_recall
 from gantrain.metrics.frechet import Fitting, Gaussian, frechet_distance, frechet_infinity, samples_for_infinity
@@ -15,6 +16,8 @@ __all__ = [
     "Fitting",
     "Gaussian",
     "Nearest",
+    "correlation_errors",
+    "correlations",
     "coverage",
     "density_coverage",
     "directions",
@@ -22,6 +25,7 @@ __all__ = [
     "frechet_infinity",
     "inception_score",
     "kid",
+    "marginal_distances",
     "memorised",
     "memorised_share",
     "mode_kl",

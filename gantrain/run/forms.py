@@ -216,13 +216,20 @@ SWEEP: dict[str, Form] = {
 CHANGE: dict[str, Form] = {"step": whole, "changed": text, "settings": text}
 """Of a line of changes.jsonl."""
 
+UNITS = record(
+    *("offset", "scale"),
+    **{"offset": list_of(reading), "scale": list_of(reading), "names": list_of(text)},
+    **{"label": maybe(text), "rate": maybe(whole)},
+)
+"""What the numbers of a sample stand for."""
+
 MANIFEST: dict[str, Form] = {
     **{"step": whole, "settings": text, "departures": DEPARTURES, "cost": COST, "metrics": by_name(reading)},
     "generator": maybe(
         record(
             *("shape", "classes"),
             **{"shape": list_of(whole), "classes": whole},
-            **{"class_names": maybe(list_of(text)), "shares": maybe(list_of(number))},
+            **{"class_names": maybe(list_of(text)), "shares": maybe(list_of(number)), "units": maybe(UNITS)},
         )
     ),
 }

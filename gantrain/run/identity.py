@@ -50,6 +50,7 @@ AS_BEFORE: dict[str, Any] = {
     **{"conditioning.generator": "none", "conditioning.discriminator": "none"},
     **{"init_from": None, "freeze_d": 0, "accumulate": 1, "schedule.reference_steps": None},
     **{"latent._target_": "gantrain.inputs.Normal", "data.background": "white"},
+    **{"data.depth": 8, "data.range": None},
     **{"data.classes": None, "data.imbalance": None, "data.limit": None, "data.limit_seed": 0, "data.channels": None},
     **{"data.labels": None, "data.class_level": 1},
 }

@@ -10,8 +10,8 @@ from typing import Any
 from gantrain.run.read import described
 from gantrain.schema import ProtocolSettings
 
-IMAGES_VERSION, POINTS_VERSION, SIGNALS_VERSION = 2, 1, 1
-"""Of the definitions by which images, points and signals are measured: moved when a number would change."""
+IMAGES_VERSION, POINTS_VERSION, SIGNALS_VERSION, TABLE_VERSION = 2, 1, 1, 1
+"""Of the definitions by which images, points, signals and tables are measured: moved when a number would change."""
 
 
 @dataclass(kw_only=True)
@@ -22,7 +22,7 @@ class Protocol(ProtocolSettings):
     """
 
     data: str  # digest of the real samples
-    features: str  # inception | classifier | pixels (no network) | points | signals
+    features: str  # inception | classifier | pixels (no network) | points | signals | table
     network: str  # digest of the feature network's weights, "" if there is none
     resizer: str
     n_fake: int

@@ -30,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = options.images or made_up(Path(folder), options.count)
-        paths = [entry.path for entry in find(root).images][: options.count]
+        paths = [entry.path for entry in find(root).entries][: options.count]
         parts, seconds = decoded(paths, options.size, decode.MARGIN)
         whole, seconds_whole = decoded(paths, options.size, 10**6)
     difference = np.abs(parts.astype(float) - whole)

@@ -102,6 +102,8 @@ def ways(root: Path, folder: Path) -> Iterator[tuple[str, Passes]]:
     except ImportError:
         return
     yield "WebDataset, no workers", lambda: webdatasets(shard)
+    yield "gantrain, the same shard, in memory", lambda: ours(shard, in_memory=True)
+    yield "gantrain, the same shard, each time", lambda: ours(shard, in_memory=False, copy=False)
 
 
 def main() -> None:

@@ -39,6 +39,8 @@ NEEDED = {
     "signals": ["data.root=x"],
     "array": ["data.root=x"],
     "dataset": ["data.dataset._target_=mine.Mine", "trusted_modules=[mine]"],
+    "table": ["data.root=x"],
+    "audio_folder": ["data.root=x"],
     "seconds": ["budget.amount=9"],
     "flops": ["budget.amount=1e9"],
 }

@@ -215,6 +215,6 @@ def test_a_file_is_packed_twice_and_the_last_one_counts(folder: Path) -> None:
     with tarfile.open(archive, "a") as tar:
         tar.add(folder / "dog" / "1.png", "cat/0.png")
     found = listing.find(archive)
-    assert len(found.images) == 12
+    assert len(found.entries) == 12
     changed = read(archive)
     assert torch.equal(changed.at([0]), changed.at([4]))  # the first cat is the first dog now

@@ -131,12 +131,6 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         ImageFolder(str(tmp_path), **FOLDER)
 
 
-def test_16_bit_images_are_refused_because_they_would_turn_white(tmp_path: Path) -> None:
-    Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(DataError, match=r"deep\.png.*8 bits"):
-        ImageFolder(str(tmp_path), **FOLDER)
-
-
 def test_folders_that_cannot_be_a_data_set_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither a folder nor a zip or tar"):
         ImageFolder(str(tmp_path / "missing"), **FOLDER)

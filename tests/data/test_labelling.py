@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from gantrain.errors import ConfigError, DataError
 from tests.data.messy import read, save
@@ -92,3 +95,38 @@ def test_senseless_settings_are_refused(bad: dict, tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     with pytest.raises(ConfigError, match=rf"data\.{next(iter(bad))} must be"):
         read(tmp_path, **bad)
+
+
+def shards(folder: Path, labels: list[bytes]) -> Path:
+    """Write two shards as WebDataset packs them: files of a name up to the first dot belong together."""
+    (folder / "shards").mkdir()
+    for k, part in enumerate((range(4), range(4, len(labels)))):
+        with tarfile.open(folder / "shards" / f"train-{k:04}.tar", "w") as tar:
+            for n in part:
+                save(folder / f"{n}.png", seed=n)
+                for name, content in (("jpg.png", (folder / f"{n}.png").read_bytes()), ("cls", labels[n])):
+                    info = tarfile.TarInfo(f"part/{n:04}.{name}")
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+    return folder / "shards"
+
+
+def test_shards_of_webdataset_are_read_with_their_labels(tmp_path: Path) -> None:
+    root = shards(tmp_path, [b"5", b"7\n", b"5", b"7", b"5", b"9"])
+    (root / "index.json").write_text("{}")
+    data = read(root)
+    assert data.class_names == ("5", "7", "9") and data.labels.tolist() == [0, 1, 0, 1, 0, 2]
+    whole = [read(tmp_path, labels="none").at([k]) for k in range(6)]
+    assert torch.equal(data.at(range(6)), torch.cat(whole)) and not data.passed_over
+    assert torch.equal(read(root, in_memory=False, copy=False).at([5, 0]), data.at([5, 0]))
+    assert read(root, labels="none").classes == 0
+    assert read(root / "train-0001.tar").labels.tolist() == [0, 1]
+    (root / "train-0002.tar").write_bytes(b"text" * 300)
+    with pytest.raises(DataError, match=r"train-0002\.tar"):
+        read(root)
+
+
+@pytest.mark.parametrize("label", [b"cat", b"", b"1.5"])
+def test_a_label_of_webdataset_that_is_no_number_is_refused(label: bytes, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"part/0001\.cls must hold the class of 0001\.jpg\.png, a whole number"):
+        read(shards(tmp_path, [b"5", label, b"5", b"7", b"5"]))

@@ -86,7 +86,7 @@ def test_links_are_followed_and_those_that_lead_nowhere_or_back_are_named(tmp_pa
     (root / "b" / "itself").symlink_to(root / "b")
     (root / "b" / "circle").symlink_to(root / "b" / "circle")
     found = listing.find(root)
-    assert [str(entry.path.relative_to(root)) for entry in found.images] == [
+    assert [str(entry.path.relative_to(root)) for entry in found.entries] == [
         *("a/file.png", "a/folder/far.png", "a/own.png", "b/own.png", "c/far.png")
     ]
     err = capsys.readouterr().err
@@ -100,7 +100,7 @@ def test_files_that_are_not_read_are_counted_and_named(tmp_path: Path, capsys: C
         (tmp_path / name).write_text("{}")
     os.mkfifo(tmp_path / "pipe.png")
     found = listing.find(tmp_path)
-    assert [entry.path.name for entry in found.images] == ["a.JFIF", "b.tif", "c.webp"]
+    assert [entry.path.name for entry in found.entries] == ["a.JFIF", "b.tif", "c.webp"]
     err = capsys.readouterr().err
     for part in ("2 .heic files", "1 .eps file", "1 .npy file", "1 file without a suffix", "1 pipe or device"):
         assert part in err

@@ -516,11 +516,11 @@ def test_best_final_and_median_are_taken_over_the_steps() -> None:
 
 
 def test_every_protocol_file_composes_and_its_metrics_exist() -> None:
-    from gantrain.evaluation import points
+    from gantrain.evaluation import points, table
 
     for path in sorted((CONFIGS / "evaluation").glob("*.yaml")):
         settings = config(f"evaluation={path.stem}").evaluation
-        assert set(settings.metrics) <= set(images.METRICS) | set(points.METRICS), path
+        assert set(settings.metrics) <= set(images.METRICS) | set(points.METRICS) | set(table.METRICS), path
         assert settings.best is None or settings.best in ranked(directions(config(f"evaluation={path.stem}"))), path
 
 

@@ -155,5 +155,5 @@ def test_samples_of_no_kind_are_not_measured() -> None:
     class Unknown(Sines):
         kind = Kind()  # type: ignore[assignment]
 
-    with pytest.raises(ConfigError, match=r"neither a set of images nor signals nor a known mixture; use .*=none"):
+    with pytest.raises(ConfigError, match=r"neither a set of images, signals or rows nor a known mixture; use .*=none"):
         build_quality(config("data=sines", "evaluation=signals"), Unknown([1], 64, (0.4, 0.9), 0.0), CPU)

@@ -56,6 +56,12 @@ def test_pictures_of_points_are_those_that_they_have_always_been(d: int, alone: 
     assert found == [alone, above, preview]
 
 
+def test_of_points_of_more_coordinates_the_first_two_are_drawn() -> None:
+    points, real = torch.randn(20, 5), torch.randn(30, 5)
+    real[:, 2:] *= 100  # it does not change the scale
+    assert torch.equal(Points().draw(points, real), Points().draw(points[:, :2], real[:, :2]))
+
+
 def test_a_picture_of_points_has_room_for_32_times_as_many_and_they_have_no_bounds() -> None:
     assert Points().grid_count(64) == 2048 and not Points().in_cells
     x = torch.tensor([-9.0, 9.0])
