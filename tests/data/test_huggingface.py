@@ -126,6 +126,13 @@ def test_the_settings_of_folders_of_images_are_there(tmp_path: Path) -> None:
     assert some.shape == (1, 8, 8) and some.class_names == ("owl", "cat") and some.count == 3
 
 
+def test_gray_images_of_16_bits_keep_their_depth(tmp_path: Path) -> None:
+    deep = [Image.fromarray(np.full((8, 8), 5_000 * k, dtype=np.uint16)) for k in range(6)]
+    name = save(made([png(image) for image in deep]), "saved", tmp_path)
+    x, _ = read(name, "data.depth=16", "data.range=[0,25000]").stream(6, 0, torch.device("cpu")).next()
+    assert sorted(x[:, 0, 0, 0].tolist()) == pytest.approx([-1, -0.6, -0.2, 0.2, 0.6, 1], abs=1e-4)
+
+
 def test_numbers_are_classes_named_by_themselves_and_labels_can_be_left_out(tmp_path: Path) -> None:
     from datasets import Value
 
