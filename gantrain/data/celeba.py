@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
 from typing import Any, Unpack
@@ -106,7 +106,7 @@ class CelebA(ImageFiles):
         """Return what decodes the files: it cuts first, if that is wanted."""
         if self.crop is None:
             return decoder
-        return Cropped(decoder.size, decoder.fit, decoder.channels, decoder.background, crop=self.crop)
+        return Cropped(**{field.name: getattr(decoder, field.name) for field in fields(decoder)}, crop=self.crop)
 
 
 def located(folder: Path, name: str) -> Path | None:

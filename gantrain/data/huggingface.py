@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Unpack
 
@@ -31,6 +32,8 @@ class HuggingFace(ImageFiles):
         image: the column of the images, None for the only one.
         label: the column of the classes, or of whole numbers; None for the only column of classes if there is one;
             ``none`` for no labels.
+        depth: bits of each pixel that the networks see, 8 or 16 (gray images).
+        range: what is black and white in images of more than 8 bits; see ``gantrain.data.depth``.
         formed: settings that all sets of image files have; see ``gantrain.data.files.ImageFiles``.
 
     Raises:
@@ -45,13 +48,15 @@ class HuggingFace(ImageFiles):
         config: str | None,
         image: str | None,
         label: str | None,
+        depth: int = 8,
+        range: Sequence[float] | None = None,
         **formed: Unpack[Formed],
     ) -> None:
         found = loaded(name, split, config)
         column = image_column(found, image)
         labels, names = labels_of(found, label, name)
         rows = Rows(Path(name, *([] if config is None else [config]), split), found, column)
-        super().__init__(Listing(rows, rows.entries(), labels, names), **formed)
+        super().__init__(Listing(rows, rows.entries(), labels, names), depth=depth, range=range, **formed)
 
 
 class Rows(Store):
@@ -141,7 +146,7 @@ def loaded(name: str, split: str, config: str | None) -> Any:
             tell(f"loading {name} with Hugging Face's library, which downloads what it has not yet")
         return datasets.load_dataset(str(path.absolute()) if path.exists() else name, name=config, split=split)
     except Exception as error:  # those of the library, of the hub, of the connection and of pyarrow
-        remedy = "is it whole, and of Parquet files or written by save_to_disk?"
+        remedy = f"it must be whole, written by save_to_disk or of Parquet files, and have the split {split}"
         if not path.exists():
             remedy = (
                 "without a connection, let another machine save it with "

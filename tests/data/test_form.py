@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import sys
+import types
 from typing import get_type_hints
 
 import pytest
 
+from gantrain.data import HuggingFace
 from gantrain.data.files import ImageFiles
 from gantrain.data.form import Formed
 from gantrain.data.subset import choose
+from gantrain.errors import ConfigError
 from tests.conftest import config
 
 NEEDED = {"image_folder": ["data.root=x"], "huggingface": ["data.name=x"], "celeba": [], "imagenet": [], "lsun": []}
@@ -28,3 +32,14 @@ def test_the_yaml_states_every_setting_of_the_class(option: str) -> None:
     for key in set(settings) - unneeded - {"classes"}:
         default = settings[key].default
         assert default is inspect.Parameter.empty or cfg[key] == default, key
+
+
+@pytest.mark.parametrize("version", [None, "3.6.0"])
+def test_without_the_library_or_with_one_that_may_run_code_the_extra_is_named(
+    version: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = types.ModuleType("datasets")
+    old.__version__ = version  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", None if version is None else old)
+    with pytest.raises(ConfigError, match=r"data=huggingface needs the package datasets.*'gantrain\[huggingface\]'"):
+        HuggingFace("x/y", "train", None, None, None)
