@@ -4,15 +4,18 @@ Below evaluation and training, which see a data set through `Data` and `Batches`
 """
 
 from gantrain.data.cifar import CIFAR10, CIFAR100
+from gantrain.data.curves import Circles, Curves, Moons, Rings, Spiral, SwissRoll
 from gantrain.data.digits import Digits
 from gantrain.data.folder import ImageFolder
 from gantrain.data.idx import EMNIST, KMNIST, MNIST, FashionMNIST
+from gantrain.data.known import Fresh, Known
 from gantrain.data.signals import SignalFile, Sines
 from gantrain.data.source import Batch, Batches, Data, Images
 from gantrain.data.stacked import Stacked
 from gantrain.data.stl10 import STL10
 from gantrain.data.svhn import SVHN
-from gantrain.data.toy import Grid, Mixture, Ring
+from gantrain.data.toy import Gaussians, Grid, Mixture, Ring
+from gantrain.data.waves import Waves
 
 __all__ = [
     "CIFAR10",
@@ -24,15 +27,25 @@ __all__ = [
     "SVHN",
     "Batch",
     "Batches",
+    "Circles",
+    "Curves",
     "Data",
     "Digits",
     "FashionMNIST",
+    "Fresh",
+    "Gaussians",
     "Grid",
     "ImageFolder",
     "Images",
+    "Known",
     "Mixture",
+    "Moons",
     "Ring",
+    "Rings",
     "SignalFile",
     "Sines",
+    "Spiral",
     "Stacked",
+    "SwissRoll",
+    "Waves",
 ]

@@ -41,8 +41,8 @@ class Kind:
     def undrawn(self, shape: Sequence[int]) -> str | None:
         """Return why samples of a shape are not drawn, None if they are: no picture is better than a wrong one."""
         return (
-            f"samples of shape {tuple(shape)} are not drawn: there are pictures of points with one or two coordinates, "
-            "of signals, and of images with one, three or four channels"
+            f"samples of shape {tuple(shape)} are not drawn: there are pictures of points, of signals, "
+            "and of images with one, three or four channels"
         )
 
     def draw(self, samples: Tensor, real: Tensor | None = None, columns: int | None = None) -> Tensor:
