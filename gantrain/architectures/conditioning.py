@@ -36,7 +36,7 @@ def of_generator(conditioning: str, classes: int, norm: str, own: str) -> str:
     check(conditioning, classes, OF_G, "generator")
     if conditioning == "batch_norm" and (own != "batch_norm" or norm != "batch"):
         raise ConfigError(
-            "conditioning.generator=batch_norm needs batch norm in G: architecture=dcgan or sngan_resnet with "
+            "conditioning.generator=batch_norm needs batch norm in G: architecture=dcgan, conv1d or sngan_resnet with "
             "architecture.generator.norm=batch, or architecture=sagan, biggan or biggan_deep; use "
             "conditioning.generator=concat"
         )
@@ -62,16 +62,21 @@ def asked(labels: Tensor | None) -> Tensor:
 
 
 def joined(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
-    """Append the class as a one-hot vector to x (N, d), or as one-hot maps to x (N, C, H, W).
+    """Append the class as a one-hot vector to x (N, d), or as one-hot maps to x (N, C, L) or (N, C, H, W).
 
     Mirza & Osindero 2014, arXiv:1411.1784, Section 3.2. Before a linear layer this is the same as adding a learned
     embedding of the class to what the layer makes of x.
     """
     # torch's one_hot looks at the largest label, for which a GPU waits and which no recording can hold.
     hot = (asked(labels)[:, None] == torch.arange(classes, device=x.device)).to(x.dtype)
-    if x.ndim == 4:
-        hot = hot[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    if x.ndim > 2:
+        hot = everywhere(hot, x).expand(-1, -1, *x.shape[2:])
     return torch.cat([x, hot], 1)
+
+
+def everywhere(numbers: Tensor, x: Tensor) -> Tensor:
+    """Return numbers (N, C) with axes of length 1 behind, as many as x (N, C, …) has: (N, C, 1, …)."""
+    return numbers.reshape(*numbers.shape, *(1,) * (x.ndim - 2))
 
 
 class ConditionalBatchNorm2d(nn.Module):
@@ -81,10 +86,11 @@ class ConditionalBatchNorm2d(nn.Module):
     """
 
     takes_labels = True
+    plain: type[nn.BatchNorm1d] | type[nn.BatchNorm2d] = nn.BatchNorm2d
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.norm = self.plain(channels, affine=False)
         self.gain, self.bias = nn.Embedding(classes, channels), nn.Embedding(classes, channels)
         nn.init.ones_(self.gain.weight)
         nn.init.zeros_(self.bias.weight)
@@ -92,9 +98,15 @@ class ConditionalBatchNorm2d(nn.Module):
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """Normalise, scale and shift."""
         own = asked(labels)
-        gain, bias = (part(own)[:, :, None, None].to(x.dtype) for part in (self.gain, self.bias))
+        gain, bias = (everywhere(part(own), x).to(x.dtype) for part in (self.gain, self.bias))
         result: Tensor = self.norm(x) * gain + bias
         return result
+
+
+class ConditionalBatchNorm1d(ConditionalBatchNorm2d):
+    """The same of (N, C, L)."""
+
+    plain = nn.BatchNorm1d
 
 
 def norm_for(norm: str, channels: int, classes: int) -> nn.Module:

@@ -10,9 +10,9 @@ from torch.nn.functional import interpolate
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gantrain.errors import ConfigError
-from gantrain.kinds import Images, kind_of
+from gantrain.kinds import Images, Signals, kind_of
 
-Layer = TypeVar("Layer", bound=nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+Layer = TypeVar("Layer", bound=nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.Linear)
 
 
 def require_positive(**sizes: int) -> None:
@@ -48,6 +48,18 @@ def require_side(shape: tuple[int, ...], architecture: str) -> int:
     return shape[1]
 
 
+def require_length(shape: tuple[int, ...], architecture: str) -> int:
+    """Return the length of signals whose length is a power of two from 16 to 16384; else raise ConfigError."""
+    kind = kind_of(shape)
+    if not isinstance(kind, Signals) or shape[1] not in (2**k for k in range(4, 15)):
+        got = shape[1] if isinstance(kind, Signals) else f"{kind.name} of shape {tuple(shape)}"
+        raise ConfigError(
+            f"architecture={architecture} needs signals whose length is a power of two from 16 to 16384, got {got}. "
+            "Cut or pad them to such a length, or use architecture=mlp"
+        )
+    return shape[1]
+
+
 def weighted(layer: nn.Module, norm: str) -> nn.Module:
     """Return ``layer``, spectrally normalised (Miyato et al. 2018, arXiv:1802.05957) if ``norm`` asks for it."""
     return spectral_norm(layer) if norm == "spectral" else layer
@@ -79,6 +91,18 @@ def norm_2d(norm: str, channels: int) -> nn.Module:
             return nn.GroupNorm(1, channels)
         case "instance":
             return nn.InstanceNorm2d(channels, affine=True)
+    return nn.Identity()
+
+
+def norm_of_signals(norm: str, channels: int) -> nn.Module:
+    """Return the layer that normalises (N, C, L): ``layer`` is over C, L of each sample."""
+    match norm:
+        case "batch":
+            return nn.BatchNorm1d(channels)
+        case "layer":
+            return nn.GroupNorm(1, channels)
+        case "instance":
+            return nn.InstanceNorm1d(channels, affine=True)
     return nn.Identity()
 
 

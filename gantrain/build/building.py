@@ -30,7 +30,7 @@ from gantrain.build.making import make
 from gantrain.build.scheduling import build_scheduler, build_schedules
 from gantrain.build.trust import check_targets
 from gantrain.checkpoint import Rng
-from gantrain.data import Data, Mixture, adapted
+from gantrain.data import Curves, Data, Known, Mixture, adapted
 from gantrain.errors import ConfigError
 from gantrain.inputs import Given, Inputs, Latent, Normal, is_conditional
 from gantrain.losses import Loss, arithmetic
@@ -158,12 +158,17 @@ def build_study(cfg: DictConfig) -> Study:
     check_targets(cfg)
     precision = pick_precision(cfg)
     kind = get_object(cfg.data._target_)
-    if not (isinstance(kind, type) and issubclass(kind, Mixture)):
-        raise ConfigError("gantrain-theory needs a distribution with a known density: data=ring, grid or mixture")
+    if not (isinstance(kind, type) and issubclass(kind, Mixture | Curves)):
+        raise ConfigError("gantrain-theory needs a distribution with a known density, like data=ring, mixture or moons")
     real = make(cfg.data, "data")
+    if real.shape not in ((1,), (2,)):
+        raise ConfigError(
+            f"gantrain-theory integrates and draws on a line or in the plane, and data has samples of {real.shape}; "
+            "give data of one or two dimensions"
+        )
     generated = make(cfg.generated, "generated", data=real)
-    if not isinstance(generated, Mixture) or generated.shape != real.shape:
-        raise ConfigError(f"generated must be a mixture of the data's dimension, {real.shape[0]}")
+    if not isinstance(generated, Known) or generated.shape != real.shape:
+        raise ConfigError(f"generated must be a known distribution of the data's dimension, {real.shape[0]}")
     Rng(precision.device).seed(cfg.seed)
     d, loss = build_d_and_loss(cfg, real, precision)
     check_batch_norm([d.net], cfg.batch_size)

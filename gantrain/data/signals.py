@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gantrain.data import memory
 from gantrain.data.ahead import Ahead, in_a_thread
+from gantrain.data.known import Fresh
 from gantrain.data.names import path_named, plain
 from gantrain.data.source import Batch, Batches, Data, EpochOrder
 from gantrain.errors import ConfigError, DataError, first_line
@@ -24,7 +25,7 @@ LEAST_PER_CYCLE = 4
 """Values of a wave: with fewer it is drawn as spikes."""
 
 
-class Sines(Data):
+class Sines(Fresh):
     """Sine waves of random phase and amplitude with noise; every batch is drawn fresh. The label is the frequency's.
 
     Args:
@@ -55,10 +56,6 @@ class Sines(Data):
         low, high = self.amplitude
         return f"sine waves of {of} cycles, {self.shape[1]} long, amplitude {low:g} to {high:g}, noise {self.noise:g}"
 
-    def shares(self) -> list[float]:
-        """Return equal shares."""
-        return [1 / self.classes] * self.classes
-
     def sample(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return signals (n, 1, length) float32 and the numbers of their frequencies (n,) int64."""
         drawn = rng.integers(self.classes, size=n)
@@ -67,17 +64,6 @@ class Sines(Data):
         waves = amplitude * np.sin(2 * np.pi * self.frequencies[drawn, None] * time + phase)
         waves += self.noise * rng.standard_normal(waves.shape)
         return waves.clip(-1, 1).astype(np.float32)[:, None], drawn
-
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
-        """Return fresh signals and their classes."""
-
-        def batch_at(position: int) -> Batch:
-            signals, drawn = self.sample(batch_size, np.random.default_rng([seed, position]))
-            # A blocking copy would wait for the GPU at every batch.
-            labels = torch.from_numpy(drawn).to(device, non_blocking=True)
-            return torch.from_numpy(signals).to(device, non_blocking=True), labels
-
-        return Batches(batch_at)
 
 
 class StoredSignals(Data):

@@ -1,25 +1,29 @@
-"""Gaussian mixtures on a line or in the plane, whose density is known and can be drawn."""
+"""Gaussian mixtures, whose density is known and can be drawn."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
-from gantrain.data.source import Batch, Batches, Data, numbered
+from gantrain.data.known import Known
+from gantrain.data.source import numbered
 from gantrain.errors import ConfigError
+from gantrain.metrics import deviations
+
+WHERE = {1: "on a line", 2: "in the plane"}
+TRIES = 1_000
+"""Places that are drawn for one Gaussian before it is said that there is no room."""
 
 
-class Mixture(Data):
+class Mixture(Known):
     """Mixture of isotropic Gaussians; every batch is drawn fresh. A sample's label is its component.
 
     Args:
-        centers: (K, d) means, d = 1 or 2.
+        centers: (K, d) means.
         std: standard deviation of every component.
         weights: (K,) shares, scaled to sum to 1; None for equal ones.
     """
@@ -31,26 +35,27 @@ class Mixture(Data):
             self.centers = np.asarray(centers, dtype=np.float64)
         except (ValueError, TypeError):
             self.centers = np.empty(0)
-        if self.centers.ndim != 2 or len(self.centers) == 0 or self.centers.shape[1] not in (1, 2):
+        if self.centers.ndim != 2 or self.centers.size == 0 or not np.isfinite(self.centers).all():
             raise ConfigError(
-                "data.centers must be a list of points of one or two numbers each, "
-                f"like [[-1.0],[2.0]], got {centers!r}"
+                "data.centers must be a list of points of equally many finite numbers, "
+                f"like [[-1.0],[2.0]] on a line or [[0.0,1.0,2.0],[3.0,4.0,5.0]] in space, got {centers!r}"
             )
         shares = np.ones(len(self.centers)) if weights is None else np.asarray(weights, dtype=np.float64)
         if shares.shape != (len(self.centers),) or not (shares > 0).all():
             raise ConfigError(f"data.weights must be {len(self.centers)} numbers above 0, got {weights}")
         self.std, self.weights = std, shares / shares.sum()
         self.shape, self.classes = (self.centers.shape[1],), len(self.centers)
+        self.mode_of = np.arange(self.classes)
         self.class_names = numbered(self.classes)
 
     def __str__(self) -> str:
-        where = "on a line" if self.shape == (1,) else "in the plane"
+        where = WHERE.get(self.shape[0], f"in {self.shape[0]} dimensions")
         return f"{self.classes} Gaussian{'s' if self.classes > 1 else ''} {where}, std {self.std:.4g}"
 
-    def identity(self) -> str:
-        """Return the description with a digest of centres, weights and width."""
-        content = self.centers.tobytes() + self.weights.tobytes() + np.float64(self.std).tobytes()
-        return f"{self} ({hashlib.sha256(content).hexdigest()[:12]})"
+    @property
+    def reach(self) -> float:
+        """Three standard deviations, and more in more than two dimensions, where points lie farther out."""
+        return self.std * deviations(self.shape[0])
 
     def shares(self) -> list[float]:
         """Return the components' shares."""
@@ -65,24 +70,6 @@ class Mixture(Data):
             component = rng.choice(len(self.centers), size=n, p=self.weights)
         points = self.centers[component] + self.std * rng.standard_normal((n, *self.shape))
         return points.astype(np.float32), component
-
-    def log_density(self, x: np.ndarray) -> np.ndarray:
-        """Return log p at x (N, d), (N,) float64."""
-        squared = ((np.asarray(x, dtype=np.float64)[:, None] - self.centers) ** 2).sum(2)
-        constant = np.log(self.weights) - self.shape[0] * math.log(self.std * math.sqrt(2 * math.pi))
-        log_density: np.ndarray = np.logaddexp.reduce(constant - squared / (2 * self.std**2), axis=1)
-        return log_density
-
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
-        """Return fresh points and their components."""
-
-        def batch_at(position: int) -> Batch:
-            points, component = self.sample(batch_size, np.random.default_rng([seed, position]))
-            # A blocking copy would wait for the GPU at every batch.
-            labels = torch.from_numpy(component).to(device, non_blocking=True)
-            return torch.from_numpy(points).to(device, non_blocking=True), labels
-
-        return Batches(batch_at)
 
 
 class Ring(Mixture):
@@ -103,3 +90,42 @@ class Grid(Mixture):
             raise ConfigError(f"data.side and data.spacing must be above 0, got {side} and {spacing}")
         axis = spacing * (np.arange(side) - (side - 1) / 2)
         super().__init__(np.array(list(itertools.product(axis, axis))), std)
+
+
+class Gaussians(Mixture):
+    """Gaussians at random places, which stay the same: uniform in [-half_width, half_width]^d, but not too close.
+
+    Args:
+        modes: how many.
+        dimensions: d.
+        half_width: of the cube in which their centres lie.
+        apart: the least distance between two centres.
+        std: standard deviation of each.
+        places_seed: other places for another number, 0 or more.
+    """
+
+    def __init__(
+        self, modes: int, dimensions: int, half_width: float, apart: float, std: float, places_seed: int
+    ) -> None:
+        for name, number, least in (
+            ("modes", modes, 1),
+            ("dimensions", dimensions, 1),
+            ("places_seed", places_seed, 0),
+        ):
+            if isinstance(number, bool) or not isinstance(number, int) or number < least:
+                raise ConfigError(f"data.{name} must be a whole number, {least} or more, got {number!r}")
+        if not half_width > 0 or not apart >= 0:
+            raise ConfigError(f"data.half_width must be above 0 and data.apart 0 or more, got {half_width} and {apart}")
+        rng, places = np.random.default_rng(places_seed), np.empty((0, dimensions))
+        for _ in range(modes):
+            tried = rng.uniform(-half_width, half_width, (TRIES, dimensions))
+            far = np.ones(TRIES, dtype=bool)
+            for place in places:
+                far &= ((tried - place) ** 2).sum(1) >= apart**2
+            if not far.any():
+                raise ConfigError(
+                    f"{modes} Gaussians have no room in a cube of half-width {half_width:g} if their centres are "
+                    f"{apart:g} apart; set data.half_width higher, or data.apart lower"
+                )
+            places = np.concatenate([places, tried[far][:1]])
+        super().__init__(places, std)

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantrain.data import Mixture
+from gantrain.data import Curves, Known
 from gantrain.evaluation.metric import Measured, Metric, asked_for, joined, values_of
 from gantrain.evaluation.result import Interrupted, Result
-from gantrain.metrics import coverage, directions, mode_kl, sliced_wasserstein, wasserstein_2
+from gantrain.metrics import counted, directions, mode_kl, sliced_wasserstein, wasserstein_2
 from gantrain.run.directions import BESIDE, HIGHEST, LOWEST
 from gantrain.run.protocol import Protocol
 
 
 class PointQuality:
-    """Measures points against a mixture of Gaussians, by a protocol.
+    """Measures points against a distribution that is known, by a protocol.
 
     Args:
         protocol: how.
@@ -31,18 +31,20 @@ class PointQuality:
 
     features = None
 
-    def __init__(self, protocol: Protocol, metrics: Iterable[str | Metric], data: Mixture) -> None:
+    def __init__(self, protocol: Protocol, metrics: Iterable[str | Metric], data: Known) -> None:
         self.protocol, self.data = protocol, data
         self.metrics: list[Metric] = asked_for(metrics, METRICS, "points")
         self.gives = joined(self.metrics)
         """The name of each value, and its direction."""
-        self.centers, self.weights = torch.from_numpy(data.centers), torch.from_numpy(data.weights)
+        self.weights, self.mode_of = torch.from_numpy(data.mode_shares), torch.from_numpy(data.mode_of)
         self.real = self._draw(protocol.n_real, 0)
         onto = directions(data.shape[0], protocol.slices, protocol.seed)
         self.onto, self.projections = onto, self.real @ onto
 
         self.asked: Tensor | None = None
-        """The components (n,) that the points being measured were asked for; None of an unconditional generator."""
+        """The classes (n,) that the points being measured were asked for; None of an unconditional generator."""
+        self.near = torch.empty(0, dtype=torch.bool), torch.empty(0, dtype=torch.int64)
+        """Whether each of the points being measured is near a place of the data (n,), and which is the nearest."""
 
     @cached_property
     def w2_of_real(self) -> float:
@@ -61,13 +63,15 @@ class PointQuality:
         Args:
             samples: the points.
             stop: asked between the metrics.
-            asked: their components (n,), if the generator was told them.
+            asked: their classes (n,), if the generator was told them.
 
         Raises:
             Interrupted: when ``stop()`` turned true.
         """
         self.asked = asked
         points = torch.cat([batch.cpu() for batch in samples])
+        distance, place = self.data.nearest(points)
+        self.near = distance < self.data.reach, place
         values: dict[str, float] = {}
         for metric in self.metrics:
             if stop():
@@ -77,20 +81,29 @@ class PointQuality:
 
 
 def modes(quality: PointQuality, points: Tensor) -> dict[str, float]:
-    """Modes that hold 1% of the points, the share of points within 3 σ of one, and KL(found shares ‖ true ones)."""
-    found = coverage(points, quality.centers, quality.data.std, quality.weights)
-    closest = torch.cdist(points.double(), quality.centers).argmin(1)
-    kl = mode_kl(closest, quality.weights)
-    there = float(len(quality.centers))
+    """Modes that hold 1% of the points, the share of points near one, and KL(found shares ‖ true ones)."""
+    near, place = quality.near
+    mode = quality.mode_of[place]
+    found = counted(near, mode, quality.weights)
+    kl, there = mode_kl(mode, quality.weights), float(len(quality.weights))
     return {"modes": float(found.modes), "modes_of_data": there, "high_quality": found.high_quality, "mode_kl": kl}
+
+
+def along(quality: PointQuality, points: Tensor) -> dict[str, float]:
+    """Return the share of a hundred pieces of the data's curves that points lie near; nothing where are no curves."""
+    if not isinstance(quality.data, Curves):
+        return {}
+    near, place = quality.near
+    pieces = quality.data.pieces
+    shares = torch.bincount(pieces, torch.from_numpy(quality.data.weights))
+    return {"curve_covered": counted(near, pieces[place], shares).modes / float((shares > 0).sum())}
 
 
 def as_asked(quality: PointQuality, points: Tensor) -> dict[str, float]:
     """Return the share of points whose nearest mode is the one asked for."""
     if quality.asked is None:
         return {}
-    closest = torch.cdist(points.double(), quality.centers).argmin(1)
-    return {"conditional_accuracy": float((closest == quality.asked).double().mean())}
+    return {"conditional_accuracy": float((quality.mode_of[quality.near[1]] == quality.asked).double().mean())}
 
 
 def exact(quality: PointQuality, points: Tensor) -> dict[str, float]:
@@ -106,6 +119,7 @@ def sliced(quality: PointQuality, points: Tensor) -> dict[str, float]:
 
 METRICS: dict[str, Measured] = {
     "modes": Measured(modes, {"modes": HIGHEST, "modes_of_data": BESIDE, "high_quality": HIGHEST, "mode_kl": LOWEST}),
+    "curve_covered": Measured(along, {"curve_covered": HIGHEST}),
     "w2": Measured(exact, {"w2": LOWEST, "w2_of_real": BESIDE}),
     "sliced_wasserstein": Measured(sliced, {"sliced_wasserstein": LOWEST}),
     "conditional_accuracy": Measured(as_asked, {"conditional_accuracy": HIGHEST}, of_classes=True),

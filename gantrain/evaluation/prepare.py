@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from gantrain.data import Data, Mixture, Stacked
+from gantrain.data import Data, Known, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation.cache import Cache
 from gantrain.evaluation.classifier import Classifier
@@ -20,7 +20,7 @@ from gantrain.evaluation.inception import Inception
 from gantrain.evaluation.metric import Metric, asked_for, joined
 from gantrain.evaluation.points import PointQuality
 from gantrain.evaluation.reference import reference
-from gantrain.evaluation.signals import SignalQuality
+from gantrain.evaluation.signals import NEED_MODES, SignalQuality
 from gantrain.evaluation.table import TableQuality
 from gantrain.kinds import Images, Points, Signals
 from gantrain.metrics import samples_for_infinity
@@ -65,15 +65,15 @@ def prepare(
     kind = compared.kind
     if settings.features is not None and not isinstance(kind, Images):
         raise ConfigError(f"evaluation.features={settings.features} is for images; use evaluation={kind.evaluation}")
-    if isinstance(compared, Mixture):
+    if isinstance(compared, Known) and isinstance(kind, Points):
         protocol = protocol_of(settings, compared, "points", None, settings.n_fake or MOST, settings.n_real or MOST)
         return checked(PointQuality(protocol, metrics, compared), settings)
     if isinstance(kind, Signals | Points) and (isinstance(kind, Signals) or compared.count is not None):
         return of_vectors(settings, metrics, data, compared, live)
     if compared.count is None or not isinstance(kind, Images):
         raise ConfigError(
-            f"evaluation cannot measure {compared}: it is neither a set of images, signals or rows nor a known "
-            "mixture; use evaluation=none"
+            f"evaluation cannot measure {compared}: it is neither a set of images, signals or rows nor points of a "
+            "known distribution; use evaluation=none"
         )
     if settings.features == "inception" and compared.shape[0] not in (1, 3):
         raise ConfigError(
@@ -115,6 +115,9 @@ def of_vectors(settings: Any, metrics: Wanted, data: Data, compared: Data, live:
         return None
     if data.count is None and settings.best == "memorised":
         raise ConfigError(f"evaluation.best=memorised: nothing can be copied from {data}, drawn fresh without end")
+    for name in NEED_MODES.intersection(metric for metric in metrics if isinstance(metric, str)):
+        if isinstance(compared.kind, Signals) and not isinstance(data, Known):
+            raise ConfigError(f"evaluation.metrics: {name} needs data whose modes are known, like data=waves")
     check_counts(settings, n_fake, n_real)
     protocol = protocol_of(settings, compared, plain, None, n_fake, n_real)
     measures = {"signals": SignalQuality, "table": TableQuality}[plain]

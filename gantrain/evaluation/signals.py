@@ -1,4 +1,7 @@
-"""How good generated signals are, by what holds for any vectors: distances between signals as they are."""
+"""How good generated signals are, by what holds for any vectors: distances between signals as they are.
+
+Where the modes of the data are known, they are counted too.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantrain.data import Data
+from gantrain.data import Data, Known
 from gantrain.evaluation.metric import Measured, Metric, asked_for, joined, values_of
 from gantrain.evaluation.result import Interrupted, Result
 from gantrain.evaluation.rows import Rows
 from gantrain.metrics import (
+    counted,
     density_coverage,
     directions,
     memorised,
+    mode_kl,
     nearest,
     precision_recall,
     sliced_wasserstein,
@@ -40,6 +45,8 @@ class Drawn:
     projections: Tensor  # (n, slices)
     kept: Tensor  # the first of them whole, (k, channels, length) float32
     labels: Tensor | None = None  # classes (k,) of those, if they have one
+    near: Tensor | None = None  # whether each of all is near a mode (n,), if the data's modes are known
+    mode: Tensor | None = None  # the nearest mode of each (n,)
 
     @property
     def vectors(self) -> Tensor:
@@ -117,12 +124,18 @@ class SignalQuality:
 
     def _look(self, samples: Iterable[Tensor], n: int, stop: Callable[[], bool], labels: Tensor | None) -> Drawn:
         projections, kept = Rows(n), Rows(min(n, self.keep))
+        near, mode = Rows(n), Rows(n)
         for batch in samples:
             if stop():
                 raise Interrupted
             projections.add(batch.cpu().flatten(1) @ self.onto)
             kept.add(batch.cpu())
-        return Drawn(projections.all(), kept.all(), None if labels is None else labels[: len(kept.all())])
+            if isinstance(self.data, Known):
+                distance, place = self.data.nearest(batch.cpu())
+                near.add(distance < self.data.reach)
+                mode.add(torch.from_numpy(self.data.mode_of)[place])
+        found = Drawn(projections.all(), kept.all(), None if labels is None else labels[: len(kept.all())])
+        return replace(found, near=near.all(), mode=mode.all()) if isinstance(self.data, Known) else found
 
     def neighbourhoods(self, fakes: Drawn) -> tuple[Tensor, Tensor]:
         """Return as many generated as real signals as vectors, at most ``n_neighbours``."""
@@ -211,6 +224,14 @@ def as_asked(quality: SignalQuality, fakes: Drawn) -> dict[str, float]:
     return {"conditional_accuracy": float((found == fakes.labels[: len(fake)]).double().mean())}
 
 
+def modes(quality: SignalQuality, fakes: Drawn) -> dict[str, float]:
+    """Modes that hold 1% of the signals, the share of signals near one, and KL(found shares ‖ true ones)."""
+    assert isinstance(quality.data, Known) and fakes.near is not None and fakes.mode is not None
+    shares = torch.from_numpy(quality.data.mode_shares)
+    found, kl, there = counted(fakes.near, fakes.mode, shares), mode_kl(fakes.mode, shares), float(len(shares))
+    return {"modes": float(found.modes), "modes_of_data": there, "high_quality": found.high_quality, "mode_kl": kl}
+
+
 METRICS: dict[str, Measured] = {
     "sliced_wasserstein": Measured(sliced, {"sliced_wasserstein": LOWEST}),
     "w2": Measured(exact, {"w2": LOWEST, "w2_of_real": BESIDE}),
@@ -218,4 +239,7 @@ METRICS: dict[str, Measured] = {
     "density_coverage": Measured(robust_support, {"density": HIGHEST, "coverage": HIGHEST}),
     "memorised": Measured(copies, {"memorised": LOWEST}),
     "conditional_accuracy": Measured(as_asked, {"conditional_accuracy": HIGHEST}, of_classes=True),
+    "modes": Measured(modes, {"modes": HIGHEST, "modes_of_data": BESIDE, "high_quality": HIGHEST, "mode_kl": LOWEST}),
 }
+NEED_MODES = {"modes"}
+"""Metrics that need data whose modes are known."""

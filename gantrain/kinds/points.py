@@ -13,12 +13,14 @@ from gantrain.kinds.units import Units
 
 TO_AN_IMAGE = 32
 """Points that have room where one image has."""
+TITLE = 20
+"""Pixels of the line above points of more than two coordinates."""
 GENERATED, REAL, BOTH = (0.12, 0.35, 0.70), (0.78, 0.78, 0.78), (0.10, 0.22, 0.42)
 """Colours of points and bars; ``BOTH`` is where the bars of both stand."""
 
 
 class Points(Kind):
-    """Points on a line are drawn as a histogram, others as dots by their first two coordinates."""
+    """Points on a line are drawn as a histogram, those in the plane as dots, others as dots on principal axes."""
 
     name = "points"
     axes = 1
@@ -33,7 +35,13 @@ class Points(Kind):
         return None
 
     def draw(self, samples: Tensor, real: Tensor | None = None, columns: int | None = None) -> Tensor:
-        """Return all in one picture, above real ones in the square that these need."""
+        """Return all in one picture, above real ones in the square that these need.
+
+        Of more than two coordinates it shows the two directions in which the real ones vary most, or the samples
+        themselves if there are no real ones, under a title that says so.
+        """
+        if samples.shape[1] > 2:
+            return draw_projected(samples, real)
         return draw_points(samples, half_width(samples if real is None else real), real=real)
 
     def preview(self, real: Tensor, columns: int | None = None) -> Tensor:
@@ -97,6 +105,44 @@ def draw_histograms(numbers: Tensor, limits: float, side: int, real: Tensor | No
         picture[:, inside[1] & ~inside[0]] = torch.tensor(REAL)[:, None]
         picture[:, inside[1] & inside[0]] = torch.tensor(BOTH)[:, None]
     return picture
+
+
+def draw_projected(points: Tensor, real: Tensor | None) -> Tensor:
+    """Return points (N, d), d above 2, as dots on the principal axes of the real ones (M, d), if any, under a title."""
+    middle, axes, share = principal(points if real is None else real)
+    flat, flat_real = (
+        (each.detach().double().cpu() - middle) @ axes for each in (points, points if real is None else real)
+    )
+    drawn = draw_points(flat, half_width(flat_real), real=None if real is None else flat_real)
+    whose = "the samples" if real is None else "real points"
+    words = f"principal axes 1 and 2 of {whose} in {points.shape[1]} dimensions: {share:.0%} of the variance"
+    return torch.cat([title(words, drawn.shape[2]), drawn], 1)
+
+
+def principal(points: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Return the mean (d,), the two axes (d, 2) along which points (N, d) vary most, and their share of the variance.
+
+    Each axis points to where its longest coordinate is positive, so that equal points have equal pictures. Points that
+    are not finite do not count.
+    """
+    finite = points.detach().double().cpu()
+    finite = finite[finite.isfinite().all(1)]
+    middle = finite.mean(0) if len(finite) else torch.zeros(points.shape[1], dtype=torch.float64)
+    variances, axes = torch.linalg.eigh((finite - middle).T @ (finite - middle))
+    longest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
+    share = float(variances[-2:].sum() / variances.sum()) if float(variances.sum()) > 0 else 1.0
+    return middle, (axes * longest.sign()).flip(1)[:, :2], share
+
+
+def title(words: str, width: int) -> Tensor:
+    """Return words as black on white, (3, TITLE, width) in [0, 1]."""
+    from PIL import Image, ImageDraw  # networks need no pictures
+
+    strip = Image.new("L", (width, TITLE), 255)
+    ImageDraw.Draw(strip).text((6, 4), words, fill=0)
+    return (
+        torch.frombuffer(bytearray(strip.tobytes()), dtype=torch.uint8).reshape(1, TITLE, width).expand(3, -1, -1) / 255
+    )
 
 
 def histogram(numbers: Tensor, bins: int, limits: float) -> Tensor:

@@ -182,9 +182,9 @@ def why_not_keep_memory(on_gpu: bool) -> str:
 
 def why_not_channels_last(players: Iterable[Player]) -> str:
     """Return why the channels-last layout is of no use, "" if it is of use."""
-    convolutions = (nn.modules.conv._ConvNd,)
+    convolutions = (nn.Conv2d, nn.ConvTranspose2d)
     found = any(isinstance(module, convolutions) for player in players for module in player.net.modules())
-    return "" if found else "no convolutions"
+    return "" if found else "no convolutions over images"
 
 
 def why_not_one_forward(d: nn.Module, augment: nn.Module) -> str:

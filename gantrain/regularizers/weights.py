@@ -13,6 +13,7 @@ from gantrain.losses.turn import Turn
 from gantrain.regularizers.base import Regularizer, require
 
 SCALED = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 
 
 class Clip(Regularizer):
@@ -94,9 +95,9 @@ class Orthogonal(Regularizer):
         """Return the weighted sum over all weight matrices and kernels of ``net``."""
         costs = []
         for module in net.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            if isinstance(module, WEIGHTED):
                 weight = module.weight
-                if isinstance(module, nn.ConvTranspose2d):  # stored as (inputs, outputs, …)
+                if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d):  # stored as (inputs, outputs, …)
                     weight = weight.transpose(0, 1)
                 gram = weight.flatten(1) @ weight.flatten(1).T
                 costs.append((gram - gram.diag().diag()).square().sum())

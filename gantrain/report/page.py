@@ -33,8 +33,8 @@ STAGES = (0.1, 0.4, 1.0)
 """Shares of the images that all variants have seen, at which their samples are compared."""
 
 NO_PICTURES = (
-    "There are no pictures of samples: their files were removed, or the samples are neither points with one or two "
-    "coordinates nor signals nor images with one, three or four channels."
+    "There are no pictures of samples: their files were removed, or the samples are neither points nor signals "
+    "nor images with one, three or four channels."
 )
 
 

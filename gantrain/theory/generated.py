@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gantrain.data import Mixture
+from gantrain.data import Known, Mixture
 from gantrain.errors import ConfigError
 
 
@@ -17,7 +17,7 @@ class OneGaussian(Mixture):
         shift: distance from the data's mean, along the first axis.
     """
 
-    def __init__(self, data: Mixture, std: float | None, shift: float) -> None:
+    def __init__(self, data: Known, std: float | None, shift: float) -> None:
         mean = data.weights @ data.centers
         if std is not None and not std > 0:
             raise ConfigError(f"generated.std must be above 0, or null, got {std}")
@@ -27,17 +27,36 @@ class OneGaussian(Mixture):
         super().__init__([mean + shift * np.eye(len(mean))[0]], std)
 
 
-class FewerModes(Mixture):
-    """The data with only its first ``modes`` components: like a generator that dropped the others."""
+class Moved(Mixture):
+    """Places of the data, with its noise around them; of a curve these are many.
 
-    def __init__(self, data: Mixture, modes: int) -> None:
-        if not 1 <= modes <= len(data.centers):
-            raise ConfigError(f"generated.modes must lie between 1 and {len(data.centers)}, got {modes}")
-        super().__init__(data.centers[:modes], data.std, list(data.weights[:modes]))
+    Args:
+        data: the real distribution.
+        kept: which of its places (K,) bool.
+        by: how far they are moved (d,).
+        words: what is done to a curve.
+    """
+
+    def __init__(self, data: Known, kept: np.ndarray, by: np.ndarray, words: str) -> None:
+        super().__init__(data.centers[kept] + by, data.std, list(data.weights[kept]))
+        self.words = "" if isinstance(data, Mixture) else f"{data}, {words}"
+
+    def __str__(self) -> str:
+        return self.words or super().__str__()
 
 
-class Shifted(Mixture):
+class FewerModes(Moved):
+    """The data with only its first ``modes`` components or curves: like a generator that dropped the others."""
+
+    def __init__(self, data: Known, modes: int) -> None:
+        if not 1 <= modes <= len(data.mode_shares):
+            raise ConfigError(f"generated.modes must lie between 1 and {len(data.mode_shares)}, got {modes}")
+        super().__init__(data, data.mode_of < modes, np.zeros(data.shape), f"the first {modes} alone")
+
+
+class Shifted(Moved):
     """The data, shifted by ``shift`` along the first axis."""
 
-    def __init__(self, data: Mixture, shift: float) -> None:
-        super().__init__(data.centers + shift * np.eye(data.centers.shape[1])[0], data.std, list(data.weights))
+    def __init__(self, data: Known, shift: float) -> None:
+        along = shift * np.eye(data.centers.shape[1])[0]
+        super().__init__(data, np.ones(len(data.centers), dtype=bool), along, f"shifted by {shift:g}")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gantrain.data import Batches, Mixture
+from gantrain.data import Batches, Known
 from gantrain.errors import ConfigError, DivergedError, StoppedError
 from gantrain.losses import Loss
 from gantrain.losses.turn import Critic, Precision, Turn
@@ -47,8 +47,8 @@ class Study:
     ``total_steps`` counts updates of D. Every ``log_every`` of them, the objective's estimate is logged with the truth.
     """
 
-    real: Mixture
-    generated: Mixture
+    real: Known
+    generated: Known
     d: Player
     loss: Loss
     precision: Precision
@@ -173,14 +173,14 @@ def as_array(x: Tensor) -> Array:
     return array
 
 
-def box(real: Mixture, generated: Mixture, side: int) -> Array:
+def box(real: Known, generated: Known, side: int) -> Array:
     """Return a regular grid (side^d, d) over the square that holds both distributions, four deviations around."""
     reach = max(float(np.abs(m.centers).max()) + 4 * m.std for m in (real, generated))
     axes = np.meshgrid(*[np.linspace(-reach, reach, side)] * real.shape[0], indexing="ij")
     return np.stack([axis.ravel() for axis in axes], axis=1)
 
 
-def truths(real: Mixture, generated: Mixture, samples: int = 1000) -> dict[str, float]:
+def truths(real: Known, generated: Known, samples: int = 1000) -> dict[str, float]:
     """Return every distance that an objective may estimate, by the names of their estimates.
 
     They are integrated on cells as fine as the thinnest component. The Wasserstein distance in the plane is that of
@@ -224,7 +224,7 @@ def chi_squared_or_nan(p: Normals, q: Normals) -> float:
         return math.nan
 
 
-def wasserstein_1(p: Normals, q: Normals, real: Mixture, generated: Mixture, samples: int) -> float:
+def wasserstein_1(p: Normals, q: Normals, real: Known, generated: Known, samples: int) -> float:
     """Return the distance: exact on a line, between samples in the plane."""
     if real.shape == (1,):
         return divergences.wasserstein(p, q)

@@ -135,5 +135,5 @@ def test_a_run_that_recorded_no_directions_is_still_read_with_those_of_its_time(
     own = {name: found for t in (images.METRICS, points.METRICS) for m in t.values() for name, found in m.gives.items()}
     (tmp_path / "evaluation.json").write_text(json.dumps({"best_by": "fid", "final": {"step": 1, "fid": 2.0}}))
     before = read.evaluation(tmp_path).better
-    since = {"conditional_accuracy", "intra_fid", "intra_coverage"}  # no run of that time has them
+    since = {"conditional_accuracy", "intra_fid", "intra_coverage", "curve_covered"}  # no run of that time has them
     assert set(before) == set(ranked(own)) - since and all(own[name] == direction for name, direction in before.items())

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from gantrain.build import build_data, build_quality, directions
-from gantrain.data import Data, Digits, Images, Ring, Stacked
+from gantrain.data import Data, Digits, Gaussians, Images, Moons, Ring, Stacked
 from gantrain.errors import ConfigError, DataError
 from gantrain.evaluation import Classifier, History, ImageQuality, PointQuality, classifier, images
 from gantrain.evaluation.cache import Cache
@@ -426,6 +426,32 @@ def test_points_of_the_true_mixture_are_perfect_and_of_one_mode_are_not() -> Non
     assert one["modes"] == 1 and one["mode_kl"] == pytest.approx(np.log(8), abs=1e-3)
     assert one["w2"] == pytest.approx(np.sqrt(8), rel=0.05)  # mean squared distance from (2, 0) to the circle: 2·2²
     assert one["sliced_wasserstein"] > 10 * true["sliced_wasserstein"]
+
+
+def test_points_of_a_curve_are_perfect_and_those_of_a_part_of_it_are_not() -> None:
+    data = Moons(0.05)
+    quality = quality_for(data, "data=moons")
+    points, arm = (torch.from_numpy(x) for x in data.sample(10_000, np.random.default_rng(9)))
+    true = quality.measure([points], asked=arm).values
+    assert true["modes"] == true["modes_of_data"] == 2 and true["high_quality"] > 0.99 and true["mode_kl"] < 0.001
+    assert true["curve_covered"] == 1 and true["conditional_accuracy"] > 0.99
+    one = quality.measure([points[arm == 0]], asked=1 - arm[arm == 0]).values
+    assert one["modes"] == 1 and one["mode_kl"] == pytest.approx(np.log(2), abs=0.01)
+    assert one["curve_covered"] == pytest.approx(0.5, abs=0.02) and one["conditional_accuracy"] < 0.01
+    left = quality.measure([points[points[:, 0] < -0.5]]).values  # 60 degrees of the outer moon's 180
+    assert left["curve_covered"] == pytest.approx(1 / 6, abs=0.03)
+    off = quality.measure([points + torch.tensor([0.0, 5.0])]).values
+    assert off["high_quality"] == off["modes"] == off["curve_covered"] == 0
+
+
+def test_modes_in_ten_dimensions_are_found_where_three_deviations_would_leave_half_out() -> None:
+    data = Gaussians(10, 10, 2.0, 1.0, 0.05, 0)
+    quality = quality_for(data, "data=gaussians", "data.dimensions=10")
+    true = quality.measure([torch.from_numpy(data.sample(10_000, np.random.default_rng(9))[0])]).values
+    assert true["modes"] == 10 and true["high_quality"] == pytest.approx(0.989, abs=0.004) and true["mode_kl"] < 0.003
+    assert "curve_covered" not in true
+    wide = quality.measure([torch.from_numpy(data.sample(10_000, np.random.default_rng(9))[0]) * 2]).values
+    assert wide["modes"] == 0
 
 
 def test_more_planted_noise_and_fewer_modes_move_points_away() -> None:

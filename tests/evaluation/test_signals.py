@@ -131,7 +131,7 @@ def test_too_few_signals_are_refused_or_cost_a_live_run_its_evaluation(
     [
         (["data=sines", "evaluation=classifier"], "features=classifier is for images; use evaluation=signals"),
         (["data=sines", "evaluation=pixels"], "ms_ssim is not measured on signals; there are sliced_wasserstein"),
-        (["data=sines", "evaluation=points"], "modes is not measured on signals"),
+        (["data=sines", "evaluation=points"], "modes needs data whose modes are known, like data=waves"),
         (["data=sines", "evaluation=stacks"], "features=classifier is for images; use evaluation=signals"),
         (["data=sines", "evaluation=signals", "evaluation.best=memorised"], "nothing can be copied from sine waves"),
         (["data=sines", "evaluation=signals", "evaluation.best=fid"], "best=fid is not measured; there are sliced"),
@@ -155,5 +155,8 @@ def test_samples_of_no_kind_are_not_measured() -> None:
     class Unknown(Sines):
         kind = Kind()  # type: ignore[assignment]
 
-    with pytest.raises(ConfigError, match=r"neither a set of images, signals or rows nor a known mixture; use .*=none"):
+    with pytest.raises(
+        ConfigError,
+        match=r"neither a set of images, signals or rows nor points of a known distribution; use .*=none",
+    ):
         build_quality(config("data=sines", "evaluation=signals"), Unknown([1], 64, (0.4, 0.9), 0.0), CPU)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from gantrain.kinds import Points
-from gantrain.kinds.points import BOTH, GENERATED, REAL, draw_points
+from gantrain.kinds.points import BOTH, GENERATED, REAL, TITLE, draw_points, principal
 from gantrain.run import pictures
 
 
@@ -56,13 +56,28 @@ def test_pictures_of_points_are_those_that_they_have_always_been(d: int, alone: 
     assert found == [alone, above, preview]
 
 
-def test_of_points_of_more_coordinates_the_first_two_are_drawn() -> None:
-    points, real = torch.randn(20, 5), torch.randn(30, 5)
-    real[:, 2:] *= 100  # it does not change the scale
-    assert torch.equal(Points().draw(points, real), Points().draw(points[:, :2], real[:, :2]))
-
-
 def test_a_picture_of_points_has_room_for_32_times_as_many_and_they_have_no_bounds() -> None:
     assert Points().grid_count(64) == 2048 and not Points().in_cells
     x = torch.tensor([-9.0, 9.0])
     assert torch.equal(Points().bounded(x), x)
+
+
+def test_points_of_many_coordinates_are_drawn_on_the_principal_axes_of_the_real_ones_under_a_title() -> None:
+    numbers = torch.Generator().manual_seed(0)
+    wide = torch.tensor([0.1, 3.0, 0.1, 1.0, 0.1])  # it varies most along the second coordinate, then the fourth
+    real = torch.randn(4000, 5, generator=numbers) * wide + 7
+    middle, axes, share = principal(real)
+    torch.testing.assert_close(axes, torch.eye(5, dtype=torch.float64)[:, [1, 3]], atol=0.02, rtol=0)
+    assert share == pytest.approx(10 / 10.03, abs=1e-3) and middle == pytest.approx(7, abs=0.2)
+    points = torch.full((20, 5), 7.0)
+    drawn = Points().draw(points, real)
+    dots = (drawn == torch.tensor(GENERATED)[:, None, None]).all(0).nonzero().float()
+    assert drawn.shape == (3, 512 + TITLE, 512) and dots.mean(0).tolist() == pytest.approx([TITLE + 255, 256], abs=4)
+    assert Points().preview(real).shape == drawn.shape and Points().draw(points).shape == drawn.shape
+    assert (drawn[:, :TITLE] < 0.5).any() and Points().undrawn((5,)) is None
+
+
+def test_points_of_many_coordinates_that_are_not_finite_are_drawn_nowhere() -> None:
+    broken = torch.full((4, 3), torch.nan)
+    assert bool((Points().draw(broken)[:, TITLE:] == 1).all())
+    assert Points().draw(broken, torch.zeros(4, 3)).isfinite().all()

@@ -9,6 +9,7 @@ import torch
 
 from gantrain.metrics import (
     coverage,
+    deviations,
     mode_kl,
 )
 
@@ -28,3 +29,13 @@ def test_modes_are_covered_by_one_in_a_hundred() -> None:
     assert rare.modes == 3
     grid = torch.cartesian_prod(torch.arange(11.0), torch.arange(11.0))
     assert coverage(grid.repeat(20, 1), grid, 0.05).modes == 121  # each has less than 1%
+
+
+def test_a_mode_holds_as_many_of_its_samples_in_many_dimensions_as_in_the_plane() -> None:
+    from scipy.stats import chi
+
+    assert deviations(1) == deviations(2) == 3
+    for d in (3, 10, 64, 1000):
+        assert chi(d).cdf(deviations(d)) == pytest.approx(chi(2).cdf(3), abs=1e-9)
+    samples = torch.randn(20_000, 10)
+    assert coverage(samples, torch.zeros(1, 10), 1.0).high_quality == pytest.approx(chi(2).cdf(3), abs=0.003)

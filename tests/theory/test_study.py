@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_module
 from PIL import Image
 
 from gantrain.build import build_study
-from gantrain.data import Grid, Mixture, Ring
+from gantrain.data import Circles, Grid, Known, Mixture, Moons, Ring
 from gantrain.errors import ConfigError
 from gantrain.run.directory import RunDirectory
 from gantrain.run.records import Records
@@ -42,10 +42,17 @@ def theory(tmp_path: Path, monkeypatch, capsys) -> Iterator[Callable[..., Outcom
 
 @pytest.mark.parametrize(
     "mixture",
-    [Mixture([[-1.5], [1.0]], 0.4, [1, 2]), Ring(8, 2.0, 0.3), Grid(3, 1.0, 0.2), Mixture([[0.0, 1.0]], 0.5)],
+    [
+        Mixture([[-1.5], [1.0]], 0.4, [1, 2]),
+        Ring(8, 2.0, 0.3),
+        Grid(3, 1.0, 0.2),
+        Mixture([[0.0, 1.0]], 0.5),
+        Moons(0.3),
+        Circles(0.5, 0.2),
+    ],
     ids=str,
 )
-def test_densities_integrate_to_one_and_have_the_samples_moments(mixture: Mixture) -> None:
+def test_densities_integrate_to_one_and_have_the_samples_moments(mixture: Known) -> None:
     from gantrain.theory.study import box
 
     points = box(mixture, mixture, {1: 2001, 2: 301}[mixture.shape[0]])
@@ -55,7 +62,7 @@ def test_densities_integrate_to_one_and_have_the_samples_moments(mixture: Mixtur
     samples, component = mixture.sample(40_000, np.random.default_rng(0))
     np.testing.assert_allclose(samples.mean(0), density @ points, atol=0.05)
     np.testing.assert_allclose((samples**2).mean(0), density @ points**2, rtol=0.05, atol=0.02)
-    np.testing.assert_allclose(np.bincount(component) / 40_000, mixture.weights, atol=0.02)
+    np.testing.assert_allclose(np.bincount(component) / 40_000, mixture.mode_shares, atol=0.02)
 
 
 def test_what_plays_the_generated_samples() -> None:
@@ -70,6 +77,24 @@ def test_what_plays_the_generated_samples() -> None:
     np.testing.assert_allclose(Shifted(data, 2.0).centers, [[1.0, 0.0], [5.0, 0.0]])
     with pytest.raises(ConfigError, match="between 1 and 2"):
         FewerModes(data, modes=3)
+
+
+def test_what_takes_the_generators_place_is_made_of_curves_too() -> None:
+    moons, rng = Moons(0.3), np.random.default_rng(0)
+    points, arm = moons.sample(20_000, rng)
+    one = OneGaussian(moons, None, 0.0)
+    np.testing.assert_allclose(one.centers[0], points.mean(0), atol=0.02)
+    assert one.std == pytest.approx(points.var(0).mean() ** 0.5, rel=0.02)
+    fewer, moved = FewerModes(moons, 1), Shifted(moons, 2.0)
+    np.testing.assert_allclose(fewer.sample(20_000, rng)[0].mean(0), points[arm == 0].mean(0), atol=0.02)
+    at = points[:50].astype(np.float64)
+    np.testing.assert_allclose(moved.log_density(at + np.array([2, 0])), moons.log_density(at))
+    assert str(fewer) == "two moons, std 0.3, the first 1 alone" and str(moved) == "two moons, std 0.3, shifted by 2"
+    with pytest.raises(ConfigError, match="between 1 and 2, got 3"):
+        FewerModes(moons, 3)
+    kl = truths(moons, Shifted(moons, 0.2))["kl_nats"]
+    alone = points.astype(np.float64)
+    assert kl == pytest.approx((moons.log_density(alone) - Shifted(moons, 0.2).log_density(alone)).mean(), rel=0.1)
 
 
 @pytest.mark.thorough
@@ -248,6 +273,9 @@ def test_the_command_sweeps(theory: Callable[..., Outcome], tmp_path: Path) -> N
     ("arguments", "words"),
     [
         (["data=digits"], "known density"),
+        (["data=waves"], "known density"),
+        (["data=mixture", "data.centers=[[1,2,3],[4,5,6]]"], "on a line or in the plane, and data has samples of (3,)"),
+        (["data=swiss_roll", "data.dimensions=3"], "on a line or in the plane, and data has samples of (3,)"),
         (["generated=fewer_modes", "generated.modes=9"], "between 1 and 8"),
         (["generated=fewer"], "did you mean generated=fewer_modes"),
         (["total_steps=0"], "total_steps must be 1 or more"),
