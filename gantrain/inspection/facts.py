@@ -39,6 +39,7 @@ class Facts:
         at: returns samples of some numbers, as ``Data.at`` does.
         labels: of each sample that ``at`` knows (n,), or None.
         mean: the mean sample.
+        white: what stands for white in images.
     """
 
     found: dict[str, Any]
@@ -47,6 +48,7 @@ class Facts:
     at: Callable[[Sequence[int]], Tensor]
     labels: Tensor | None
     mean: Tensor
+    white: int
 
 
 def inspect_data(data: Data, batch_size: int) -> Facts:
@@ -88,7 +90,7 @@ def inspect_data(data: Data, batch_size: int) -> Facts:
     }
     found["suggestions"] = {"batch_size": advice.batch_size(data.count, batch_size)}
     at = data.at if every is None else lambda index: every[list(index)]
-    return Facts(found, data.kind, data.shape, at, labels, tally.mean)
+    return Facts(found, data.kind, data.shape, at, labels, tally.mean, tally.white)
 
 
 def some_of(data: Data) -> tuple[list[Tensor], Tensor | None]:
@@ -157,7 +159,7 @@ def inspect_files(survey: FolderSurvey, batch_size: int) -> Facts:
         images = [np.broadcast_to(survey.image(good[k]).pixels, (side, side, channels)) for k in index]
         return channels_first(np.stack(images))
 
-    return Facts(found, kind, shape, at, labels, tally.mean[:channels])
+    return Facts(found, kind, shape, at, labels, tally.mean[:channels], tally.white)
 
 
 def suggested(survey: FolderSurvey, seen: FilesSeen, tally: Tally, bad: int, batch_size: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantrain.data.source import as_floats
 from gantrain.errors import ConfigError
 from gantrain.inspection.facts import Facts
 from gantrain.kinds import Images, Kind
@@ -42,7 +43,7 @@ def draw(facts: Facts, path: Path) -> None:
         rows = list(numbers_to_draw(facts.labels, count))
         columns = max(map(len, rows)) if facts.labels is not None else None
         samples = torch.cat([padded(floats(kind, facts.at(row)), columns or len(row)) for row in rows])
-        mean = torch.nn.functional.pad(kind.still(floats(kind, facts.mean[None])[0]), (2, 2, 2, 2), value=0.5)
+        mean = torch.nn.functional.pad(kind.still(mean_of(facts)), (2, 2, 2, 2), value=0.5)
         picture = beside(kind.draw(samples, columns=columns), mean)
     else:
         picture = kind.draw(facts.at(range(count)))
@@ -52,7 +53,12 @@ def draw(facts: Facts, path: Path) -> None:
 
 def floats(kind: Kind, samples: Tensor) -> Tensor:
     """Return samples as a kind draws them: images in [-1, 1]."""
-    return samples.float().div(127.5).sub(1) if isinstance(kind, Images) else samples.float()
+    return as_floats(samples) if isinstance(kind, Images) else samples.float()
+
+
+def mean_of(facts: Facts) -> Tensor:
+    """Return the mean sample as its kind draws it."""
+    return facts.mean.float().div(facts.white / 2).sub(1) if isinstance(facts.kind, Images) else facts.mean.float()
 
 
 def padded(samples: Tensor, n: int) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantrain.data.depth import WHITE
 from gantrain.errors import DataError
 from gantrain.kinds import Images, Kind
 
@@ -32,6 +33,8 @@ class Tally:
     def __init__(self, shape: Sequence[int], kind: Kind, finds_copies: bool = True) -> None:
         self.shape, self.kind, self.finds_copies = tuple(shape), kind, finds_copies
         self.count = self.not_finite = 0
+        self.white = WHITE[8]
+        """What stands for white in images: that of the bits they have."""
         self.sum = torch.zeros(self.shape, dtype=torch.float64)
         self.squares = torch.zeros(self.shape[:1], dtype=torch.float64)
         self.low = torch.full(self.shape[:1], torch.inf, dtype=torch.float64)
@@ -53,6 +56,8 @@ class Tally:
                 f"the data set says that its samples have the shape {self.shape}, and gives {tuple(samples.shape[1:])}"
             )
         self.count += len(samples)
+        if isinstance(self.kind, Images) and samples.dtype == torch.int16:  # see ``gantrain.data.depth.tensor_of``
+            samples, self.white = samples.int() + 2**15, WHITE[16]
         low = high = samples
         if samples.is_floating_point():
             finite = samples.isfinite()
@@ -70,6 +75,7 @@ class Tally:
 
     def _mark(self, images: Tensor) -> None:
         colours = images[:, :3].float() if images.shape[1] in (3, 4) else images.float().mean(1, keepdim=True)
+        colours *= WHITE[8] / self.white
         self._colours.append(colours.mean((2, 3)).numpy())
         if colours.shape[1] == 3:
             self.coloured |= bool((images[:, 0] != images[:, 1]).any() or (images[:, 1] != images[:, 2]).any())

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gantrain.data import Data, Digits, Images, Ring, SignalFile, Sines
-from gantrain.data.source import Batches
+from gantrain.data.source import Batches, channels_first
 from gantrain.inspection import Facts, inspect_data, picture, text
 from gantrain.inspection.facts import DRAWN
 from tests.data.made import MADE
@@ -91,3 +92,12 @@ def test_every_published_set_is_looked_at(tmp_path: Path, option: str, monkeypat
     assert facts.found["samples"] == data.count and len(facts.found["classes"]) == data.classes
     picture.draw(facts, tmp_path / "look.png")
     assert all(len(line) <= 80 for line in said(facts).splitlines())
+
+
+def test_a_picture_of_16_bits_has_the_grays_of_the_same_picture_of_8(tmp_path: Path) -> None:
+    bytes_ = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1), dtype=np.uint8)
+    drawn = []
+    for numbers in (bytes_, bytes_.astype(np.uint16) * 257):
+        picture.draw(inspect_data(Images(channels_first(numbers), None, 0), 64), tmp_path / "look.png")
+        drawn.append(np.asarray(Image.open(tmp_path / "look.png")))
+    np.testing.assert_array_equal(*drawn)

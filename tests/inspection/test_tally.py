@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gantrain.data.source import channels_first
 from gantrain.errors import DataError
 from gantrain.inspection.tally import Tally
 from gantrain.kinds import kind_of
@@ -49,3 +50,14 @@ def test_images_are_coloured_if_their_channels_differ_anywhere() -> None:
 def test_samples_of_another_shape_than_was_said_are_refused() -> None:
     with pytest.raises(DataError, match=r"shape \(2,\), and gives \(3,\)"):
         Tally((2,), kind_of((2,))).add(torch.zeros(4, 3))
+
+
+def test_images_of_16_bits_are_told_in_their_own_numbers_and_compared_as_if_they_had_8() -> None:
+    numbers = np.random.default_rng(0).integers(0, 65536, (6, 8, 8, 1), dtype=np.uint16)
+    deep, plain = Tally((1, 8, 8), kind_of((1, 8, 8))), Tally((1, 8, 8), kind_of((1, 8, 8)))
+    deep.add(channels_first(numbers)), plain.add(channels_first((numbers // 257).astype(np.uint8)))
+    found = deep.values()
+    assert found["low"] == [numbers.min()] and found["high"] == [numbers.max()] and deep.white == 65535
+    np.testing.assert_allclose(found["mean"], numbers.mean(), rtol=1e-9)
+    assert np.abs(deep.thumbnails.astype(int) - plain.thumbnails).max() <= 1
+    assert np.abs(deep.colours - plain.colours).max() < 1
