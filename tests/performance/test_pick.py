@@ -99,7 +99,7 @@ def test_what_auto_picks_is_safe_for_the_pieces_and_says_why() -> None:
     digits = built("data=digits").performance
     assert digits.channels_last and digits.one_forward and digits.keep_memory and not digits.cuda_graphs
     assert digits.compile.value == "none"
-    assert "channels last off (no convolutions)" in str(built("data=ring").performance)
+    assert "channels last off (no convolutions over images)" in str(built("data=ring").performance)
     mixing = built("data=digits", "architecture.discriminator.norm=batch").performance
     assert not mixing.one_forward and "batch norm in D" in str(mixing)
     comparing = built("data=digits", "architecture.discriminator.minibatch_features=4").performance
