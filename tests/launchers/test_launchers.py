@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,7 +122,8 @@ def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(how: signal.Signal
 @pytest.mark.xdist_group("ray")
 def test_a_sweep_on_a_ray_cluster_that_it_starts(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    check(tmp_path, sweep(tmp_path, "hydra/launcher=ray"), 1)
+    # Elsewhere Ray would look for a cluster that another program, perhaps a dead one, has noted as the current one.
+    check(tmp_path, sweep(tmp_path, "hydra/launcher=ray", env=environment(RAY_ADDRESS="local")), 1)
 
 
 @pytest.fixture
@@ -131,7 +133,8 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ray, port = str(Path(sys.executable).with_name("ray")), slurm.free_port()
     begin = [ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--num-cpus=2", f"--port={port}"]
     begin += ["--include-dashboard=false", "--disable-usage-stats"]
-    folder = tmp_path_factory.mktemp("ray")
+    folder, own = tmp_path_factory.mktemp("ray"), tempfile.mkdtemp()  # pytest's path is too long for its sockets
+    begin += [f"--temp-dir={own}"]
     with (folder / "out").open("w") as out:
         head = subprocess.Popen(begin, cwd=folder, env=environment(), stdout=out, stderr=out)
     # This one is ended, and no other: `ray stop` kills every Ray of the machine, another test's and the user's too.
@@ -142,6 +145,7 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         head.terminate()
         head.wait(GUARD)
+        shutil.rmtree(own, ignore_errors=True)
 
 
 @pytest.mark.thorough
