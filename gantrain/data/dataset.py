@@ -50,11 +50,13 @@ class TorchDataset(Data):
             raise ConfigError(f"data.in_memory must be true, false or null, got {in_memory!r}")
         self.dataset, self.flip, self.name = dataset, flip, type(dataset).__name__
         size = length(dataset)
+        self.draws = False
         first = [self._get(k, (0, k)) for k in range(min(FIRST, size))]
         self.found = learnt(first, self.name)
         self.shape = self.found.shape
         self.is_images = isinstance(self.kind, kinds.Images)
         repeats = all(torch.equal(self._get(k, (1, k)).x, sample.x) for k, sample in enumerate(first[:4]))
+        repeats &= not self.draws  # a rare change would hardly be seen in a few samples
         needed = size * first[0].x.nbytes
         holds = (repeats and needed <= memory.limit() / 4) if in_memory is None else in_memory
         samples, numbers, self._digest = self._look_over(size, holds)
@@ -139,9 +141,10 @@ class TorchDataset(Data):
         return samples, labels, digest.hexdigest()[:12]
 
     def _get(self, k: int, seed: Sequence[int]) -> Sample:
-        with seeded(seed):
+        with seeded(seed) as begun:
             try:
                 found = self.dataset[k]
+                self.draws |= states() != begun
             except (MemoryError, DataError):
                 raise
             except Exception as error:  # somebody's own code
@@ -171,9 +174,18 @@ def length(dataset: Any) -> int:
     return size
 
 
+def states() -> tuple[Any, ...]:
+    """Return the states of Python's, numpy's and torch's random numbers, which differ once one was drawn."""
+    of_numpy: Any = np.random.get_state()
+    return random.getstate(), of_numpy[1].tobytes(), of_numpy[2], torch.get_rng_state().numpy().tobytes()
+
+
 @contextmanager
-def seeded(seed: Sequence[int]) -> Iterator[None]:
-    """Let Python's, numpy's and torch's random numbers inside the block depend on ``seed`` alone, and no others."""
+def seeded(seed: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+    """Let Python's, numpy's and torch's random numbers inside the block depend on ``seed`` alone, and no others.
+
+    Yields their states.
+    """
     python, numpy = random.getstate(), np.random.get_state()
     number = int(np.random.SeedSequence([*seed]).generate_state(1)[0])
     with torch.random.fork_rng([]):
@@ -181,7 +193,7 @@ def seeded(seed: Sequence[int]) -> Iterator[None]:
         np.random.seed(number)
         random.seed(number)
         try:
-            yield
+            yield states()
         finally:
             random.setstate(python)
             np.random.set_state(numpy)

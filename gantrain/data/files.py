@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from multiprocessing.pool import ThreadPool
@@ -255,6 +256,7 @@ class ImageFiles(Data):
         """Return a function that gives the images of a batch, read by threads a few batches ahead."""
         warnings.filterwarnings("ignore", module="PIL")  # each was printed when all files were read
         pool = ThreadPool(os.cpu_count())
+        weakref.finalize(order, pool.terminate)  # a pool that is open when Python ends prints a traceback
 
         def begin(position: int) -> Callable[[], Tensor]:
             paths = [self.paths[i] for i in order(position)]

@@ -42,7 +42,10 @@ class Mixture(Known):
             )
         shares = np.ones(len(self.centers)) if weights is None else np.asarray(weights, dtype=np.float64)
         if shares.shape != (len(self.centers),) or not (shares > 0).all():
-            raise ConfigError(f"data.weights must be {len(self.centers)} numbers above 0, got {weights}")
+            raise ConfigError(
+                f"data.weights must be {len(self.centers)} numbers above 0, got {weights}; "
+                "data.weights=null makes them equal"
+            )
         self.std, self.weights = std, shares / shares.sum()
         self.shape, self.classes = (self.centers.shape[1],), len(self.centers)
         self.mode_of = np.arange(self.classes)

@@ -40,6 +40,12 @@ def class_numbers(
         ConfigError: for none, and for one that does not exist.
     """
     wanted = [wanted] if isinstance(wanted, str | int) else list(wanted)
+    for c in wanted:
+        if type(c) is int and 0 <= c < len(names) and str(c) in names and names[c] != str(c):
+            raise ConfigError(
+                f"{key}={list(wanted)}: class number {c} is called {names[c]}, and another class is called {c}; write "
+                f"its name in quotes: '{key}=[\"{c}\"]'"
+            )
     found = [names.index(c) if isinstance(c, str) and c in names else c for c in wanted]
     numbers = [operator.index(c) for c in found if hasattr(c, "__index__") and not isinstance(c, bool)]
     if not numbers or len(numbers) < len(found) or not all(0 <= c < classes for c in numbers):

@@ -204,3 +204,15 @@ def test_the_command_trains_on_a_data_set_by_its_name_and_goes_on_bit_for_bit(
     both = [tmp_path / name / "checkpoints" / "step-000000006" / "state.safetensors" for name in ("whole", "parts")]
     assert both[0].read_bytes() == both[1].read_bytes()
     assert gantrain(*mine[:2], "evaluation=none").exit_code == 2  # not trusted
+
+
+class Rare(Listed):
+    """Turns one sample in a thousand."""
+
+    def __getitem__(self, k: int) -> torch.Tensor:
+        return self.samples[k].flip(2) if torch.rand(()) < 0.001 else self.samples[k]
+
+
+def test_a_change_that_is_rare_is_known_by_the_number_that_it_draws() -> None:
+    assert TorchDataset(Rare(PIXELS)).samples is None
+    assert TorchDataset(Rare(PIXELS), in_memory=True).samples is not None

@@ -158,3 +158,12 @@ def test_a_run_on_a_part_by_the_command(tmp_path: Path, gantrain: Callable[..., 
     other = gantrain(*small)
     assert other.exit_code == 2 and "data.classes" in other.err and "data.limit" in other.err
     assert gantrain(*small, "data.classes=[cat]").exit_code == 2
+
+
+def test_a_number_that_is_the_name_of_another_class_is_refused_unless_it_is_quoted() -> None:
+    names = ("1", "2", "10")
+    labels = torch.tensor([0, 1, 2])
+    with pytest.raises(ConfigError, match=r"class number 1 is called 2, and another class is called 1; write .*quotes"):
+        choose(labels, 3, names, classes=[1])
+    assert choose(labels, 3, names, classes=["1", "10"]).names == ("1", "10")
+    assert choose(labels, 3, names, classes=[0]).names == ("1",)  # no class is called 0
