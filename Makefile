@@ -31,7 +31,7 @@ sweep: $(VENV)/.sweep  ## which loss? four losses, three seeds each, on the digi
 report: $(VENV)/.run  ## compare all runs in outputs/ (ARGS="DIR… out=FILE.html" for others)
 	@$(BIN)/gantrain-report $(if $(ARGS),$(ARGS),outputs)
 
-test: $(VENV)/.test  ## run the tests, in about five minutes on two cores (ARGS=tests/losses or "-k word" for some)
+test: $(VENV)/.test  ## run the tests, in about eight minutes on two cores (ARGS=tests/losses or "-k word" for some)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 test-all: $(VENV)/.test  ## run them for every loss and every case too

@@ -27,7 +27,27 @@ BLOCK = 512
 Read = Callable[[], bytes]
 
 
-class Archive(Place):
+class Packed(Place):
+    """Files that lie packed in others; how each is read is known by its path."""
+
+    def __init__(self, top: Path) -> None:
+        super().__init__(top)
+        self.reads: dict[Path, Read] = {}
+
+    def identity(self, folder: Path) -> str:
+        """Return the folder's path."""
+        return str(folder)
+
+    def holds(self, folder: Path, names: Sequence[str]) -> bool:
+        """Return whether a folder holds files of all these names."""
+        return all(folder / name in self.reads for name in names)
+
+    def source(self, path: Path) -> BinaryIO:
+        """Return a file's bytes."""
+        return io.BytesIO(self.reads[path]())
+
+
+class Archive(Packed):
     """The files of a zip or a tar.
 
     Args:
@@ -42,7 +62,6 @@ class Archive(Place):
     def __init__(self, file: Path, top: Path) -> None:
         super().__init__(top)
         self.file, self.folders = file, {file: Within()}
-        self.reads: dict[Path, Read] = {}
         written = file.stat().st_mtime_ns
         for name, size, other, read in members(file):
             self._add(name, size, written, other, read)
@@ -71,20 +90,8 @@ class Archive(Place):
         """Return what lies in a folder of the archive."""
         return self.folders[folder]
 
-    def identity(self, folder: Path) -> str:
-        """Return the folder's path."""
-        return str(folder)
 
-    def holds(self, folder: Path, names: Sequence[str]) -> bool:
-        """Return whether a folder holds files of all these names."""
-        return all(folder / name in self.reads for name in names)
-
-    def source(self, path: Path) -> BinaryIO:
-        """Return a file's bytes."""
-        return io.BytesIO(self.reads[path]())
-
-
-class Shards(Place):
+class Shards(Packed):
     """The files of all tars that lie in a folder, as WebDataset packs them: each is read by its shard and offset.
 
     Args:
@@ -106,18 +113,6 @@ class Shards(Place):
     def within(self, folder: Path) -> Within:
         """Return the files of all shards, whatever folders they have in them."""
         return self.all
-
-    def identity(self, folder: Path) -> str:
-        """Return the folder's path."""
-        return str(folder)
-
-    def holds(self, folder: Path, names: Sequence[str]) -> bool:
-        """Return whether a folder inside of a shard holds files of all these names."""
-        return all(folder / name in self.reads for name in names)
-
-    def source(self, path: Path) -> BinaryIO:
-        """Return a file's bytes."""
-        return io.BytesIO(self.reads[path]())
 
 
 Member = tuple[str, int, str, Read | None]

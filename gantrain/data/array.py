@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gantrain.data import memory
-from gantrain.data.arrays import LABELS, SAMPLES, arrays_in, get, labels_in, pick
+from gantrain.data.arrays import LABELS, SAMPLES, arrays_in, check_whole, get, labels_in, pick
 from gantrain.data.names import path_named, plain
 from gantrain.data.source import Batches
 from gantrain.data.subset import Common, Partial
@@ -87,14 +87,8 @@ class Array(Partial):
 
     def check_there(self) -> None:
         """Raise DataError if a mapped file has lost its end: reading on would end the process."""
-        if not self.mapped:
-            return
-        try:
-            whole = self.path.stat().st_size == self.bytes
-        except OSError:
-            whole = False
-        if not whole:
-            raise DataError(f"{plain(self.path)} was changed or removed while it was read; put it back, or start anew")
+        if self.mapped:
+            check_whole(self.path, self.bytes)
 
     def _labels(self, found: Any, samples: str, labels: str | None, count: int) -> tuple[Tensor | None, Sequence[str]]:
         if labels is not None and str(labels) not in found:

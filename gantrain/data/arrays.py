@@ -14,13 +14,62 @@ from torch import Tensor
 
 from gantrain.data import memory
 from gantrain.data.names import plain
-from gantrain.data.signals import UNREADABLE, array_in
 from gantrain.errors import ConfigError, DataError, first_line
 
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, TypeError, SyntaxError),
+    *(OverflowError, MemoryError, RecursionError),
+)
+"""What numpy raises for a file that is cut off, or whose header is no dictionary, or a hostile one."""
 DAMAGED = (*UNREADABLE, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error)
 SAMPLES = ("images", "image", "x", "x_train", "train_images", "data", "samples", "arr_0")
 """Names under which samples are usually stored, the likeliest first."""
 LABELS = ("labels", "label", "y", "y_train", "train_labels", "targets", "classes", "arr_1")
+
+
+def array_in(path: Path, key: str, kinds: str = "fiu") -> np.ndarray:
+    """Return the array in a .npy file, mapped; nothing in it is run as code.
+
+    Args:
+        path: of the file.
+        key: of the setting that names it.
+        kinds: of numpy's data types that are taken.
+
+    Raises:
+        DataError: if there is no such file, or it holds no array of numbers.
+    """
+    try:
+        if not path.is_file():
+            raise DataError(f"{key}={plain(path)} is not a file")
+        with path.open("rb") as file:
+            begin = file.read(6)
+        if begin[:2] == b"PK":
+            raise DataError(
+                f"{plain(path)} holds several arrays (.npz); write the one with numpy.save into a .npy file"
+            )
+        if begin != b"\x93NUMPY":
+            raise DataError(f"{plain(path)} is no .npy file; write the array with numpy.save")
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except UNREADABLE as error:
+        what = (
+            "holds Python objects instead of numbers"
+            if "bject" in str(error)
+            else f"cannot be read ({first_line(error)})"
+        )
+        raise DataError(f"{plain(path)} {what}; write it with numpy.save again") from error
+    if array.dtype.kind not in kinds:
+        raise DataError(f"{plain(path)} holds values of type {array.dtype}, real numbers are needed")
+    return array
+
+
+def check_whole(path: Path, size: int) -> None:
+    """Raise DataError if a mapped file has not its size any more: reading beyond its end would end the process."""
+    try:
+        whole = path.stat().st_size == size
+    except OSError:
+        whole = False
+    if not whole:
+        raise DataError(f"{plain(path)} was changed or removed while it was read; put it back, or start anew")
 
 
 def arrays_in(path: Path) -> Mapping[str, Any]:
@@ -67,6 +116,8 @@ def of_torch(path: Path) -> Mapping[str, Any]:
     """Return the tensors that ``torch.save`` has written: one, a dictionary, or a tuple, which numpy's names number."""
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except MemoryError:
+        raise
     except Exception as error:  # damaged files bring up all kinds; torch's own text recommends to run the file's code
         raise DataError(f"{plain(path)} cannot be read as tensors; write those alone with torch.save") from error
     if isinstance(found, Tensor):

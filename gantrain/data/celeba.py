@@ -62,7 +62,7 @@ class CelebA(ImageFiles):
         labels_of: the attribute that makes two classes, without it (0) and with it (1); None: no labels.
         download: fetch what is missing.
         check_count: refuse lists and numbers of images other than those that were published.
-        formed: settings that all sets of image files have; see ``gantrain.data.files.ImageFiles``.
+        formed: settings that all sets of image files have; see ``gantrain.data.form.FormedFiles``.
 
     Raises:
         ConfigError: for a setting that makes no sense.

@@ -51,20 +51,22 @@ class TorchDataset(Data):
         self.dataset, self.flip, self.name = dataset, flip, type(dataset).__name__
         size = length(dataset)
         self.draws = False
-        first = [self._get(k, (0, k)) for k in range(min(FIRST, size))]
+        first = [self._watched(k, 0) for k in range(min(FIRST, size))]
         self.found = learnt(first, self.name)
         self.shape = self.found.shape
         self.is_images = isinstance(self.kind, kinds.Images)
-        repeats = all(torch.equal(self._get(k, (1, k)).x, sample.x) for k, sample in enumerate(first[:4]))
-        repeats &= not self.draws  # a rare change would hardly be seen in a few samples
-        needed = size * first[0].x.nbytes
-        holds = (repeats and needed <= memory.limit() / 4) if in_memory is None else in_memory
+        repeats = all(torch.equal(self._watched(k, 1).x, sample.x) for k, sample in enumerate(first[:4]))
+        fits = size * first[0].x.nbytes <= memory.limit() / 4
+        holds = (repeats and not self.draws and fits) if in_memory is None else in_memory
         samples, numbers, self._digest = self._look_over(size, holds)
+        repeats &= not self.draws  # what changes rarely, or in few samples, is hardly seen in the first ones
+        if in_memory is None and not repeats:
+            samples = None
         kept, self.labels, names = choose(*classes_of(numbers, dataset), **which)
         self.class_names, self.classes = names or None, len(names)
         self.index, self.count = kept, len(kept)
         self.samples = None if samples is None else samples[kept]
-        held = "held in memory" if holds else "asked for again in every epoch"
+        held = "held in memory" if samples is not None else "asked for again in every epoch"
         same = "the same each time" if repeats else "other ones each time"
         tell(f"{self.name}: {size:,} samples of {self.found}, {same}, {held}")
 
@@ -78,11 +80,11 @@ class TorchDataset(Data):
 
     def at(self, index: Sequence[int]) -> Tensor:
         """Return samples by their numbers: images (n, C, H, W) uint8, others float32."""
-        rows = self.index[np.asarray(index, dtype=np.int64)]
         if self.samples is not None:
-            x = self.samples[torch.as_tensor(index)] if not isinstance(index, range) else self.samples[slice_of(index)]
+            x = self.samples[torch.as_tensor(index)]
         else:
-            x = torch.stack([self._get(int(k), (0, int(k))).x for k in rows])
+            rows = self.index[np.asarray(index, dtype=np.int64)].tolist()
+            x = torch.stack([self._get(k, (0, k)).x for k in rows])
         if self.is_images and x.dtype != torch.uint8:
             return self._scaled(x).add(1).mul(127.5).round().to(torch.uint8)
         return x if self.is_images else self._scaled(x)
@@ -132,7 +134,7 @@ class TorchDataset(Data):
         digest, labels = hashlib.sha256(), list[int | None]()
         samples = torch.empty(size, *self.shape, dtype=self.found.dtype) if holds else None
         for k in each(range(size), "reading samples", "sample", size):
-            sample = self._get(k, (0, k))
+            sample = self._watched(k, 0)
             check(sample, self.found, f"{self.name}[{k}]")
             digest.update(sample.x.contiguous().numpy().data)
             labels.append(sample.label)
@@ -141,14 +143,24 @@ class TorchDataset(Data):
         return samples, labels, digest.hexdigest()[:12]
 
     def _get(self, k: int, seed: Sequence[int]) -> Sample:
-        with seeded(seed) as begun:
-            try:
-                found = self.dataset[k]
-                self.draws |= states() != begun
-            except (MemoryError, DataError):
-                raise
-            except Exception as error:  # somebody's own code
-                raise DataError(f"{self.name}[{k}] fails: {type(error).__name__}: {first_line(error)}") from error
+        with seeded(seed):
+            return self._ask(k)
+
+    def _watched(self, k: int, look: int) -> Sample:
+        """Return a sample, and note whether a random number was drawn for it."""
+        with seeded((look, k)):
+            begun = states()
+            sample = self._ask(k)
+            self.draws |= states() != begun
+        return sample
+
+    def _ask(self, k: int) -> Sample:
+        try:
+            found = self.dataset[k]
+        except (MemoryError, DataError):
+            raise
+        except Exception as error:  # somebody's own code
+            raise DataError(f"{self.name}[{k}] fails: {type(error).__name__}: {first_line(error)}") from error
         return sample_of(found, f"{self.name}[{k}]")
 
 
@@ -181,11 +193,8 @@ def states() -> tuple[Any, ...]:
 
 
 @contextmanager
-def seeded(seed: Sequence[int]) -> Iterator[tuple[Any, ...]]:
-    """Let Python's, numpy's and torch's random numbers inside the block depend on ``seed`` alone, and no others.
-
-    Yields their states.
-    """
+def seeded(seed: Sequence[int]) -> Iterator[None]:
+    """Let Python's, numpy's and torch's random numbers inside the block depend on ``seed`` alone, and no others."""
     python, numpy = random.getstate(), np.random.get_state()
     number = int(np.random.SeedSequence([*seed]).generate_state(1)[0])
     with torch.random.fork_rng([]):
@@ -193,7 +202,7 @@ def seeded(seed: Sequence[int]) -> Iterator[tuple[Any, ...]]:
         np.random.seed(number)
         random.seed(number)
         try:
-            yield states()
+            yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
@@ -208,8 +217,3 @@ def classes_of(numbers: Sequence[int | None], dataset: Any) -> tuple[Tensor | No
     if isinstance(own, list | tuple) and len(own) > int(labels.max()) and len(set(map(str, own))) == len(own):
         return labels, len(numbers), [str(name) for name in own]
     return labels, len(numbers), [str(k) for k in range(int(labels.max()) + 1)]
-
-
-def slice_of(index: range) -> slice:
-    """Return the slice that a range names."""
-    return slice(index.start, index.stop, index.step)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import PIL
@@ -20,14 +20,13 @@ from torch import Tensor
 from gantrain.data import copies, memory
 from gantrain.data.ahead import Ahead
 from gantrain.data.copies import Facts
-from gantrain.data.decode import Decoded, Decoder, colour
-from gantrain.data.depth import PLAIN, depth_of, in_bytes, say_if_dark
-from gantrain.data.form import check_settings
+from gantrain.data.decode import Decoded
+from gantrain.data.depth import PLAIN, in_bytes, say_if_dark
+from gantrain.data.form import COPY, MEMORY, Formed, FormedFiles
 from gantrain.data.listing import Listing
 from gantrain.data.names import plain
 from gantrain.data.reading import awaited, in_threads, warnings_of_files
 from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, channels_first, flip_some
-from gantrain.data.subset import Which, choose
 from gantrain.errors import DataError
 from gantrain.terminal import each, say
 
@@ -35,36 +34,12 @@ VERSION = 1
 """Of decoding: moved when the same files would give other pixels."""
 
 
-MEMORY, COPY, FILES = "memory", "copy", "files"
-"""Where decoded images are kept: in memory, in a file of the cache, or nowhere, so that each batch is read anew."""
-
-
-def home(needed: int, in_memory: bool | None, copy: bool | None) -> str:
-    """Return where decoded images are kept that take so many bytes: MEMORY, COPY or FILES."""
-    if needed <= memory.limit() / 4 if in_memory is None else in_memory:
-        return MEMORY
-    return COPY if copy or (copy is None and copies.has_room(needed)) else FILES
-
-
-class ImageFiles(Data):
+class ImageFiles(FormedFiles, Data):
     """Images of files, each decoded once: into memory if they fit, else into a file that later runs read too.
 
     Args:
         found: the files, in a fixed order, with their labels.
-        size: side of the square images after fitting.
-        fit: how an image is made square: ``crop`` the middle, ``pad`` with black, or ``stretch``.
-        channels: 1, 3, 4 (with alpha), or None: 1 if every image is gray, else 3.
-        flip: mirror each image with probability ½.
-        on_bad: ``error``, or ``skip`` images that cannot be read; they are listed in ``skipped``.
-        timeout: seconds to wait for an image.
-        in_memory: True, False, or None: True if they take, in colour, at most a quarter of the memory.
-        skip_limit: share of the images that may be skipped.
-        background: colour behind transparent images, by name or as [red, green, blue].
-        copy: keep images that are not in memory decoded in a file of the cache: True, False, or None: True if it takes
-            at most a tenth of the free disk space. Without it threads read each batch from the image files.
-        depth: bits of each pixel that the networks see, 8 or 16 (gray images).
-        range: what is black and white in images of more than 8 bits; see ``gantrain.data.depth``.
-        which: the part of the images that is read at all, see ``gantrain.data.subset.choose``.
+        depth, range, formed: settings, see ``gantrain.data.form.FormedFiles``.
 
     Raises:
         ConfigError: for a setting that makes no sense.
@@ -74,44 +49,21 @@ class ImageFiles(Data):
     def __init__(
         self,
         found: Listing,
-        size: int,
-        fit: str,
-        channels: int | None,
-        flip: bool,
-        on_bad: str,
-        timeout: float,
-        in_memory: bool | None,
-        skip_limit: float = 0.01,
-        background: Any = "white",
-        copy: bool | None = None,
         depth: int = 8,
         range: Sequence[float] | None = None,
-        **which: Unpack[Which],
+        **formed: Unpack[Formed],
     ) -> None:
-        check_settings(size, fit, channels, on_bad, timeout, in_memory, skip_limit, copy)
-        self.depth = depth_of(depth, range, channels)
-        self.decoder = self.made_decoder(Decoder(size, fit, channels, colour(background), self.depth))
+        super().__init__(found, depth=depth, range=range, **formed)
         self.units = self.depth.units
-        self.flip, self.on_bad, self.timeout, self.skip_limit = flip, on_bad, timeout, skip_limit
-        numbers = None if found.labels is None else torch.tensor(found.labels)
-        kept, self.labels, names = choose(numbers, len(found.entries), found.class_names or (), **which)
-        self.place, self.entries, self.passed_over = found.place, [found.entries[k] for k in kept], found.passed_over
-        self.class_names, self.classes = names or None, len(names)
-        needed = len(self.entries) * size * size * (channels or 3) * (self.depth.bits // 8)
-        self.home = home(needed, in_memory, copy)
         self.in_memory = self.home == MEMORY
         self._pixels, facts = self._read_all()
-        self.shape = (channels or facts.channels, size, size)
+        self.shape = (self.decoder.channels or facts.channels, self.decoder.size, self.decoder.size)
         if self._pixels is not None:
             self._pixels = self._pixels[..., : self.shape[0]]
         self.transparent, self.reduced = facts.transparent, facts.reduced
         say_if_dark(facts.brightest)
         self._leave_out(facts.skipped)
         self.paths, self.count = [entry.path for entry in self.entries], len(self.entries)
-
-    def made_decoder(self, decoder: Decoder) -> Decoder:
-        """Return what decodes the files, given what would."""
-        return decoder
 
     def __str__(self) -> str:
         return f"{len(self.paths):,} images {super().__str__()}"

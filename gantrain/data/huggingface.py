@@ -34,7 +34,7 @@ class HuggingFace(ImageFiles):
             ``none`` for no labels.
         depth: bits of each pixel that the networks see, 8 or 16 (gray images).
         range: what is black and white in images of more than 8 bits; see ``gantrain.data.depth``.
-        formed: settings that all sets of image files have; see ``gantrain.data.files.ImageFiles``.
+        formed: settings that all sets of image files have; see ``gantrain.data.form.FormedFiles``.
 
     Raises:
         ConfigError: for a setting that makes no sense, or without the package datasets.

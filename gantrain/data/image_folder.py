@@ -21,7 +21,7 @@ class ImageFolder(ImageFiles):
         class_level: how deep the folders lie whose names are the classes.
         depth: bits of each pixel that the networks see, 8 or 16 (gray images).
         range: what is black and white in images of more than 8 bits; see ``gantrain.data.depth``.
-        formed: settings that all sets of image files have; see ``gantrain.data.files.ImageFiles``.
+        formed: settings that all sets of image files have; see ``gantrain.data.form.FormedFiles``.
 
     Raises:
         ConfigError: for a setting that makes no sense.

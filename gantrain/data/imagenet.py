@@ -36,7 +36,7 @@ class ImageNet(ImageFiles):
         root: folder that holds ``train/`` and ``val/``, in which each class has a folder; or one around it.
         split: train or val.
         check_count: refuse another number of images or classes than was published.
-        formed: settings that all sets of image files have; see ``gantrain.data.files.ImageFiles``.
+        formed: settings that all sets of image files have; see ``gantrain.data.form.FormedFiles``.
 
     Raises:
         ConfigError: for a setting that makes no sense.

@@ -44,7 +44,7 @@ class LSUN(ImageFiles):
         root: folder that holds ``bedroom_train_lmdb/`` and its like, or in which ``lsun/`` holds them.
         split: train or val.
         check_count: refuse databases that hold another number of images.
-        formed: settings that all sets of image files have; see ``gantrain.data.files.ImageFiles``. Of the ten classes
+        formed: settings that all sets of image files have; see ``gantrain.data.form.FormedFiles``. Of the ten classes
             only the databases of those in ``classes`` are needed.
 
     Raises:

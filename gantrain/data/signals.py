@@ -12,10 +12,11 @@ from torch import Tensor
 
 from gantrain.data import memory
 from gantrain.data.ahead import Ahead, in_a_thread
+from gantrain.data.arrays import array_in, check_whole
 from gantrain.data.known import Fresh
 from gantrain.data.names import path_named, plain
 from gantrain.data.source import Batch, Batches, Data, EpochOrder
-from gantrain.errors import ConfigError, DataError, first_line
+from gantrain.errors import ConfigError, DataError
 from gantrain.kinds import Units
 from gantrain.terminal import each
 
@@ -146,12 +147,7 @@ class SignalFile(StoredSignals):
         rows = np.asarray(index, dtype=np.int64)
         if self.signals is not None:
             return self.signals[torch.from_numpy(rows)]
-        try:  # a mapped file that lost its end would end the process
-            whole = self.path.stat().st_size == self.size
-        except OSError:
-            whole = False
-        if not whole:
-            raise DataError(f"{plain(self.path)} was changed or removed while it was read; put it back, or start anew")
+        check_whole(self.path, self.size)
         return self.as_floats(self.array[rows])
 
     def as_floats(self, rows: np.ndarray) -> Tensor:
@@ -177,48 +173,6 @@ class SignalFile(StoredSignals):
         found, number = np.unique(array, return_inverse=True)
         self.labels, self.classes = torch.from_numpy(number.astype(np.int64)), len(found)
         self.class_names = tuple(map(str, found.tolist()))
-
-
-UNREADABLE = (
-    *(OSError, EOFError, ValueError, TypeError, SyntaxError),
-    *(OverflowError, MemoryError, RecursionError),
-)
-"""What numpy raises for a file that is cut off, or whose header is no dictionary, or a hostile one."""
-
-
-def array_in(path: Path, key: str, kinds: str = "fiu") -> np.ndarray:
-    """Return the array in a .npy file, mapped; nothing in it is run as code.
-
-    Args:
-        path: of the file.
-        key: of the setting that names it.
-        kinds: of numpy's data types that are taken.
-
-    Raises:
-        DataError: if there is no such file, or it holds no array of numbers.
-    """
-    try:
-        if not path.is_file():
-            raise DataError(f"{key}={plain(path)} is not a file")
-        with path.open("rb") as file:
-            begin = file.read(6)
-        if begin[:2] == b"PK":
-            raise DataError(
-                f"{plain(path)} holds several arrays (.npz); write the one with numpy.save into a .npy file"
-            )
-        if begin != b"\x93NUMPY":
-            raise DataError(f"{plain(path)} is no .npy file; write the array with numpy.save")
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except UNREADABLE as error:
-        what = (
-            "holds Python objects instead of numbers"
-            if "bject" in str(error)
-            else f"cannot be read ({first_line(error)})"
-        )
-        raise DataError(f"{plain(path)} {what}; write it with numpy.save again") from error
-    if array.dtype.kind not in kinds:
-        raise DataError(f"{plain(path)} holds values of type {array.dtype}, real numbers are needed")
-    return array
 
 
 def as_signals(array: np.ndarray, path: Path) -> np.ndarray:

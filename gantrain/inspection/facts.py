@@ -144,7 +144,7 @@ def inspect_files(survey: FolderSurvey, batch_size: int) -> Facts:
         "shape": list(shape),
         "samples": len(good),
         "looked_at": len(good),
-        **classes_of(labels, len(survey.class_names), survey.class_names or None, None),
+        **classes_of(labels, survey.classes, survey.class_names, None),
         "values": {
             name: value[:channels] if isinstance(value, list) else value for name, value in tally.values().items()
         },

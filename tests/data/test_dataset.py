@@ -216,3 +216,15 @@ class Rare(Listed):
 def test_a_change_that_is_rare_is_known_by_the_number_that_it_draws() -> None:
     assert TorchDataset(Rare(PIXELS)).samples is None
     assert TorchDataset(Rare(PIXELS), in_memory=True).samples is not None
+
+
+def test_a_sample_that_draws_is_noticed_wherever_it_lies() -> None:
+    class Late(Listed):
+        def __getitem__(self, k: int) -> torch.Tensor:
+            return self.samples[k].flip(2) if k == 33 and random.random() < 0.5 else self.samples[k]
+
+    data = TorchDataset(Late(PIXELS))
+    assert data.samples is None and len({data._get(33, (2, k)).x.sum().item() for k in range(9)}) == 1
+    assert {tuple(data._get(33, (2, k)).x.flatten().tolist()) for k in range(9)} == {
+        tuple(x.flatten().tolist()) for x in (PIXELS[33], PIXELS[33].flip(2))
+    }

@@ -10,8 +10,7 @@ from typing import get_type_hints
 import pytest
 
 from gantrain.data import HuggingFace
-from gantrain.data.files import ImageFiles
-from gantrain.data.form import Formed
+from gantrain.data.form import Formed, FormedFiles
 from gantrain.data.subset import choose
 from gantrain.errors import ConfigError
 from tests.conftest import config
@@ -25,7 +24,7 @@ def test_the_yaml_states_every_setting_of_the_class(option: str) -> None:
     cfg = config(f"data={option}", *NEEDED[option]).data
     kind = getattr(__import__("gantrain.data", fromlist=["x"]), cfg._target_.rpartition(".")[2])
     own = inspect.signature(kind).parameters
-    known = {**inspect.signature(choose).parameters, **inspect.signature(ImageFiles).parameters, **own}
+    known = {**inspect.signature(choose).parameters, **inspect.signature(FormedFiles).parameters, **own}
     settings = {key: known[key] for key in {*own, *get_type_hints(Formed)} - {"formed"}}
     unneeded = {"background"} if option in OPAQUE else set()
     assert set(cfg) - {"_target_"} == set(settings) - unneeded

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -349,3 +351,13 @@ def test_images_are_held_in_memory_up_to_a_quarter_of_what_the_container_has(
         monkeypatch.setattr("gantrain.data.memory.limit", lambda limit=limit: limit)
         assert read(tmp_path).in_memory == held
         assert read(tmp_path, in_memory=not held).in_memory == (not held)
+
+
+def test_a_run_that_reads_each_batch_from_files_ends_without_a_traceback(tmp_path: Path) -> None:
+    for k in range(8):
+        save(tmp_path / "images" / f"{k}.png", seed=k)
+    arguments = ("data=image_folder", "data.root=images", "data.size=8", "data.in_memory=false", "data.copy=false")
+    short = ("total_steps=2", "batch_size=4", "device=cpu", "evaluation=none", "run.dir=run")
+    command = [sys.executable, "-m", "gantrain", *arguments, *short]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr

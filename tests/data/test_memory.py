@@ -1,9 +1,11 @@
-"""How much memory a container allows."""
+"""How much memory a container allows, and how mapped files are read."""
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gantrain.data import memory
@@ -50,3 +52,18 @@ def test_the_smallest_limit_of_the_groups_of_a_process_counts(
 def test_without_a_limit_it_is_the_machine(tmp_path: Path, lines: str, files: dict[str, str]) -> None:
     machine = memory.limit(tmp_path / "none", tmp_path / "none")
     assert machine > 64 * MIB and group(tmp_path, lines, **files) == machine
+
+
+def test_a_mapped_file_is_read_at_random_and_other_arrays_stay(tmp_path: Path) -> None:
+    advice = []
+
+    class Mapped(np.ndarray):
+        _mmap = type("Map", (), {"madvise": lambda self, what: advice.append(what)})()
+
+    memory.read_at_random(np.zeros(3).view(Mapped))
+    assert advice == [mmap.MADV_RANDOM]
+    np.save(tmp_path / "x.npy", np.arange(9))
+    whole = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for array in (whole, np.zeros(3)):
+        memory.read_at_random(array)
+    assert whole.tolist() == [*range(9)]
