@@ -136,3 +136,16 @@ def of_a_path(error: BaseException) -> GantrainError | None:
     if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
         return ConfigError(f"{str(error.filename)[:200]}: {error.strerror}")
     return None
+
+
+class ElsewhereError(GantrainError):
+    """Another rank has failed, and says why; this one leaves with the same exit code and nothing to say.
+
+    Args:
+        text: what the other rank says.
+        exit_code: of the other rank's error.
+    """
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code

@@ -85,6 +85,12 @@ class RunSettings:
 
 
 @dataclass
+class DistributedSettings:
+    timeout: float = positive()
+    sync_batchnorm: bool = setting()
+
+
+@dataclass
 class LogSettings:
     every: int = at_least(1)
 
@@ -199,6 +205,8 @@ class TrainConfig(SharedConfig):
     conditioning: Conditioning = field(default_factory=Conditioning)
     batch_size_g: int | None = size(1)
     accumulate: int = at_least(1)
+    ranks: int = at_least(1, below=2**16)
+    distributed: DistributedSettings = field(default_factory=DistributedSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     schedule: Any = setting()
     resume: str = path()

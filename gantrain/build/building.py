@@ -22,6 +22,7 @@ from gantrain.build.checks import (
     check_latent,
     check_optimizer,
     check_parts,
+    check_ranks,
     check_ratio,
     check_shapes,
     check_terms,
@@ -30,7 +31,8 @@ from gantrain.build.making import make
 from gantrain.build.scheduling import build_scheduler, build_schedules
 from gantrain.build.trust import check_targets
 from gantrain.checkpoint import Rng
-from gantrain.data import Curves, Data, Known, Mixture, adapted
+from gantrain.data import Curves, Data, Known, Mixture, adapted, stream_of
+from gantrain.distributed import ALONE, Alone, synchronised
 from gantrain.errors import ConfigError
 from gantrain.inputs import Given, Inputs, Latent, Normal, is_conditional
 from gantrain.losses import Loss, arithmetic
@@ -63,34 +65,35 @@ class Built:
     columns: int | None  # of the grids; None: as many as rows
 
 
-def build(cfg: DictConfig, data: Data | None = None) -> Built:
+def build(cfg: DictConfig, data: Data | None = None, ranks: Alone = ALONE) -> Built:
     """Build everything a validated configuration names: data first, because it tells the networks their shape.
 
     Args:
         cfg: the configuration.
         data: what it names under ``data``, if that has been read already.
+        ranks: the processes that play the game; each of them builds its own, and all begin with the first's weights.
 
     Raises:
         ConfigError, DataError: for choices that cannot work together, and data that cannot be read.
     """
     check_targets(cfg)
-    precision = pick_precision(cfg)
+    precision = pick_precision(cfg, ranks)
     repeat_exactly(cfg.deterministic)
-    rng = Rng(precision.device)
+    rng = Rng(precision.device, ranks)
     data = data or build_data(cfg)
     augment: nn.Module = make(cfg.augment, "augment", shape=data.shape)
     rng.seed(cfg.seed)
-    g = build_player(cfg, "g", data, precision)
-    d, loss = build_d_and_loss(cfg, data, precision)
+    g = build_player(cfg, "g", data, precision, ranks)
+    d, loss = build_d_and_loss(cfg, data, precision, ranks)
     inputs = build_inputs(cfg, data.classes, data.shares())
-    check_game(cfg, g, d, loss, inputs, data)
+    check_game(cfg, g, d, loss, inputs, data, ranks)
     augment = augment.to(precision.device)
     ema = Ema(g.net, cfg.ema.halflife_images, cfg.ema.rampup)
     schedules = build_schedules(cfg, g, d, loss, augment, ema, data.shape)
-    performance = pick(cfg, g, d, loss, augment, precision, schedules)
+    performance = pick(cfg, g, d, loss, augment, precision, schedules, ranks.world)
     performance.arrange(g.net, d.net, ema.net)
     performance.compile_networks(g.net, d.net)
-    batches = data.stream(cfg.batch_size, cfg.seed, precision.device)
+    batches = stream_of(data, cfg.batch_size, cfg.seed, precision.device, ranks)
     if not performance.channels_last:
         batches.memory_format = torch.contiguous_format
     grid, columns = grid_of(cfg, inputs, g.net, data, precision.device)
@@ -105,6 +108,7 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
         rng=rng,
         precision=precision,
         inputs=inputs,
+        ranks=ranks,
         grid=grid,
         batch_size=cfg.batch_size,
         d_steps=cfg.ratio.d_steps,
@@ -119,11 +123,14 @@ def build(cfg: DictConfig, data: Data | None = None) -> Built:
         one_forward=bool(performance.one_forward),
         perform=performance.carry_out([g, d], ema, loss, augment, watch.nonfinite, rng),
     )
-    preview = batches.peek(len(grid.z))
+    preview = data.stream(cfg.batch_size, cfg.seed, precision.device).peek(len(grid.z)) if ranks.is_first else grid.z
+    rng.divide(cfg.seed)
     return Built(trainer, data, performance, preview, columns)
 
 
-def check_game(cfg: DictConfig, g: Player, d: Player, loss: Loss, inputs: Inputs, data: Data) -> None:
+def check_game(
+    cfg: DictConfig, g: Player, d: Player, loss: Loss, inputs: Inputs, data: Data, ranks: Alone = ALONE
+) -> None:
     """Raise ConfigError if the pieces of a game cannot work together."""
     verdict = check_shapes(g.net, d.net, inputs, data.shape, g.skipped.device)
     check_terms(loss, verdict, data.classes)
@@ -132,19 +139,21 @@ def check_game(cfg: DictConfig, g: Player, d: Player, loss: Loss, inputs: Inputs
     check_conditioning(cfg.conditioning, loss, g.net)
     loss.check_generator(g.net)
     check_each_alone(d.net, loss, data, g.skipped.device)
-    check_batch_norm([g.net, d.net], min(cfg.batch_size, cfg.batch_size_g or cfg.batch_size) // cfg.accumulate)
+    smallest = min(cfg.batch_size, cfg.batch_size_g or cfg.batch_size)
+    check_batch_norm([g.net, d.net], smallest // (cfg.accumulate * ranks.world))
+    check_ranks(cfg, loss, data.shape, ranks)
     check_ratio(cfg.ratio, g, d)
     check_parts(cfg, loss, data.shape)
 
 
-def scratch(cfg: DictConfig, data: Data) -> Trainer:
+def scratch(cfg: DictConfig, data: Data, ranks: Alone = ALONE) -> Trainer:
     """Build a trainer to be thrown away; the one that is built next begins with the same random numbers all the same.
 
     It plays turns as they are written: compiling them takes long, and a recording's operations cannot be counted.
     """
     cfg = copy.deepcopy(cfg)
     cfg.compile, cfg.performance.cuda_graphs = "none", False
-    return build(cfg, data).trainer
+    return build(cfg, data, ranks).trainer
 
 
 def build_study(cfg: DictConfig) -> Study:
@@ -292,11 +301,11 @@ def build_generator(cfg: DictConfig, shape: tuple[int, ...], classes: int, devic
     return build_network(cfg, "generator", shape, classes).to(device)
 
 
-def pick_precision(cfg: DictConfig) -> Precision:
-    """Return the device and dtypes that a configuration asks for."""
+def pick_precision(cfg: DictConfig, ranks: Alone = ALONE) -> Precision:
+    """Return the device and dtypes that a configuration asks for, the device that of a rank."""
     # Gradients of sure scores fall below 1e-38, where a CPU computes many times slower; a GPU flushes them anyway.
     torch.set_flush_denormal(True)
-    device = pick_device(cfg.device)
+    device = pick_device(cfg.device, ranks)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # streams and graphs belong to the current one
     arithmetic.set_tf32(cfg.precision.tf32)
@@ -317,30 +326,41 @@ def repeat_exactly(wanted: bool) -> None:
     torch.use_deterministic_algorithms(wanted)
 
 
-def build_d_and_loss(cfg: DictConfig, data: Data, precision: Precision) -> tuple[Player, Loss]:
+def build_d_and_loss(
+    cfg: DictConfig, data: Data, precision: Precision, ranks: Alone = ALONE
+) -> tuple[Player, Loss]:
     """Build the discriminator and the loss, and check that the loss can be used with this discriminator."""
     loss: Loss = make(cfg.loss, "loss").to(precision.device)
     if isinstance(kind := get_object(cfg.architecture.discriminator._target_), type):
         loss.objective.check(kind)  # before it is built: arguments meant for the right kind would hide the reason
-    d = build_player(cfg, "d", data, precision)
+    d = build_player(cfg, "d", data, precision, ranks)
     loss.check(d.net)
     return d, loss
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, ranks: Alone = ALONE) -> torch.device:
     """Return the device that ``auto``, ``cpu``, ``cuda`` or ``cuda:<k>`` means on this machine.
+
+    Of several ranks on a machine each gets a GPU of its own.
 
     Raises:
         ConfigError: if it is none of these, or not there.
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if ranks.world > 1 and name.startswith("cuda:"):
+        raise ConfigError(f"device={name}: each of {ranks.world} ranks needs a GPU of its own; use device=cuda")
+    if ranks.world > 1 and gpus and name != "cpu" and ranks.local >= gpus:
+        raise ConfigError(
+            f"PyTorch sees {gpus} GPU(s) here, and this machine has {ranks.local + 1} ranks or more; use as many ranks "
+            "as GPUs, or device=cpu"
+        )
     if name == "auto":
-        return torch.device("cuda:0" if gpus else "cpu")
+        return torch.device(f"cuda:{ranks.local}" if gpus else "cpu")
     allowed = ["cpu"] + ["cuda"] * bool(gpus) + [f"cuda:{k}" for k in range(gpus)]
     if name not in allowed:
         have = f"{gpus} GPU(s)" if gpus else "no usable GPU"
         raise ConfigError(f"device={name}: PyTorch sees {have} here; use device=auto{'' if gpus else ' or device=cpu'}")
-    return torch.device("cuda:0" if name == "cuda" else name)
+    return torch.device(f"cuda:{ranks.local}" if name == "cuda" else name)
 
 
 def with_fractions(optimizer: DictConfig) -> DictConfig:
@@ -351,10 +371,12 @@ def with_fractions(optimizer: DictConfig) -> DictConfig:
     return OmegaConf.merge(optimizer, {"betas": [float(beta) for beta in betas]})  # type: ignore[return-value]
 
 
-def build_player(cfg: DictConfig, name: str, data: Data, precision: Precision) -> Player:
+def build_player(cfg: DictConfig, name: str, data: Data, precision: Precision, ranks: Alone = ALONE) -> Player:
     """Build player ``g`` or ``d``: its network, optimizer, and the schedule of its learning rate if there is one."""
     role = {"g": "generator", "d": "discriminator"}[name]
     net = build_network(cfg, role, data.shape, data.classes).to(precision.device)
+    if ranks.world > 1 and cfg.distributed.sync_batchnorm:
+        net = synchronised(net, ranks)
     if name == "d" and cfg.get("freeze_d"):
         freeze(net, cfg.freeze_d)
     learning = [weight for weight in net.parameters() if weight.requires_grad]

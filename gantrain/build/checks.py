@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LRScheduler
 
 from gantrain.data import Data
+from gantrain.distributed import Alone
 from gantrain.errors import ConfigError, first_line, is_memory_full
 from gantrain.inputs import Codes, Inputs, Latent, Normal, is_conditional
 from gantrain.kinds import KINDS, Kind
@@ -158,6 +159,20 @@ def check_parts(cfg: DictConfig, loss: Loss, shape: tuple[int, ...]) -> None:
             raise ConfigError(f"accumulate={cfg.accumulate} must divide {key}={cfg[key]}")
     if why := loss.why_whole(shape):
         raise ConfigError(f"accumulate={cfg.accumulate} cannot be used: {why}")
+
+
+def check_ranks(cfg: DictConfig, loss: Loss, shape: tuple[int, ...], ranks: Alone) -> None:
+    """Raise ConfigError where a batch cannot be divided among the ranks and still count as a whole."""
+    if ranks.world == 1:
+        return
+    shares = ranks.world * cfg.accumulate
+    for key in ("batch_size", "batch_size_g"):
+        if cfg[key] is not None and cfg[key] % shares:
+            each = f"{ranks.world} ranks" + (f" times accumulate={cfg.accumulate}" if cfg.accumulate > 1 else "")
+            fitting = max(shares, round(cfg[key] / shares) * shares)
+            raise ConfigError(f"{key}={cfg[key]} cannot be divided by {each}; use {key}={fitting}, for example")
+    if why := loss.why_alone(shape):
+        raise ConfigError(f"ranks={ranks.world} cannot be used: {why}")
 
 
 def check_batch_norm(nets: list[nn.Module], batch_size: int) -> None:

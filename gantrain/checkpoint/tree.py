@@ -75,6 +75,10 @@ def first_nonfinite(tensors: dict[str, Tensor]) -> str | None:
 OPTIONAL = "state.rng."  # Python's generator may hold no second normal number, and a machine no GPU
 
 
+ON_ONE_SIDE = {"state.rng": {"ranks"}}
+"""Keys, by path, that only the state of a game on several ranks has; it may go on with another number of them."""
+
+
 def misfit(own: Any, stored: Any, path: str = "state") -> str | None:
     """Return in words the first place where ``stored`` does not fit ``own``, None if it fits.
 
@@ -90,9 +94,10 @@ def misfit(own: Any, stored: Any, path: str = "state") -> str | None:
             return None
         return f"{path} is {describe(own)} here and {describe(stored)} there"
     if isinstance(own, dict) and isinstance(stored, dict):
-        if differing := sorted(map(str, own.keys() ^ stored.keys())):
+        apart = ON_ONE_SIDE.get(path, set())
+        if differing := sorted(map(str, (own.keys() ^ stored.keys()) - apart)):
             return f"{path}.{differing[0]} exists on one side only"
-        pairs = [(f"{path}.{key}", own[key], stored[key]) for key in own]
+        pairs = [(f"{path}.{key}", own[key], stored[key]) for key in own if key not in apart]
     elif isinstance(own, list | tuple) and type(own) is type(stored) and len(own) == len(stored):
         pairs = [(f"{path}.{k}", *both) for k, both in enumerate(zip(own, stored, strict=True))]
     elif type(own) is int and type(stored) is int and own >= 0 > stored:

@@ -17,7 +17,7 @@ from gantrain.data.imagenet import ImageNet
 from gantrain.data.known import Fresh, Known
 from gantrain.data.lsun import LSUN
 from gantrain.data.signals import SignalFile, Sines
-from gantrain.data.source import Batch, Batches, Data, Images
+from gantrain.data.source import Batch, Batches, Data, Images, stream_of
 from gantrain.data.stacked import Stacked
 from gantrain.data.stl10 import STL10
 from gantrain.data.svhn import SVHN
@@ -65,4 +65,5 @@ __all__ = [
     "TorchDataset",
     "Waves",
     "adapted",
+    "stream_of",
 ]

@@ -14,7 +14,7 @@ from torch import Tensor
 from gantrain.data import memory
 from gantrain.data.arrays import LABELS, SAMPLES, arrays_in, check_whole, get, labels_in, pick
 from gantrain.data.names import path_named, plain
-from gantrain.data.source import Batches
+from gantrain.data.source import WHOLE, Batches
 from gantrain.data.subset import Common, Partial
 from gantrain.errors import ConfigError, DataError
 from gantrain.terminal import each
@@ -79,11 +79,11 @@ class Array(Partial):
         scaled = "" if (self.low, self.high) == (0, 255) else f", 8 bits from {self.low:.6g} to {self.high:.6g}"
         return f"{super().__str__()}{scaled}"
 
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+    def stream(self, batch_size: int, seed: int, device: torch.device, take: slice = WHOLE) -> Batches:
         """Return batches of images in [-1, 1] and their labels."""
         if self.array is not None:
             memory.read_at_random(self.array)
-        return super().stream(batch_size, seed, device)
+        return super().stream(batch_size, seed, device, take)
 
     def check_there(self) -> None:
         """Raise DataError if a mapped file has lost its end: reading on would end the process."""

@@ -16,7 +16,7 @@ from gantrain import kinds
 from gantrain.data import memory
 from gantrain.data.ahead import Ahead, in_a_thread
 from gantrain.data.contract import Sample, check, learnt, sample_of
-from gantrain.data.source import Batch, Batches, Data, EpochOrder, as_floats, flip_some
+from gantrain.data.source import WHOLE, Batch, Batches, Data, EpochOrder, as_floats, flip_some
 from gantrain.data.subset import Which, choose
 from gantrain.errors import ConfigError, DataError, first_line
 from gantrain.terminal import each, tell
@@ -89,9 +89,9 @@ class TorchDataset(Data):
             return self._scaled(x).add(1).mul(127.5).round().to(torch.uint8)
         return x if self.is_images else self._scaled(x)
 
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+    def stream(self, batch_size: int, seed: int, device: torch.device, take: slice = WHOLE) -> Batches:
         """Return batches of samples, in [-1, 1] but for points, and their labels."""
-        order = EpochOrder(len(self.index), batch_size, seed, torch.device("cpu"))
+        order = EpochOrder(len(self.index), batch_size, seed, torch.device("cpu"), take)
         pinned = device.type == "cuda"  # only from there a GPU copies while it computes
 
         def prepare(position: int) -> Batch:

@@ -26,7 +26,7 @@ from gantrain.data.form import COPY, MEMORY, Formed, FormedFiles
 from gantrain.data.listing import Listing
 from gantrain.data.names import plain
 from gantrain.data.reading import awaited, in_threads, warnings_of_files
-from gantrain.data.source import Batch, Batches, Data, EpochOrder, Images, as_floats, channels_first, flip_some
+from gantrain.data.source import WHOLE, Batch, Batches, Data, EpochOrder, Images, as_floats, channels_first, flip_some
 from gantrain.errors import DataError
 from gantrain.terminal import each, say
 
@@ -83,11 +83,11 @@ class ImageFiles(FormedFiles, Data):
         times = "\n".join(str(entry.written) for entry in self.entries)
         return hashlib.sha256(times.encode()).hexdigest()[:12]
 
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+    def stream(self, batch_size: int, seed: int, device: torch.device, take: slice = WHOLE) -> Batches:
         """Return batches of images in [-1, 1] and their labels."""
         if self.in_memory:
-            return self._held.stream(batch_size, seed, device)
-        order = EpochOrder(len(self.paths), batch_size, seed, torch.device("cpu"))
+            return self._held.stream(batch_size, seed, device, take)
+        order = EpochOrder(len(self.paths), batch_size, seed, torch.device("cpu"), take)
         if self._pixels is None:
             pixels_of = self._from_files(order)
         else:
@@ -99,7 +99,7 @@ class ImageFiles(FormedFiles, Data):
         def batch_at(position: int) -> Batch:
             images = as_floats(pixels_of(position).to(device, non_blocking=True))
             if self.flip:
-                images = flip_some(images, seed, position)
+                images = flip_some(images, seed, position, take)
             labels = self.labels
             return images, None if labels is None else labels[order(position)].to(device, non_blocking=True)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantrain.data.source import Batch, Batches, Data
+from gantrain.data.source import WHOLE, Batch, Batches, Data
 
 AT_ONCE = 2**22
 """Numbers, one for each pair of a sample and a place, that are held at a time: 32 MB."""
@@ -27,11 +27,11 @@ class Fresh(Data):
         """Return equal shares; None without classes."""
         return [1 / self.classes] * self.classes if self.classes else None
 
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+    def stream(self, batch_size: int, seed: int, device: torch.device, take: slice = WHOLE) -> Batches:
         """Return fresh samples and their classes."""
 
         def batch_at(position: int) -> Batch:
-            samples, drawn = self.sample(batch_size, np.random.default_rng([seed, position]))
+            samples, drawn = (part[take] for part in self.sample(batch_size, np.random.default_rng([seed, position])))
             # A blocking copy would wait for the GPU at every batch.
             labels = torch.from_numpy(drawn).to(device, non_blocking=True) if self.classes else None
             return torch.from_numpy(samples).to(device, non_blocking=True), labels

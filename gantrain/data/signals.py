@@ -15,7 +15,7 @@ from gantrain.data.ahead import Ahead, in_a_thread
 from gantrain.data.arrays import array_in, check_whole
 from gantrain.data.known import Fresh
 from gantrain.data.names import path_named, plain
-from gantrain.data.source import Batch, Batches, Data, EpochOrder
+from gantrain.data.source import WHOLE, Batch, Batches, Data, EpochOrder
 from gantrain.errors import ConfigError, DataError
 from gantrain.kinds import Units
 from gantrain.terminal import each
@@ -73,9 +73,9 @@ class StoredSignals(Data):
     signals: Tensor | None = None
     """All of them (count, channels, length) float32, if they are held in memory."""
 
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+    def stream(self, batch_size: int, seed: int, device: torch.device, take: slice = WHOLE) -> Batches:
         """Return batches of signals and their labels."""
-        order = EpochOrder(self.count or 0, batch_size, seed, torch.device("cpu"))
+        order = EpochOrder(self.count or 0, batch_size, seed, torch.device("cpu"), take)
         pinned = device.type == "cuda"  # only from there a GPU copies while it computes
 
         def prepare(position: int) -> Batch:

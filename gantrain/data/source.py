@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
@@ -14,26 +15,36 @@ from torch import Tensor
 
 from gantrain.data.ahead import Ahead, in_a_thread
 from gantrain.data.depth import in_bytes, in_floats, tensor_of
+from gantrain.distributed import Alone
 from gantrain.errors import DataError
 from gantrain.kinds import Kind, Units, kind_of
 
 Batch = tuple[Tensor, Tensor | None]
 """Samples (B, *shape) float32, and labels (B,) int64 or None."""
+WHOLE = slice(None)
+"""Which samples of a batch are read: all."""
 
 
 class Batches:
-    """An endless stream of batches, each a pure function of its position, so its whole state is the position."""
+    """An endless stream of batches, each a pure function of its position, so its whole state is the position.
 
-    def __init__(self, batch_at: Callable[[int], Batch]) -> None:
-        self._batch_at = batch_at
+    Args:
+        batch_at: position -> batch.
+        world: among how many processes a batch is divided: ``batch_at`` gives every ``world``-th of its samples.
+    """
+
+    def __init__(self, batch_at: Callable[[int], Batch], world: int = 1) -> None:
+        self._batch_at, self.world = batch_at, world
         self.memory_format = torch.preserve_format
         self.position = 0
 
     def next(self, n: int | None = None) -> Batch:
         """Return the next batch, its samples in ``memory_format``.
 
-        With ``n`` it has that many samples: of as many batches as that takes, whose last one may be cut.
+        With ``n`` it has that many samples, this process's share of them: of as many batches as that takes, whose last
+        one may be cut.
         """
+        n = None if n is None else n // self.world
         samples, labels = self._take()
         while n is not None and len(samples) < n:
             more, more_labels = self._take()
@@ -44,6 +55,10 @@ class Batches:
         if self.memory_format != torch.preserve_format:
             samples = samples.contiguous(memory_format=self.memory_format)
         return samples, labels
+
+    def at(self, position: int) -> Batch:
+        """Return the batch at a position; the stream's own stays."""
+        return self._batch_at(position)
 
     def _take(self) -> Batch:
         batch = self._batch_at(self.position)
@@ -96,8 +111,11 @@ class Data(ABC):
         return kind_of(self.shape)
 
     @abstractmethod
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
-        """Return endless batches on ``device``; the order of the samples depends on ``seed`` and position alone."""
+    def stream(self, batch_size: int, seed: int, device: torch.device, take: slice = WHOLE) -> Batches:
+        """Return endless batches on ``device``; the order of the samples depends on ``seed`` and position alone.
+
+        Of each batch only the samples in ``take`` are read and returned, in their order.
+        """
 
     def at(self, index: Sequence[int]) -> Tensor:
         """Return the samples of these numbers, in [0, count), as stored: images (n, C, H, W) uint8, never mirrored.
@@ -143,13 +161,36 @@ DIGESTED = 1024
 """Images whose bytes are brought in order in one go."""
 
 
-class EpochOrder:
-    """Shuffled indices of ``n`` samples in whole batches: each epoch is a new permutation, the rest dropped."""
+def stream_of(data: Data, batch_size: int, seed: int, device: torch.device, ranks: Alone) -> Batches:
+    """Return a process's share of endless batches: every ``ranks.world``-th sample of each.
 
-    def __init__(self, n: int, batch_size: int, seed: int, device: torch.device) -> None:
+    A data set of the user's own whose ``stream`` knows no ``take`` reads whole batches, of which the rest is dropped.
+    """
+    if ranks.world == 1:
+        return data.stream(batch_size, seed, device)
+    if "take" in inspect.signature(data.stream).parameters:
+        share = data.stream(batch_size, seed, device, ranks.take)
+        share.world = ranks.world
+        return share
+    whole = data.stream(batch_size, seed, device)
+
+    def batch_at(position: int) -> Batch:
+        samples, labels = whole.at(position)
+        return ranks.own(samples), None if labels is None else ranks.own(labels)
+
+    return Batches(batch_at, ranks.world)
+
+
+class EpochOrder:
+    """Shuffled indices of ``n`` samples in whole batches: each epoch is a new permutation, the rest dropped.
+
+    Of each batch it gives those in ``take``.
+    """
+
+    def __init__(self, n: int, batch_size: int, seed: int, device: torch.device, take: slice = WHOLE) -> None:
         if n < batch_size:
             raise DataError(f"the data set has {n} samples, fewer than batch_size={batch_size}. Set batch_size={n}")
-        self.batch_size, self.per_epoch = batch_size, n // batch_size
+        self.batch_size, self.per_epoch, self.take = batch_size, n // batch_size, take
 
         # A whole epoch's indices travel to the device at once; three epochs stay because a prefetching reader
         # may look into the next one.
@@ -161,9 +202,9 @@ class EpochOrder:
         self._epoch_indices = epoch_indices
 
     def __call__(self, position: int) -> Tensor:
-        """Return the indices (batch_size,) of the batch at ``position``."""
+        """Return the indices of the batch at ``position``, (batch_size,) if all are taken."""
         epoch, batch = divmod(position, self.per_epoch)
-        return self._epoch_indices(epoch)[batch * self.batch_size : (batch + 1) * self.batch_size]
+        return self._epoch_indices(epoch)[batch * self.batch_size : (batch + 1) * self.batch_size][self.take]
 
 
 def channels_first(pixels: np.ndarray) -> Tensor:
@@ -181,9 +222,13 @@ def numbered(classes: int) -> tuple[str, ...]:
     return tuple(map(str, range(classes)))
 
 
-def flip_some(images: Tensor, seed: int, position: int) -> Tensor:
-    """Mirror each image (B, C, H, W) left to right with probability ½, a function of seed and position alone."""
-    chosen = torch.from_numpy(np.random.default_rng([seed, position, 1]).random(len(images)) < 0.5)
+def flip_some(images: Tensor, seed: int, position: int, take: slice = WHOLE) -> Tensor:
+    """Mirror each image (B, C, H, W) left to right with probability ½, a function of seed and position alone.
+
+    The images are those in ``take`` of a batch.
+    """
+    n = len(images) * (take.step or 1)
+    chosen = torch.from_numpy((np.random.default_rng([seed, position, 1]).random(n) < 0.5)[take])
     return torch.where(chosen.to(images.device, non_blocking=True)[:, None, None, None], images.flip(-1), images)
 
 
@@ -237,13 +282,13 @@ class Images(Data):
     def check_there(self) -> None:
         """Raise DataError if images that are read when they are needed cannot be read any more."""
 
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+    def stream(self, batch_size: int, seed: int, device: torch.device, take: slice = WHOLE) -> Batches:
         """Return batches of images in [-1, 1] and their labels."""
         fits = self._has_room(device)
         home = device if fits else torch.device("cpu")
         pixels = self.pixels.to(home)
         labels = None if self.labels is None else self.labels.to(home)
-        order = EpochOrder(len(pixels), batch_size, seed, home)
+        order = EpochOrder(len(pixels), batch_size, seed, home, take)
 
         def chosen(position: int) -> Batch:
             self.check_there()
@@ -263,7 +308,7 @@ class Images(Data):
             bytes_, classes = at(position)
             images = as_floats(bytes_.to(device, non_blocking=True))
             if self.flip:
-                images = flip_some(images, seed, position)
+                images = flip_some(images, seed, position, take)
             return images, None if classes is None else classes.to(device, non_blocking=True)
 
         return Batches(batch_at)

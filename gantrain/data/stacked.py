@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantrain.data.source import Batch, Batches, Data, Images, as_floats
+from gantrain.data.source import WHOLE, Batch, Batches, Data, Images, as_floats
 from gantrain.errors import ConfigError
 
 
@@ -56,11 +56,11 @@ class Stacked(Data):
         """Return the fixed stacks with these numbers."""
         return self.stack(self._triples[list(index)])
 
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+    def stream(self, batch_size: int, seed: int, device: torch.device, take: slice = WHOLE) -> Batches:
         """Return fresh stacks in [-1, 1], without labels."""
 
         def batch_at(position: int) -> Batch:
             triples = np.random.default_rng([seed, position]).integers(len(self.parts.pixels), size=(batch_size, 3))
-            return as_floats(self.stack(triples).to(device, non_blocking=True)), None
+            return as_floats(self.stack(triples[take]).to(device, non_blocking=True)), None
 
         return Batches(batch_at)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gantrain.data.columns import Columns, Wanted, as_names, read
 from gantrain.data.names import natural, path_named, plain
-from gantrain.data.source import Batch, Batches, Data, EpochOrder
+from gantrain.data.source import WHOLE, Batch, Batches, Data, EpochOrder
 from gantrain.errors import ConfigError, DataError
 from gantrain.kinds import Units
 from gantrain.terminal import say
@@ -77,10 +77,10 @@ class Table(Data):
         """Return rows by their numbers, (n, d) float32."""
         return self.rows[torch.as_tensor(index)]
 
-    def stream(self, batch_size: int, seed: int, device: torch.device) -> Batches:
+    def stream(self, batch_size: int, seed: int, device: torch.device, take: slice = WHOLE) -> Batches:
         """Return batches of rows and their labels."""
         rows, labels = self.rows.to(device), None if self.labels is None else self.labels.to(device)
-        order = EpochOrder(len(rows), batch_size, seed, device)
+        order = EpochOrder(len(rows), batch_size, seed, device, take)
 
         def batch_at(position: int) -> Batch:
             index = order(position)

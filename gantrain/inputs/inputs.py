@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gantrain.distributed import ALONE, Alone
 from gantrain.errors import ConfigError
 from gantrain.inputs.latent import Latent
 
@@ -73,9 +74,9 @@ class Inputs:
             raise ValueError(f"the shares of {classes} classes must be as many numbers, 0 or more, with sum 1")
         self.shares = shares
 
-    def draw(self, n: int, labels: Tensor | None, device: torch.device) -> Given:
-        """Return fresh latents for a turn on a batch with ``labels`` (n,)."""
-        return Given(self.latent.draw(n, device), labels)
+    def draw(self, n: int, labels: Tensor | None, device: torch.device, ranks: Alone = ALONE) -> Given:
+        """Return fresh latents for a turn on a batch with ``labels`` (n,), a rank's share of it."""
+        return Given(self.latent.draw(n, device, ranks), labels)
 
     def fixed(self, n: int, seed: int, truncation: float | None = None, classes: Sequence[int] | None = None) -> Given:
         """Return latents and labels on the CPU, both functions of the seed.

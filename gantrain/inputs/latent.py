@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gantrain.distributed import ALONE, Alone
 from gantrain.errors import ConfigError
 
 MOST_NUMBERS = 2**26
@@ -29,9 +30,9 @@ class Latent(ABC):
     def of_normal(self, x: Tensor) -> Tensor:
         """Return latents (n, dim) made of normal numbers x (n, dim) float32, row by row."""
 
-    def draw(self, n: int, device: torch.device) -> Tensor:
-        """Return z (n, dim) float32 from torch's global generator of the device."""
-        return self.of_normal(torch.randn(n, self.dim, device=device))
+    def draw(self, n: int, device: torch.device, ranks: Alone = ALONE) -> Tensor:
+        """Return z (n, dim) float32 from torch's global generator of the device, or from that which all ranks share."""
+        return self.of_normal(ranks.draw(torch.randn, n, self.dim, device=device))
 
     def fixed(self, n: int, seed: int, truncation: float | None = None) -> Tensor:
         """Return z (n, dim) float32 on the CPU, a function of the seed.

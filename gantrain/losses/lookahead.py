@@ -24,7 +24,8 @@ class Unrolled:
 
     θ^{k+1} = θ^k - η ∇_θ d_loss(θ^k) on the turn's batch, differentiated through. Metz et al. 2017, arXiv:1611.02163,
     Section 2. The steps are plain gradient descent as in its equations, on copies: D itself, its batch-norm statistics
-    and spectral-norm vectors included, is left as it was. Penalties are not part of the steps.
+    and spectral-norm vectors included, is left as it was. Penalties are not part of the steps. Where several ranks play
+    the game, each step follows the gradient of the whole batch.
 
     Args:
         steps: K; 0 is D as it is.
@@ -35,6 +36,9 @@ class Unrolled:
         if steps < 0 or not lr > 0:
             raise ConfigError(f"Unrolled needs steps >= 0 and lr > 0, got steps={steps}, lr={lr}")
         self.steps, self.lr = steps, lr
+
+    over_ranks = True
+    """Its steps are those of the whole batch, however many ranks there are."""
 
     def caution(self, shape: tuple[int, ...]) -> str:
         """Speak of points, on which it needs networks like the paper's."""
@@ -52,11 +56,11 @@ class Unrolled:
         weights = {name: p.detach().clone().requires_grad_() for name, p in learning}
         for _ in range(self.steps):
             critic = turn.critic.at(weights | buffers)
-            loss = objective.d_loss(critic(turn.real), critic(turn.fake))
+            scores = [critic(turn.real), critic(turn.fake)]
+            loss = objective.d_loss(*(turn.ranks.share_each(scores) if objective.over_batch else scores))
             # What a D tells beside its scores, as a classifier's logits, takes no part in the objective.
             gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True, allow_unused=True)
-            weights = {
-                name: w if g is None else w - self.lr * g
-                for (name, w), g in zip(weights.items(), gradients, strict=True)
-            }
+            names = [name for name, g in zip(weights, gradients, strict=True) if g is not None]
+            means = turn.ranks.mean([g for g in gradients if g is not None])
+            weights = weights | {name: weights[name] - self.lr * g for name, g in zip(names, means, strict=True)}
         return turn.critic.at(weights | buffers)

@@ -90,11 +90,17 @@ class Loss(nn.Module):
         verdicts = turn.verdicts or self.judged_for_d(turn)
         assert verdicts.real is not None
         real, fake = verdicts.real.scores, verdicts.fake.scores
-        witness = partial(self.objective.witness, real=real, fake=fake)
+        every_real, every_fake = self.whole_batch(turn, real, fake) if whole is None else (real, fake)
+        witness = partial(self.objective.witness, real=every_real, fake=every_fake)
         turn = replace(turn, scores=Scores(real, fake), verdicts=verdicts, witness=witness)
-        terms = {"adversarial": self.objective.d_loss(real, fake) if whole is None else whole.of_part(real, fake)}
+        adversarial = self.objective.d_loss(every_real, every_fake) if whole is None else whole.of_part(real, fake)
+        terms = {"adversarial": adversarial}
         terms |= {name: term for name, r in self._seams() if (term := r.for_d(turn)) is not None}
         return Cost(terms, turn, self.readings(real.detach(), fake.detach()) if turn.measure else {})
+
+    def whole_batch(self, turn: Turn, *scores: Tensor) -> list[Tensor]:
+        """Return the scores that the objective is a function of: of all ranks, unless it is a mean over samples."""
+        return turn.ranks.share_each(scores) if self.objective.over_batch else list(scores)
 
     def readings(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Return the mean scores and the objective's estimates."""
@@ -105,7 +111,12 @@ class Loss(nn.Module):
         verdicts = turn.verdicts or self.judged_for_g(turn, self.lookahead(turn, self.objective))
         turn = replace(turn, verdicts=verdicts)
         real, fake = None if verdicts.real is None else verdicts.real.scores, verdicts.fake.scores
-        adversarial = self.objective.g_loss(fake, real) if whole is None else whole.of_part(None, fake)
+        if whole is not None:
+            adversarial = whole.of_part(None, fake)
+        elif real is None:
+            adversarial = self.objective.g_loss(*self.whole_batch(turn, fake))
+        else:
+            adversarial = self.objective.g_loss(*self.whole_batch(turn, fake, real))
         terms = {"adversarial": adversarial}
         terms |= {name: term for name, r in self._seams() if (term := r.for_g(turn)) is not None}
         return Cost(terms, turn, {"score_fake": fake.detach().mean()} if turn.measure else {})
@@ -148,6 +159,20 @@ class Loss(nn.Module):
                 )
             if compares and getattr(regularizer, "differentiates_twice", False):
                 return f"{type(self.objective).__name__} under the term {name} compares whole batches; use accumulate=1"
+        return ""
+
+    def why_alone(self, shape: tuple[int, ...]) -> str:
+        """Return why a batch of samples of this shape cannot be divided among ranks, "" if it can."""
+        if self.lookahead is not present and not getattr(self.lookahead, "over_ranks", False):
+            return f"{type(self.lookahead).__name__} does not say over_ranks = True: does it step on the whole batch?"
+        for name, regularizer in self._seams():
+            compares = getattr(regularizer, "over_batch", lambda shape: True)(shape)
+            if compares and not getattr(regularizer, "over_ranks", False):
+                return (
+                    f"the term {name} may compare the samples of a batch: let its class say over_batch = False, or "
+                    "over_ranks = True if it takes what it compares from turn.ranks.share; or remove it with "
+                    f"~loss.regularizers.{name}"
+                )
         return ""
 
     def cautions(self, shape: tuple[int, ...]) -> list[str]:

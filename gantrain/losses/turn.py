@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from gantrain.distributed import ALONE, Alone
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -148,6 +150,7 @@ class Turn:
     scores: Scores | None = None  # on D's turn, once D has scored both batches
     verdicts: Verdicts | None = None  # once D has given them, on either player's turn
     witness: Callable[[Tensor], Tensor] = unchanged  # D's raw outputs (N, …) at other points -> (N,)
+    ranks: Alone = ALONE  # the processes among which the batch is divided; this turn holds the part of one of them
 
     @property
     def labels(self) -> Tensor | None:

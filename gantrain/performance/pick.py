@@ -101,9 +101,18 @@ class Performance:
 
 
 def pick(
-    cfg: DictConfig, g: Player, d: Player, loss: Loss, augment: nn.Module, precision: Precision, schedules: Schedules
+    cfg: DictConfig,
+    g: Player,
+    d: Player,
+    loss: Loss,
+    augment: nn.Module,
+    precision: Precision,
+    schedules: Schedules,
+    world: int = 1,
 ) -> Performance:
     """Return the switches: as the configuration sets them, and by what is safe where it leaves the choice.
+
+    ``world`` is the number of ranks that play the game.
 
     Raises:
         ConfigError: if it sets a switch that these pieces do not allow.
@@ -111,6 +120,8 @@ def pick(
     wanted, players = cfg.performance, [g, d]
     on_gpu = precision.device.type == "cuda"
     obstacle = "both players move at once" if cfg.ratio.simultaneous else ""
+    if world > 1:
+        obstacle = obstacle or "several ranks play, and recordings do not hold what they tell one another"
     if cfg.accumulate > 1:
         obstacle = obstacle or "accumulate lets a batch through the networks in parts"
     if held := schedules.held_by_recordings:

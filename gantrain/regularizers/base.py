@@ -21,6 +21,9 @@ class Regularizer(nn.Module):
     """What it is, in words, if a loss may have only one such; None if it may have several."""
     slope_is_one = False
     """Whether it holds the gradient norm of the witness at 1 all over the space between real and fake samples."""
+    over_ranks = False
+    """Whether terms that ``over_batch`` tells of are those of the whole batch where several ranks see a part each: it
+    takes what it compares from ``turn.ranks.share``."""
     adds_to_d = adds_to_g = False
     """Whether it can add a term to a player's loss."""
 

@@ -156,6 +156,7 @@ class DataToData(ClassTerm):
     """
 
     needs = "codes"
+    over_ranks = True
 
     def __init__(self, weight: float, temperature: float, positive: float) -> None:
         super().__init__(weight)
@@ -172,18 +173,19 @@ class DataToData(ClassTerm):
 
     def for_d(self, turn: Turn) -> Tensor:
         """Return the cross-entropy of the real batch."""
-        return self.cost(*self.on_real(turn))
+        return self.cost(turn, *self.on_real(turn))
 
     def for_g(self, turn: Turn) -> Tensor:
         """Return the cross-entropy of the generated batch."""
-        return self.cost(*self.on_fake(turn))
+        return self.cost(turn, *self.on_fake(turn))
 
-    def cost(self, verdict: Verdict, labels: Tensor) -> Tensor:
+    def cost(self, turn: Turn, verdict: Verdict, labels: Tensor) -> Tensor:
         """Return the weighted term of one batch."""
         assert verdict.codes is not None
-        near = logits(verdict).gather(1, labels[:, None]).squeeze(1)
+        near = turn.ranks.share(logits(verdict).gather(1, labels[:, None]).squeeze(1))
+        codes, labels = turn.ranks.share(verdict.codes), turn.ranks.seen(labels)
         own = (near - self.positive).clamp(max=0) / self.temperature
-        pairs = relu(verdict.codes @ verdict.codes.T - (1 - self.positive)) / self.temperature
+        pairs = relu(codes @ codes.T - (1 - self.positive)) / self.temperature
         pairs = pairs.masked_fill(labels[:, None] == labels[None], -torch.inf)
         everything = torch.cat([own[:, None], pairs], 1).logsumexp(1)
         return self.weight * (everything - own).mean()

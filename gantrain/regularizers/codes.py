@@ -20,6 +20,8 @@ class PullingAway(Regularizer):
         weight: of the term in G's loss; 0.1 in the paper.
     """
 
+    over_ranks = True
+
     def __init__(self, weight: float) -> None:
         super().__init__()
         require(self, weight=weight)
@@ -29,7 +31,7 @@ class PullingAway(Regularizer):
         """Return the term, 0 for a batch of one. A code of zeros is at right angles to every other."""
         codes = turn.critic.encode(turn.fake)
         squared = codes.square().sum(1, keepdim=True)
-        unit = codes * squared.masked_fill(squared == 0, 1).rsqrt()
+        unit = turn.ranks.share(codes * squared.masked_fill(squared == 0, 1).rsqrt())
         return self.weight * mean_of_pairs((unit @ unit.T).square())
 
     def check(self, d: nn.Module) -> None:

@@ -38,7 +38,7 @@ class GradientPenalty(InputGradient):
 
     def points(self, turn: Turn) -> Tensor:
         """Return one random point on each line from a real to a fake sample, (N, *shape)."""
-        epsilon = torch.rand(len(turn.real), *[1] * (turn.real.ndim - 1), device=turn.real.device)
+        epsilon = turn.ranks.draw(torch.rand, len(turn.real), *[1] * (turn.real.ndim - 1), device=turn.real.device)
         return torch.lerp(turn.fake, turn.real, epsilon.to(turn.real.dtype))
 
     def cost(self, squared_norm: Tensor) -> Tensor:
@@ -79,6 +79,7 @@ class Dragan(InputGradient):
     """
 
     kind = "a penalty around real samples"
+    over_ranks = True
 
     def __init__(
         self,
@@ -105,11 +106,11 @@ class Dragan(InputGradient):
 
     def points(self, turn: Turn) -> Tensor:
         """Return reals moved by random noise, (N, *shape)."""
-        real = turn.real
-        noise = torch.randn_like(real) if self.normal else torch.rand_like(real)
+        real, ranks = turn.real, turn.ranks
+        noise = ranks.normal_like(real) if self.normal else ranks.uniform_like(real)
         if self.interpolate:
-            noise = noise * torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device).to(real.dtype)
-        return real + self.scale * real.std(correction=0) * noise
+            noise = noise * ranks.draw(torch.rand, len(real), *[1] * (real.ndim - 1), device=real.device).to(real.dtype)
+        return real + self.scale * ranks.std(real) * noise
 
     def cost(self, squared_norm: Tensor) -> Tensor:
         """(‖∇C‖ - slope)²."""

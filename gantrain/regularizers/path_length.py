@@ -27,10 +27,12 @@ class PathLength(Regularizer):
         weight: of the term; 2 in the authors' code.
         every: turns of G between applications; the authors' 4.
         decay: share of a that a batch replaces; the authors' 0.01.
-        shrink: only a ``shrink``-th of the batch is used, to save memory; the authors' 2.
+        shrink: only a ``shrink``-th of the batch is used, to save memory; the authors' 2. Each of several ranks uses the
+            first of its own.
     """
 
     kind = "a penalty on path lengths"
+    over_ranks = True
 
     mean: Tensor
 
@@ -53,7 +55,7 @@ class PathLength(Regularizer):
         """Return the term, and move the mean; None in turns without."""
         if self.phase(turn.index):
             return None
-        lengths = self.lengths(turn)
+        lengths = turn.ranks.share(self.lengths(turn))
         mean = self.mean + self.decay * (lengths.mean() - self.mean)
         with torch.no_grad():
             move_if_finite(self.mean, mean.to(self.mean.dtype))
@@ -68,7 +70,7 @@ class PathLength(Regularizer):
             styles = turn.generator.styles(turn.z[:n], labels)  # type: ignore[operator]
             samples = turn.generator.synthesis(styles)  # type: ignore[operator]
         with precision.autocast(torch.float32):  # else an outer autocast would cover the gradient too
-            noise = torch.randn_like(samples) / math.sqrt(samples[0, 0].numel())
+            noise = turn.ranks.normal_like(samples) / math.sqrt(samples[0, 0].numel())
             (gradient,) = torch.autograd.grad((samples * noise).sum(), styles, create_graph=True)
         return norm_from_square(gradient.square().sum(2).mean(1))
 

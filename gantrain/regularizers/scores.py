@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
+from gantrain.distributed import ALONE, Alone
 from gantrain.errors import ConfigError
 from gantrain.kinds import Images, kind_of
 from gantrain.losses.numerics import move_if_finite
@@ -87,6 +90,7 @@ class Consistency(Regularizer):
     """
 
     kind = "equal scores for changed samples"
+    over_ranks = True
 
     def __init__(self, weight: float, shift: int, flip: bool, jitter: float) -> None:
         super().__init__()
@@ -100,19 +104,23 @@ class Consistency(Regularizer):
     def for_d(self, turn: Turn) -> Tensor | None:
         """Return the term; one more forward of D."""
         assert turn.scores is not None
-        changed = turn.critic(self.change(turn.real))
+        changed = turn.critic(self.change(turn.real, turn.ranks))
         return self.weight * (turn.scores.real - changed).square().mean()
 
-    def change(self, x: Tensor) -> Tensor:
+    def change(self, x: Tensor, ranks: Alone = ALONE) -> Tensor:
         """T(x), (N, *shape)."""
         if not isinstance(kind_of(x.shape[1:]), Images):
-            return x + self.jitter * x.std(correction=0) * torch.randn_like(x)
+            return x + self.jitter * ranks.std(x) * ranks.normal_like(x)
         n, _, height, width = x.shape
-        shift = torch.randint(-self.shift, self.shift + 1, (2, n, 1), device=x.device)
-        rows = (torch.arange(height, device=x.device) + shift[0]).clamp(0, height - 1)
-        columns = (torch.arange(width, device=x.device) + shift[1]).clamp(0, width - 1)
+        down, right = (ranks.draw(self.shifts, n, 1, device=x.device) for _ in range(2))
+        rows = (torch.arange(height, device=x.device) + down).clamp(0, height - 1)
+        columns = (torch.arange(width, device=x.device) + right).clamp(0, width - 1)
         if self.flip:
-            mirrored = torch.rand(n, 1, device=x.device) < 0.5
+            mirrored = ranks.draw(torch.rand, n, 1, device=x.device) < 0.5
             columns = torch.where(mirrored, columns.flip(1), columns)
         index = torch.arange(n, device=x.device)[:, None, None]
         return x.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+    def shifts(self, *size: int, **options: Any) -> Tensor:
+        """Return random shifts in pixels."""
+        return torch.randint(-self.shift, self.shift + 1, size, **options)

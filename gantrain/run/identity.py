@@ -34,6 +34,8 @@ CARRYING_OUT = (
         "resume",
         "allow_changes",
         "device",
+        "ranks",
+        "distributed.timeout",
         "deterministic",
         "profile",
         "performance.keep_memory",
@@ -48,6 +50,7 @@ HOW_LONG = ("total_steps", "budget.")
 AS_BEFORE: dict[str, Any] = {
     **{"batch_size_g": None, "ratio.simultaneous": False, "precision.tf32": False},
     **{"conditioning.generator": "none", "conditioning.discriminator": "none"},
+    **{"distributed.sync_batchnorm": False},
     **{"init_from": None, "freeze_d": 0, "accumulate": 1, "schedule.reference_steps": None},
     **{"latent._target_": "gantrain.inputs.Normal", "data.background": "white"},
     **{"data.depth": 8, "data.range": None},

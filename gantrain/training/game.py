@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.data import Batch, Batches
+from gantrain.distributed import ALONE, Alone
 from gantrain.inputs import Given, Inputs
 from gantrain.losses import Loss
 from gantrain.losses.turn import Cost, Critic, Precision, Turn
@@ -16,6 +17,7 @@ from gantrain.training.ema import Ema
 from gantrain.training.nonfinite import Watch
 from gantrain.training.parts import differentiated_in_parts
 from gantrain.training.player import Player, frozen
+from gantrain.training.shared import of_all_ranks
 from gantrain.training.scheduled import Schedules
 
 
@@ -43,6 +45,7 @@ class Game:
     simultaneous: bool  # both players move at once, from the weights that both had before
     one_forward: bool  # D scores real and fake batch in one forward pass
     watch: Watch
+    ranks: Alone = ALONE  # the processes that play; each sees a part of every batch
     perform: Eager = field(default_factory=Eager)  # how turns are carried out: as they are written, or from recordings
     step: int = 0
     scalars: dict[str, Tensor] = field(default_factory=dict)  # the latest of each, still on the device
@@ -68,13 +71,13 @@ class Game:
 
     def g_turn(self, real: Tensor, labels: Tensor | None, measure: bool = False) -> None:
         """Move G once through a D whose weights get no gradients, then the average of G."""
-        self.count_images(len(real))
+        self.count_images(len(real) * self.ranks.world)
         self.scalars |= self.perform(self.move_g, self.g, real, labels, measure)
         self.g.turns += 1
 
     def turn_together(self, for_d: Batch, for_g: Batch, measure: bool = False) -> None:
         """Move both players at once, each by its gradient at the weights that both have now."""
-        self.count_images(len(for_g[0]))
+        self.count_images(len(for_g[0]) * self.ranks.world)
         d_cost = self.differentiated(self.d, *for_d, measure)
         d_scalars = self.seen(self.d, "d", d_cost)
         with frozen(self.d.weights):
@@ -117,10 +120,11 @@ class Game:
     def differentiated(self, player: Player, real: Tensor, labels: Tensor | None, measure: bool) -> Cost:
         """Compute a player's gradients on a batch, and return what it costs."""
         if self.accumulate > 1:
-            return differentiated_in_parts(self, player, real, labels, measure)
-        cost = (self.cost_of_d if player is self.d else self.cost_of_g)(real, labels, measure)
-        player.differentiate(cost.total)
-        return cost
+            cost = differentiated_in_parts(self, player, real, labels, measure)
+        else:
+            cost = (self.cost_of_d if player is self.d else self.cost_of_g)(real, labels, measure)
+            player.differentiate(cost.total)
+        return cost if self.ranks.world == 1 else of_all_ranks(self, player, cost)
 
     def cost_of_d(self, real: Tensor, labels: Tensor | None, measure: bool) -> Cost:
         """Return what the present weights cost D on a batch; no graph runs through G."""
@@ -152,11 +156,11 @@ class Game:
     def turn(self, player: Player, real: Tensor, z: Tensor, fake: Tensor, labels: Tensor | None, measure: bool) -> Turn:
         """Return the view that ``player`` has when it moves."""
         critic = Critic(self.d.net, self.precision, self.precision.forward, labels, self.augment, self.one_forward)
-        return Turn(critic, self.g.net, real, fake, player.moves, measure, z)
+        return Turn(critic, self.g.net, real, fake, player.moves, measure, z, ranks=self.ranks)
 
     def generate(self, n: int, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return fresh latents (n, latent_dim), and samples (n, *shape) float32 of them and the labels (n,)."""
-        given = self.inputs.draw(n, labels, self.precision.device)
+        given = self.inputs.draw(n, labels, self.precision.device, self.ranks)
         return given.z, self.made_of(given)
 
     def made_of(self, given: Given) -> Tensor:

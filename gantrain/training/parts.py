@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gantrain.distributed import Alone
 from gantrain.inputs import Given, Inputs
 from gantrain.losses import Loss
 from gantrain.losses.turn import Cost, Precision, Scores, Turn, Verdicts, Whole
@@ -34,6 +35,7 @@ class Game(Protocol):
     inputs: Inputs
     precision: Precision
     accumulate: int
+    ranks: Alone
 
     def made_of(self, given: Given) -> Tensor:
         """Return G's samples."""
@@ -55,7 +57,7 @@ def differentiated_in_parts(game: Game, player: Player, real: Tensor, labels: Te
 
     Returns the cost of the whole batch, without a graph.
     """
-    parts = split(real, labels, game.inputs.draw(len(real), labels, game.precision.device), game.accumulate)
+    parts = split(real, labels, game.inputs.draw(len(real), labels, game.precision.device, game.ranks), game.accumulate)
     buffers = Buffers(game.g.net, game.d.net)
     of_d = player is game.d
     twice = game.loss.objective.over_batch
@@ -123,8 +125,9 @@ def first_look(
         assert verdicts is not None
         reals.append(verdicts.real.scores if verdicts.real is not None else None)
         fakes.append(verdicts.fake.scores)
-    fake = torch.cat(fakes).requires_grad_()
-    real = None if reals[0] is None else torch.cat([r for r in reals if r is not None]).requires_grad_(of_d)
+    ranks, count = game.ranks, len(parts) * game.ranks.world
+    fake = ranks.seen(torch.cat(fakes)).requires_grad_()
+    real = None if reals[0] is None else ranks.seen(torch.cat([r for r in reals if r is not None])).requires_grad_(of_d)
     objective = game.loss.objective
     if of_d:
         assert real is not None
@@ -132,10 +135,10 @@ def first_look(
     else:
         loss, by = objective.g_loss(fake, real), [fake]
     gradients = torch.autograd.grad(loss, by, allow_unused=True)
-    found = [torch.zeros_like(b) if g is None else g for b, g in zip(by, gradients, strict=True)]
+    found = [ranks.own(torch.zeros_like(b) if g is None else g) for b, g in zip(by, gradients, strict=True)]
     loss, of_fakes = loss.detach(), found[-1].chunk(len(parts))
     of_reals = found[0].chunk(len(parts)) if of_d else [None] * len(parts)
-    return numbers, [Whole(loss, r, f, len(parts)) for r, f in zip(of_reals, of_fakes, strict=True)]
+    return numbers, [Whole(loss, r, f, count) for r, f in zip(of_reals, of_fakes, strict=True)]
 
 
 def without_graph(cost: Cost) -> Cost:

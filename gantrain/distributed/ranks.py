@@ -1,0 +1,263 @@
+"""Ranks: the processes that play one game, as each of them sees the others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gantrain.distributed.collectives import Averaged, Gathered, average, interleaved
+from gantrain.errors import ElsewhereError, GantrainError, first_line
+
+T = TypeVar("T")
+
+
+class Alone:
+    """One process that plays the whole game: nobody to ask, nothing to share."""
+
+    rank, world, local = 0, 1, 0
+    """This process's number, how many there are, and its number among those on its machine."""
+    generator: torch.Generator | None = None
+    """Of the random numbers that all ranks draw alike; None: torch's own."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank writes and prints."""
+        return self.rank == 0
+
+    @property
+    def take(self) -> slice:
+        """Which samples of a whole batch are this rank's: every ``world``-th, so that parts of batches divide alike."""
+        return slice(self.rank, None, self.world)
+
+    def own(self, whole: Tensor) -> Tensor:
+        """Return this rank's samples (n / world, …) of a whole batch (n, …)."""
+        return whole[self.take]
+
+    def draw(self, numbers: Callable[..., Tensor], n: int, *size: int, **options: Any) -> Tensor:
+        """Return random numbers (n, …) of this rank's n samples, of ``torch.rand``, ``randn`` and the like.
+
+        They are drawn for the whole batch, so that a batch gets the same ones however many ranks it is divided among.
+        """
+        return self.own(numbers(n * self.world, *size, generator=self.generator, **options))
+
+    def normal_like(self, x: Tensor) -> Tensor:
+        """Return numbers of N(0, 1) for this rank's samples x (n, …), drawn as ``draw`` does."""
+        return torch.randn_like(x)
+
+    def uniform_like(self, x: Tensor) -> Tensor:
+        """Return numbers of U[0, 1) for this rank's samples x (n, …), drawn as ``draw`` does."""
+        return torch.rand_like(x)
+
+    def share(self, x: Tensor) -> Tensor:
+        """Return everybody's samples (n · world, …) of this rank's x (n, …), with the graph to all of them.
+
+        What each rank computes of them is the whole batch's, and the mean of the ranks' gradients is its gradient.
+        """
+        return x
+
+    def share_each(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return ``share`` of several tensors of one shape, in one collective."""
+        return list(tensors)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Return the same as ``share`` without a graph."""
+        return x.detach()
+
+    def mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return the means of tensors over the ranks, with a graph."""
+        return list(tensors)
+
+    def std(self, x: Tensor) -> Tensor:
+        """Return the standard deviation of all numbers of the whole batch, a scalar, without a graph."""
+        return x.detach().std(correction=0)
+
+    def average(self, tensors: list[Tensor]) -> None:
+        """Replace tensors by their means over the ranks."""
+
+    def any(self, flag: bool) -> bool:
+        """Tell whether a flag is true on any rank."""
+        return flag
+
+    def all(self, value: T) -> list[T]:
+        """Return the values of all ranks, in their order."""
+        return [value]
+
+    def from_first(self, value: T) -> T:
+        """Return the first rank's value."""
+        return value
+
+    def first(self, act: Callable[[], T]) -> T:
+        """Return what ``act`` returns on the first rank, which alone carries it out.
+
+        Raises:
+            ElsewhereError: if it raised there; on the first rank the error itself.
+        """
+        return act()
+
+    def together(self, act: Callable[[], T]) -> T:
+        """Carry out ``act`` on every rank; if it fails on one, it fails on all.
+
+        Raises:
+            ElsewhereError: on the ranks where it has not failed, and on those whose error another rank says too.
+        """
+        return act()
+
+    def begin(self, device: torch.device, seed: int) -> None:
+        """Let the ranks draw what concerns the whole batch alike from here on, and all else each for itself."""
+
+    def numbers(self) -> list[dict[str, Any]]:
+        """Return the state of each rank's own random numbers; [] for one process, which has no others."""
+        return []
+
+    def set_numbers(self, state: list[dict[str, Any]], device: torch.device) -> None:
+        """Restore what ``numbers`` returned, if it was of as many ranks."""
+
+    def buffers(self, *nets: nn.Module) -> list[Tensor]:
+        """Return the running statistics of batch norms, which each rank takes of its own samples."""
+        return []
+
+
+ALONE = Alone()
+
+
+class Ranks(Alone):
+    """The processes of a group that torch has set up.
+
+    Args:
+        group: of all; it must work for tensors on the CPU, and for those on the device.
+        local: this process's number among those on its machine.
+    """
+
+    def __init__(self, group: dist.ProcessGroup, local: int = 0) -> None:
+        self.group, self.local = group, local
+        self.rank, self.world = dist.get_rank(group), dist.get_world_size(group)
+
+    def normal_like(self, x: Tensor) -> Tensor:
+        return self.draw(torch.randn, *x.shape, dtype=x.dtype, device=x.device)
+
+    def uniform_like(self, x: Tensor) -> Tensor:
+        return self.draw(torch.rand, *x.shape, dtype=x.dtype, device=x.device)
+
+    def share(self, x: Tensor) -> Tensor:
+        shared: Tensor = Gathered.apply(x, self.group)
+        return shared
+
+    def share_each(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return [each.contiguous() for each in self.share(torch.stack(list(tensors), 1)).unbind(1)]
+
+    def seen(self, x: Tensor) -> Tensor:
+        return interleaved(x, self.group)
+
+    def mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        sizes = [tensor.numel() for tensor in tensors]
+        flat: Tensor = Averaged.apply(torch.cat([tensor.reshape(-1) for tensor in tensors]), self.group)
+        return [part.view(t.shape) for part, t in zip(flat.split(sizes), tensors, strict=True)]
+
+    def std(self, x: Tensor) -> Tensor:
+        x = x.detach()
+        own = torch.stack([x.mean(), x.var(correction=0)])
+        mean, variance = interleaved(own[None], self.group).unbind(1)
+        return (variance.mean() + mean.var(correction=0)).sqrt()
+
+    def average(self, tensors: list[Tensor]) -> None:
+        average(tensors, self.group)
+
+    def any(self, flag: bool) -> bool:
+        found = torch.tensor([flag], dtype=torch.int32)
+        dist.all_reduce(found, dist.ReduceOp.MAX, group=self.group)
+        return bool(found)
+
+    def all(self, value: T) -> list[T]:
+        found: list[Any] = [None] * self.world
+        dist.all_gather_object(found, value, group=self.group)
+        return found
+
+    def from_first(self, value: T) -> T:
+        found = [value if self.is_first else None]
+        dist.broadcast_object_list(found, src=0, group=self.group)
+        return found[0]  # type: ignore[return-value]
+
+    def first(self, act: Callable[[], T]) -> T:
+        failure: Exception | None = None
+        outcome: tuple[Any, tuple[str, int] | None] = (None, None)
+        if self.is_first:
+            try:
+                outcome = act(), None
+            except Exception as error:
+                failure, outcome = error, (None, told(error))
+        value, said = self.from_first(outcome)
+        if failure is not None:
+            raise failure
+        if said is not None:
+            raise ElsewhereError(*said)
+        return value  # type: ignore[no-any-return]
+
+    def together(self, act: Callable[[], T]) -> T:
+        failure: Exception | None = None
+        try:
+            value = act()
+        except Exception as error:
+            failure = error
+        said = self.all(None if failure is None else told(failure))
+        failed = [one for one in said if one is not None]
+        if not failed:
+            return value
+        if failure is not None and said.index(told(failure)) == self.rank:
+            self.say_which(failure)
+        raise ElsewhereError(*failed[0])
+
+    def say_which(self, failure: Exception) -> NoReturn:
+        """Raise an error with the rank where it happened, but the first's, as which a single process fails."""
+        if self.rank and isinstance(failure, GantrainError):
+            failure.args = (f"rank {self.rank}: {failure}", *failure.args[1:])
+        raise failure
+
+    def begin(self, device: torch.device, seed: int) -> None:
+        self.generator = torch.Generator(device)
+        self.generator.set_state(state_of(device))
+        torch.manual_seed(own_seed(seed, self.rank))
+
+    def numbers(self) -> list[dict[str, Any]]:
+        own = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            own["cuda"] = torch.cuda.get_rng_state()
+        return self.all(own)
+
+    def set_numbers(self, state: list[dict[str, Any]], device: torch.device) -> None:
+        self.generator = torch.Generator(device)
+        self.generator.set_state(shared := state_of(device))
+        if len(state) == self.world:
+            torch.set_rng_state(state[self.rank]["cpu"])
+            if device.type == "cuda" and "cuda" in state[self.rank]:
+                torch.cuda.set_rng_state(state[self.rank]["cuda"], device)
+        else:  # of another number of ranks: numbers of their own, which follow from those that all share
+            seed = int.from_bytes(hashlib.sha256(shared.numpy().tobytes()).digest()[:7], "big")
+            torch.manual_seed(own_seed(seed, self.rank))
+
+    def buffers(self, *nets: nn.Module) -> list[Tensor]:
+        norms = [module for net in nets for module in net.modules() if isinstance(module, _BatchNorm)]
+        return [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
+
+
+def state_of(device: torch.device) -> Tensor:
+    """Return the state of torch's own random numbers on a device."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def own_seed(seed: int, rank: int) -> int:
+    """Return a seed for what a rank draws for itself."""
+    return int(np.random.SeedSequence([seed, 1 + rank]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def told(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error, and the exit code."""
+    if isinstance(error, GantrainError):
+        return str(error), error.exit_code
+    return f"{type(error).__name__}: {first_line(error)}", 1
