@@ -138,6 +138,12 @@ def of_a_path(error: BaseException) -> GantrainError | None:
     return None
 
 
+class RankLostError(GantrainError):
+    """Another process of the game is gone or does not answer."""
+
+    exit_code = 9
+
+
 class ElsewhereError(GantrainError):
     """Another rank has failed, and says why; this one leaves with the same exit code and nothing to say.
 

@@ -8,6 +8,7 @@ from collections.abc import Generator
 import torch
 from torch import Tensor, nn
 
+from gantrain.distributed import ALONE, Alone
 from gantrain.errors import ConfigError
 
 BATCH = 250  # samples at a time, fewer of large ones
@@ -64,24 +65,33 @@ def truncating(net: nn.Module, truncation: float | None) -> tuple[nn.Module, flo
 
 @torch.no_grad()
 def samples_of(
-    net: nn.Module, z: Tensor, labels: Tensor | None = None, device: torch.device | None = None
+    net: nn.Module,
+    z: Tensor,
+    labels: Tensor | None = None,
+    device: torch.device | None = None,
+    ranks: Alone = ALONE,
 ) -> Generator[Tensor]:
     """Yield a generator's samples of latents z (n, d), in batches (b, *shape) float32 on its device.
 
     The network runs in evaluation mode, and its mode and torch's random numbers are restored, so that drawing between
-    two steps of a training does not change the training.
+    two steps of a training does not change the training. Of several ranks each draws every ``world``-th batch.
     """
     device = device or next(net.parameters()).device
     training = net.training
     net.eval()
     try:
-        start, batch = 0, 8
+        start, batch, number = 0, 8, 0
         while start < len(z):
+            if number and number % ranks.world != ranks.rank:
+                start, number = start + batch, number + 1
+                continue
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(start)  # for networks that draw noise of their own
                 own = None if labels is None else labels[start : start + batch].to(device)
                 samples: Tensor = net(z[start : start + batch].to(device), own).float()
-            yield samples
-            start, batch = start + batch, max(8, min(BATCH, BATCH * LARGE // samples[0].numel()))
+            if number % ranks.world == ranks.rank:  # the first batch tells all how large the others are
+                yield samples
+            start, number = start + batch, number + 1
+            batch = max(8, min(BATCH, BATCH * LARGE // samples[0].numel()))
     finally:
         net.train(training)

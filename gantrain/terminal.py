@@ -25,7 +25,7 @@ BAR = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{pos
 WIDEST_LABEL = 24
 """Columns: a continued line is indented below its text if the label before that is no wider."""
 
-_name, _shared = "", False
+_name, _shared, _silent = "", False, False
 
 
 @contextmanager
@@ -46,6 +46,13 @@ def job(name: str, shared: bool) -> Iterator[None]:
         _name, _shared = before
 
 
+def be_silent() -> None:
+    """Say nothing from here on but errors: another process of the same run speaks."""
+    global _silent
+    _silent = True
+    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+
+
 def call_job(name: str) -> None:
     """Give the job another name, once a better one is known."""
     global _name
@@ -59,7 +66,7 @@ def named(text: str) -> str:
 
 def has_bar() -> bool:
     """Tell whether progress is a bar: on a terminal that no other job writes to."""
-    return sys.stderr.isatty() and not _shared
+    return sys.stderr.isatty() and not _shared and not _silent
 
 
 class Progress:
@@ -104,6 +111,8 @@ class Progress:
             rest = len(f"{self._bar.desc}100%|bar| {self.total}/{self.total}, 0:00:00 left, ") + 1
             self._bar.set_postfix_str(fitting(text, shutil.get_terminal_size().columns - rest), refresh=False)
             return
+        if _silent:
+            return
         seconds = (time.monotonic() - self._began) / max(self._done - self._first, 1) * (self.total - self._done)
         line = f"step {self._done:,} of {self.total:,}, {clock(seconds)} left, {text}"
         print(folded(named(line), sys.stderr), file=sys.stderr, flush=True)
@@ -144,7 +153,7 @@ def each(things: Iterable[T], what: str, unit: str, total: int | None = None) ->
         return
     last = time.monotonic()
     for k, thing in enumerate(things):
-        if time.monotonic() - last >= SECONDS:
+        if time.monotonic() - last >= SECONDS and not _silent:
             last = time.monotonic()
             print(folded(named(f"{what}: {unit} {k:,} of {total:,}"), sys.stderr), file=sys.stderr, flush=True)
         yield thing
@@ -324,6 +333,8 @@ def check_delivered(stream: object) -> None:
 
 def say(text: str) -> None:
     """Print a warning on stderr, above the bar if one is shown."""
+    if _silent:
+        return
     from tqdm import tqdm
 
     tqdm.write(folded(f"gantrain: warning: {named(visible(text))}", sys.stderr), file=sys.stderr)

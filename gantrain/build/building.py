@@ -326,9 +326,7 @@ def repeat_exactly(wanted: bool) -> None:
     torch.use_deterministic_algorithms(wanted)
 
 
-def build_d_and_loss(
-    cfg: DictConfig, data: Data, precision: Precision, ranks: Alone = ALONE
-) -> tuple[Player, Loss]:
+def build_d_and_loss(cfg: DictConfig, data: Data, precision: Precision, ranks: Alone = ALONE) -> tuple[Player, Loss]:
     """Build the discriminator and the loss, and check that the loss can be used with this discriminator."""
     loss: Loss = make(cfg.loss, "loss").to(precision.device)
     if isinstance(kind := get_object(cfg.architecture.discriminator._target_), type):

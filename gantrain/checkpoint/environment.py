@@ -13,7 +13,7 @@ import torch
 from gantrain.losses.arithmetic import has_tf32
 
 
-def environment(device: torch.device, data: str) -> dict[str, Any]:
+def environment(device: torch.device, data: str, ranks: int = 1) -> dict[str, Any]:
     """Return the facts by name; a resumed run prints those that have changed."""
     gpu = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
     return {
@@ -24,13 +24,15 @@ def environment(device: torch.device, data: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": f"{device}{gpu}",
         **({"tf32": has_tf32()} if device.type == "cuda" else {}),
+        "ranks": ranks,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "data": data,
     }
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the facts that differ, a phrase each; checkpoints of before do not name the processor."""
+    """Return the facts that differ, a phrase each; checkpoints of before name neither the processor nor the ranks."""
+    before = {"ranks": 1, **before}
     known = {key: value for key, value in now.items() if key in before or key != "processor"}
     return [f"{key} {before.get(key)} → {value}" for key, value in known.items() if before.get(key) != value]
 

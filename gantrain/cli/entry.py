@@ -22,7 +22,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.cli import arguments, own_files
 from gantrain.cli.overrides import explained
-from gantrain.errors import ConfigError, DiskError, GantrainError, Reported, StoppedError, first_line, of_a_path
+from gantrain.errors import (
+    ConfigError,
+    DiskError,
+    ElsewhereError,
+    GantrainError,
+    Reported,
+    StoppedError,
+    first_line,
+    of_a_path,
+)
 from gantrain.run import files
 from gantrain.run.signals import StopSignal
 from gantrain.schema import one_line
@@ -44,6 +53,8 @@ def fail(error: Exception) -> int:
     if isinstance(error, OmegaConfBaseException):
         error = ConfigError(one_line(error))
     error = of_a_path(error) or error
+    if isinstance(error, ElsewhereError):
+        return error.exit_code  # another process has said it
     if isinstance(error, GantrainError):
         print(folded(f"gantrain: error: {named(visible(error))}", sys.stderr), file=sys.stderr)
         return error.exit_code

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +24,12 @@ from gantrain.schema import as_text, clip_norms, fill_cadences
 from gantrain.terminal import folded, say
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from gantrain.build import Built, Quality
     from gantrain.data import Data
+    from gantrain.distributed import Alone
     from gantrain.evaluation import Live
-    from gantrain.inputs import Inputs
+    from gantrain.run.records import Records
+    from gantrain.training.trainer import Trainer
 
 
 class Session:
@@ -39,20 +41,27 @@ class Session:
         identity: which run it is.
         built: the trainer, and the data it trains on.
         quality: what measures it, None for nothing.
+        ranks: the processes that play the game; the first alone writes.
     """
 
     def __init__(
-        self, cfg: DictConfig, run: RunDirectory, identity: Identity, built: Built, quality: Quality | None
+        self,
+        cfg: DictConfig,
+        run: RunDirectory,
+        identity: Identity,
+        built: Built,
+        quality: Quality | None,
+        ranks: Alone,
     ) -> None:
         from gantrain.checkpoint import Checkpoints, Retention, environment
         from gantrain.performance.cost import Ledger
 
-        self.cfg, self.run, self.identity, self.built = cfg, run, identity, built
+        self.cfg, self.run, self.identity, self.built, self.ranks = cfg, run, identity, built, ranks
         self.trainer = built.trainer
-        self.live = live(cfg, run, quality, self.trainer.inputs, self.trainer.g.net)
+        self.live = live(cfg, run, quality, self.trainer)
         device = self.trainer.precision.device
         picked = {"performance": built.performance.facts()}
-        self.environment = environment(device, built.data.fingerprint()) | picked
+        self.environment = environment(device, built.data.fingerprint(), ranks.world) | picked
         self.data = built.data.identity()  # looked up once: a folder's images may be gone when the run ends
         self.departures: list[dict[str, Any]] = []  # changes of the environment, each at the step where the run went on
         self.ledger = Ledger(self.trainer)
@@ -64,17 +73,18 @@ class Session:
             guard=run.check_place,
             protected=self.live.protected if self.live is not None else partial(earlier_bests, run),
         )
-        self.given = resume.named_checkpoint(cfg, self.checkpoints, identity, lambda: self.data)
-        warm.start(cfg, self.trainer, self.checkpoints)
+        self.given = ranks.first(lambda: resume.named_checkpoint(cfg, self.checkpoints, identity, lambda: self.data))
+        self.begin_alike()
 
     @classmethod
-    def prepare(cls, cfg: DictConfig, run: RunDirectory, lines: list[str]) -> Session:
+    def prepare(cls, cfg: DictConfig, run: RunDirectory, lines: list[str], ranks: Alone) -> Session:
         """Read the data, settle the length, and build everything: all that can be refused is, nothing is written.
 
         Args:
             cfg: a validated configuration; its ``total_steps`` and cadences are set where the budget must be measured.
             run: the run's folder, there or not.
             lines: the command line's overrides.
+            ranks: the processes that play the game.
 
         Raises:
             ConfigError, DataError, CheckpointError, MemoryFullError: if the run cannot begin.
@@ -83,12 +93,21 @@ class Session:
 
         cfg.precision.forward = settled_format(cfg)
         with memory_errors(for_training(cfg.batch_size)):
-            data = build_data(cfg)
-            settle_length(cfg, run, data)
-            check_best(cfg, data)
-            built = build(cfg, data)
-            quality = build_quality(cfg, data, built.trainer.precision.device, live=True)
-        return cls(cfg, run, Identity.of(cfg, lines), built, quality)
+            data = ranks.first_then_all(lambda: build_data(cfg))
+            settle_length(cfg, run, data, ranks)
+            check_best(cfg, data, ranks)
+            built = build(cfg, data, ranks)
+            device = built.trainer.precision.device
+            quality = ranks.first_then_all(lambda: build_quality(cfg, data, device, live=True))
+        return cls(cfg, run, Identity.of(cfg, lines), built, quality, ranks)
+
+    def begin_alike(self) -> None:
+        """Take the weights that ``init_from`` names, and give all ranks those of the first."""
+        trainer, ranks = self.trainer, self.ranks
+        ranks.first(lambda: warm.start(self.cfg, trainer, self.checkpoints))
+        nets = (trainer.g.net, trainer.d.net, trainer.ema.net)
+        ranks.copy_first(tensor for net in nets for tensor in net.state_dict().values())
+        trainer.ema.images = ranks.from_first(trainer.ema.images)
 
     def describe(self) -> str:
         """Return the run's folder and choices, a line each."""
@@ -101,6 +120,23 @@ class Session:
             ConfigError: if the folder holds another run.
             CheckpointError: if it held checkpoints and none can be used.
         """
+        changed = self.ranks.first(self.find_checkpoint)
+        self.given = self.ranks.from_first(self.given)
+        with memory_errors(for_training(self.cfg.batch_size)):
+            self.go_on_counting(self.given[0].get("cost") if self.given else None)
+            before = self.ranks.from_first(self.run.status().get("data", self.data))
+            if self.given is not None:
+                names = self.built.data.class_names
+                self.departures += resume.restore(self.trainer, self.given, self.environment, names)
+            if self.given is not None and before != self.data and not self.departures_since(self.trainer.step):
+                self.departures.append({"step": self.trainer.step, "changed": "the labels of the data are others"})
+                say(f"from step {self.trainer.step:,} on the labels of the data are others")
+        kept = self.ranks.first(lambda: resume.keep_changes(self.run, self.trainer.step, changed))
+        self.departures += [change for change in kept if change not in self.departures]
+        self.ranks.first(lambda: self.run.write_config(self.identity.text))
+
+    def find_checkpoint(self) -> list[str]:
+        """Find the checkpoint to go on from, in a folder made ready; return the settings that have been changed."""
         # Again: until now another process may have started a run here.
         changed = check_same_run(self.cfg, self.run, lambda: self.data)
         lists.write(self.run.path / "skipped_images.txt", self.built.data.skipped)
@@ -110,18 +146,7 @@ class Session:
         elif self.cfg.resume == "never":
             self.checkpoints.refuse_beyond(-1)
         self.checkpoints.clear_debris()
-        with memory_errors(for_training(self.cfg.batch_size)):
-            self.go_on_counting(self.given[0].get("cost") if self.given else None)
-            before = self.run.status().get("data", self.data)
-            if self.given is not None:
-                names = self.built.data.class_names
-                self.departures += resume.restore(self.trainer, self.given, self.environment, names)
-            if self.given is not None and before != self.data and not self.departures_since(self.trainer.step):
-                self.departures.append({"step": self.trainer.step, "changed": "the labels of the data are others"})
-                say(f"from step {self.trainer.step:,} on the labels of the data are others")
-        kept = resume.keep_changes(self.run, self.trainer.step, changed)
-        self.departures += [change for change in kept if change not in self.departures]
-        self.run.write_config(self.identity.text)
+        return changed
 
     def departures_since(self, step: int) -> list[dict[str, Any]]:
         """Return the departures at a step that speak of the data."""
@@ -133,7 +158,7 @@ class Session:
             self.trainer.clock.limit = self.cfg.budget.amount
         flops = (before or {}).get("flops_per_step")
         if flops is None and not self.built.performance.as_written:
-            flops = flops_of_a_step(self.cfg, self.built.data, self.trainer.rng)
+            flops = flops_of_a_step(self.cfg, self.built.data, self.trainer.rng, self.ranks)
         self.ledger.go_on(before or {}, flops)
 
     def play(self, stop: StopSignal) -> None:
@@ -157,22 +182,31 @@ class Session:
 
     def played(self, stop: StopSignal, began: float) -> bool:
         """Train from here, and tell whether that came to the end; if not, the last checkpoint has been restored."""
-        from gantrain.run.records import Records
-
         try:
-            shown = (self.built.preview, self.built.columns, self.built.data.kind)
-            with Records(self.run, self.trainer.step, *shown) as records:
-                if self.live is not None:
-                    self.live.go_on(self.trainer.step)
-                records.hyperparameters(summary.hyperparameters(self.cfg, self.trainer))
-                records.preview(self.trainer.step)
+            with self.recorded() as records:
                 self.trainer.train(records, self.checkpoints, stop.__bool__, self.live)
         except DivergedError as error:
             self.roll_back(error)
             return False
-        if self.live is not None and not summary.in_sweep():
+        if self.live is not None and self.ranks.is_first and not summary.in_sweep():
             print(folded(summary.evaluation(self.live, time.monotonic() - began)))
         return True
+
+    @contextmanager
+    def recorded(self) -> Iterator[Records | None]:
+        """Keep records inside the block, None on all ranks but the first."""
+        from gantrain.run.records import Records
+
+        if not self.ranks.is_first:
+            yield None
+            return
+        shown = (self.built.preview, self.built.columns, self.built.data.kind)
+        with Records(self.run, self.trainer.step, *shown) as records:
+            if self.live is not None:
+                self.live.go_on(self.trainer.step)
+            records.hyperparameters(summary.hyperparameters(self.cfg, self.trainer))
+            records.preview(self.trainer.step)
+            yield records
 
     def roll_back(self, error: DivergedError) -> None:
         """Restore the last checkpoint, with other data and random numbers; raise the error if that is not allowed."""
@@ -181,7 +215,7 @@ class Session:
             raise DivergedError(f"{error}. {remedies(self.cfg)}") from error
         if self.trainer.rollbacks >= allowed.max_rollbacks:
             raise DivergedError(f"{error} (after {self.trainer.rollbacks} rollbacks). {remedies(self.cfg)}") from error
-        if (found := self.checkpoints.latest()) is None:
+        if (found := self.ranks.first(self.checkpoints.latest)) is None:
             reason = "there is no checkpoint to roll back to"
             raise DivergedError(f"{error} ({reason}). {remedies(self.cfg)}") from error
         self.trainer.go_on_elsewhere(found[1], self.cfg.seed)
@@ -238,14 +272,14 @@ class Session:
         }
 
 
-def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None, inputs: Inputs, g: nn.Module) -> Live | None:
+def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None, trainer: Trainer) -> Live | None:
     """Return the object that evaluates a run while it trains, None without evaluation."""
     from gantrain.evaluation import Live
     from gantrain.inputs import is_conditional
 
     if quality is None:
         return None
-    judge = None
+    g, judge = trainer.g.net, None
     if cfg.search.trial is not None:
         from gantrain.sweep.search import Judge
 
@@ -254,7 +288,7 @@ def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None, inputs: In
     if not is_conditional(g) and any(cfg.evaluation.best in metric.gives for metric in of_classes):
         raise ConfigError(f"evaluation.best={cfg.evaluation.best} is measured on conditional generators only")
     best_by = cfg.evaluation.best if cfg.evaluation.best in quality.gives else None  # it may need missing weights
-    return Live(quality, inputs, best_by, run, g, judge)
+    return Live(quality, trainer.inputs, best_by, run, g, judge, trainer.ranks)
 
 
 def earlier_bests(run: RunDirectory) -> set[int]:
@@ -310,7 +344,7 @@ def set_known_length(cfg: DictConfig, stored: dict[str, Any]) -> bool:
     return known
 
 
-def settle_length(cfg: DictConfig, run: RunDirectory, data: Data) -> None:
+def settle_length(cfg: DictConfig, run: RunDirectory, data: Data, ranks: Alone) -> None:
     """Set ``total_steps`` to the steps that the budget buys, measuring the cost of one if need be.
 
     Of seconds it is an estimate, by which evaluations and pictures are spread; the run ends when the time is up.
@@ -318,7 +352,7 @@ def settle_length(cfg: DictConfig, run: RunDirectory, data: Data) -> None:
     Raises:
         ConfigError: if the budget buys no step, or a schedule needs to know the last step beforehand.
     """
-    if set_known_length(cfg, stored_settings(run)):
+    if set_known_length(cfg, ranks.first(lambda: stored_settings(run))):
         return
     from gantrain.build import scratch
     from gantrain.performance import cost
@@ -327,7 +361,7 @@ def settle_length(cfg: DictConfig, run: RunDirectory, data: Data) -> None:
     if amount is None:
         raise ConfigError(f"budget.amount is not set: add budget.amount=… ({cfg.budget.of}) to the command")
     if cfg.budget.of == "flops":
-        flops = cost.count_flops(scratch(cfg, data))
+        flops = cost.count_flops(scratch(cfg, data, ranks))
         cfg.total_steps = budget.steps_bought(cfg, flops, f"{flops:.4g}")
     elif cfg.schedule.get("reference_steps") is None and is_scheduled(cfg.schedule):
         raise ConfigError(
@@ -335,7 +369,7 @@ def settle_length(cfg: DictConfig, run: RunDirectory, data: Data) -> None:
             "say schedule.reference_steps"
         )
     else:
-        cfg.total_steps = cost.steps_in(amount, scratch(cfg, data))
+        cfg.total_steps = cost.steps_in(amount, scratch(cfg, data, ranks))
     fill_cadences(cfg)
 
 
@@ -357,14 +391,14 @@ def remedies(cfg: DictConfig) -> str:
     return f"{listed[0].upper()}{listed[1:]} may help"
 
 
-def check_best(cfg: DictConfig, data: Data) -> None:
+def check_best(cfg: DictConfig, data: Data, ranks: Alone) -> None:
     """Raise ConfigError unless the value that chooses the best checkpoint is one that a training of this kind logs."""
     from gantrain.build import scratch
 
     best = cfg.checkpoint.keep_best
     if best is None:
         return
-    trainer = scratch(cfg, data)
+    trainer = scratch(cfg, data, ranks)
     try:
         for _ in range(2):  # a term that begins with the second turn is among the values then
             trainer.play(measure=True)
@@ -378,12 +412,12 @@ def check_best(cfg: DictConfig, data: Data) -> None:
         )
 
 
-def flops_of_a_step(cfg: DictConfig, data: Data, rng: Any) -> float:
+def flops_of_a_step(cfg: DictConfig, data: Data, rng: Any, ranks: Alone) -> float:
     """Return the operations of a step, counted on a trainer of its own; the random numbers to come stay the same."""
     from gantrain.build import scratch
     from gantrain.performance import cost
 
     numbers = rng.state_dict()
-    flops = cost.count_flops(scratch(cfg, data))
+    flops = cost.count_flops(scratch(cfg, data, ranks))
     rng.load_state_dict(numbers)
     return flops

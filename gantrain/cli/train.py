@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gantrain.cli import resume, summary, sweep
+from gantrain.cli import ranked, resume, summary, sweep
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_added, check_kinds
 from gantrain.cli.own_files import check_own_files
@@ -21,6 +23,9 @@ from gantrain.run.identity import run_directory
 from gantrain.run.signals import StopSignal
 from gantrain.schema import TrainConfig, fill_cadences, validated
 from gantrain.terminal import call_job, folded
+
+if TYPE_CHECKING:
+    from gantrain.distributed import Alone
 
 
 @hydra.main(version_base="1.3", config_path="pkg://gantrain.configs", config_name="train")
@@ -52,11 +57,14 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
         profile(cfg)
         return None
     run, stop = RunDirectory(cfg.run.dir), StopSignal()
-    with stop.listening():
-        refuse_other_run(cfg, run)
-        finished = resume.is_finished(cfg, run)
+    if ranked.starts_them(cfg):
+        with stop.listening():
+            return ranked.start(cfg, run, stop, lines)
+    with stop.listening(), ranked.together(cfg, lines) as ranks:
+        ranks.first(lambda: refuse_other_run(cfg, run))
+        finished = ranks.first(lambda: resume.is_finished(cfg, run))
         if not finished:
-            train_reported(cfg, run, stop, lines)
+            train_reported(cfg, run, stop, lines, ranks)
         elif not in_sweep():
             print(folded(f"{run.path} is finished ({cfg.total_steps:,} steps); remove it to train again"))
         if not in_sweep():
@@ -66,10 +74,10 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
     return sweep.outcome(cfg, finished) if in_sweep() else None
 
 
-def train_reported(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str]) -> None:
+def train_reported(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str], ranks: Alone) -> None:
     """Train; a run that its search gives up has ended well, and a sweep's scheduler hears of one that was stopped."""
     try:
-        train(cfg, run, stop, lines)
+        train(cfg, run, stop, lines, ranks)
     except PrunedError as error:
         if not in_sweep():
             print(folded(str(error)))
@@ -79,15 +87,17 @@ def train_reported(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: 
         raise
 
 
-def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str]) -> None:
+def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str], ranks: Alone) -> None:
     """Check and build everything, and only then make the run's folder, go on where it was, and train."""
-    run.refuse_if_in_use()
-    session = Session.prepare(cfg, run, lines)
+    ranks.first(run.refuse_if_in_use)
+    session = ranks.together(lambda: Session.prepare(cfg, run, lines, ranks))
     if not in_sweep():
         print(folded(session.describe()))
-    with run.open(), run.disk_errors():
+    with ExitStack() as held, run.disk_errors():
+        ranks.first(lambda: held.enter_context(run.open()))
         session.restore()
-        with run.recording(session.facts), record_errors(WITHOUT_IT):  # before the error is recorded
+        ranks.first(lambda: held.enter_context(run.recording(session.facts)))
+        with record_errors(WITHOUT_IT), ranked.answered(ranks):  # before the error is recorded
             session.play(stop)
 
 

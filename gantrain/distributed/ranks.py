@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gantrain.distributed.collectives import Averaged, Gathered, average, interleaved
-from gantrain.errors import ElsewhereError, GantrainError, first_line
+from gantrain.errors import ElsewhereError, GantrainError, RankLostError, first_line
+
+if TYPE_CHECKING:
+    from gantrain.distributed.pulse import Pulse
 
 T = TypeVar("T")
 
@@ -109,6 +112,41 @@ class Alone:
         """
         return act()
 
+    def first_then_all(self, act: Callable[[], T]) -> T:
+        """Carry out ``act`` on the first rank, then on all others, which find what it has left on the disk."""
+        return act()
+
+    def collected(self, own: Iterator[T], stop: Callable[[], bool]) -> Iterator[T]:
+        """Yield on the first rank what all ranks make in turn, in order; on the others nothing, while they make it.
+
+        It ends early, on all ranks at once, when the first rank's ``stop()`` turned true.
+        """
+        for made in own:
+            if stop():
+                return
+            yield made
+
+    def copy_first(self, tensors: Iterable[Tensor]) -> None:
+        """Give tensors of every rank the first rank's values."""
+
+    def differing(self, tensors: Mapping[str, Tensor]) -> tuple[int, str] | None:
+        """Return a rank and the name of a tensor that is not the same there as on the first rank, None if all are."""
+        return None
+
+    def is_of_group(self, error: Exception) -> bool:
+        """Tell whether torch raised an error because another rank did not answer."""
+        return False
+
+    def lost(self, error: Exception) -> GantrainError:
+        """Return what this rank is to raise because another did not answer: one of all says so."""
+        return RankLostError(str(error))
+
+    def leave_word(self, error: Exception) -> None:
+        """Tell the others why this rank ends."""
+
+    def leave(self) -> None:
+        """End the game, which all ranks have come to the end of."""
+
     def begin(self, device: torch.device, seed: int) -> None:
         """Let the ranks draw what concerns the whole batch alike from here on, and all else each for itself."""
 
@@ -133,11 +171,16 @@ class Ranks(Alone):
     Args:
         group: of all; it must work for tensors on the CPU, and for those on the device.
         local: this process's number among those on its machine.
+        pulse: tells which ranks live; None: a rank that is lost is one that does not answer in time.
     """
 
-    def __init__(self, group: dist.ProcessGroup, local: int = 0) -> None:
-        self.group, self.local = group, local
+    def __init__(self, group: dist.ProcessGroup, local: int = 0, pulse: Pulse | None = None) -> None:
+        self.group, self.local, self.pulse = group, local, pulse
+        self.acts = 0  # that the first rank carried out alone
         self.rank, self.world = dist.get_rank(group), dist.get_world_size(group)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Ranks:
+        return self  # a copy of a network plays with the same processes
 
     def normal_like(self, x: Tensor) -> Tensor:
         return self.draw(torch.randn, *x.shape, dtype=x.dtype, device=x.device)
@@ -192,6 +235,9 @@ class Ranks(Alone):
                 outcome = act(), None
             except Exception as error:
                 failure, outcome = error, (None, told(error))
+        self.acts += 1
+        if self.pulse is not None:  # it may take longer than a collective waits
+            self.pulse.set(str(self.acts)) if self.is_first else self.pulse.wait_for(0, str(self.acts))
         value, said = self.from_first(outcome)
         if failure is not None:
             raise failure
@@ -212,6 +258,54 @@ class Ranks(Alone):
         if failure is not None and said.index(told(failure)) == self.rank:
             self.say_which(failure)
         raise ElsewhereError(*failed[0])
+
+    def first_then_all(self, act: Callable[[], T]) -> T:
+        mine: list[T] = []
+        self.first(lambda: mine.append(act()))
+        return mine[0] if self.is_first else act()
+
+    def collected(self, own: Iterator[T], stop: Callable[[], bool]) -> Iterator[T]:
+        while True:
+            made = next(own, None)
+            if self.any(self.is_first and stop()) or not self.any(made is not None):
+                return
+            found: list[T | None] | None = [None] * self.world if self.is_first else None
+            dist.gather_object(made, found, dst=0, group=self.group)
+            yield from (one for one in found or [] if one is not None)
+
+    def copy_first(self, tensors: Iterable[Tensor]) -> None:
+        for tensor in tensors:
+            dist.broadcast(tensor.detach(), src=0, group=self.group)
+
+    @torch.no_grad()
+    def differing(self, tensors: Mapping[str, Tensor]) -> tuple[int, str] | None:
+        sums = torch.stack([tensor.double().sum() for tensor in tensors.values()]).nan_to_num()
+        every = interleaved(sums[None], self.group)
+        for rank in range(1, self.world):
+            for name, first, other in zip(tensors, every[0].tolist(), every[rank].tolist(), strict=True):
+                if first != other:
+                    return rank, name
+        return None
+
+    def is_of_group(self, error: Exception) -> bool:
+        return isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error)
+
+    def lost(self, error: Exception) -> GantrainError:
+        if self.pulse is None:
+            return RankLostError(first_line(error))
+        text = error.args[0] if isinstance(error, RankLostError) else self.pulse.missing()
+        if "failed: " in text or not self.pulse.says_first():
+            return ElsewhereError(text, RankLostError.exit_code)
+        return RankLostError(f"{text}; the same command goes on from the last checkpoint")
+
+    def leave_word(self, error: Exception) -> None:
+        if self.pulse is not None:
+            self.pulse.leave_word(told(error)[0])
+
+    def leave(self) -> None:
+        if self.pulse is not None:
+            self.pulse.end()
+        dist.destroy_process_group()
 
     def say_which(self, failure: Exception) -> NoReturn:
         """Raise an error with the rank where it happened, but the first's, as which a single process fails."""

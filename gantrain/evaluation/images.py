@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gantrain.data import Data, Stacked
+from gantrain.distributed import ALONE, Alone
 from gantrain.evaluation.features import Features
 from gantrain.evaluation.metric import Measured, Metric, asked_for, joined, values_of
 from gantrain.evaluation.reference import Reference, chosen_numbers, once, pixels
@@ -101,8 +102,11 @@ class ImageQuality:
         Raises:
             Interrupted: when ``stop()`` turned true.
         """
+        return self.judge(self.look(samples, stop), stop, asked)
+
+    def judge(self, fakes: Fakes, stop: Callable[[], bool] = lambda: False, asked: Tensor | None = None) -> Result:
+        """Return the values of generated images that have been looked at; the arguments are those of ``measure``."""
         self.asked = asked
-        fakes = self._look(samples, stop)
         values: dict[str, float] = {}
         for metric in self.metrics:
             if stop():
@@ -111,25 +115,34 @@ class ImageQuality:
         values = {name: value for name, value in values.items() if math.isfinite(value)}
         return Result(values, None if fakes.nearest_pixels is None else self._pairs(fakes.kept, fakes.nearest_pixels))
 
-    def _look(self, samples: Iterable[Tensor], stop: Callable[[], bool]) -> Fakes:
+    def look(self, samples: Iterable[Tensor], stop: Callable[[], bool], ranks: Alone = ALONE) -> Fakes:
+        """Return what the metrics need of generated images, which come in batches (b, C, H, W) in [-1, 1].
+
+        Of several ranks each looks at its own batches, and the first returns what all have seen; the others' is empty.
+
+        Raises:
+            Interrupted: when the first rank's ``stop()`` turned true.
+        """
         onto = directions(int(np.prod(self.data.shape)), self.protocol.slices, self.protocol.seed)
         n, pool = self.protocol.n_fake, min(self.protocol.n_fake, self.protocol.n_pool)
         features, logits, projections, kept = Rows(pool), Rows(n), Rows(n), Rows(min(n, KEPT))
         fitted = Fitting()
-        for batch in samples:
-            if stop():
-                raise Interrupted
-            images = as_bytes(batch)
-            if self.features:
-                found, scores = self.features(images)
+        for images, seen in ranks.collected(map(self._seen, samples), stop):
+            if seen is not None:
+                found, scores = seen
                 fitted.add(found.numpy())
                 features.add(found)
                 logits.add(scores)
-            images = images.cpu()
             projections.add(pixels(images) @ onto)
             kept.add(images)
-        read = logits.all().argmax(-1) if self.features else torch.empty(0, dtype=torch.int64)
+        if stop() and ranks.is_first:
+            raise Interrupted
+        read = logits.all().argmax(-1) if self.features and ranks.is_first else torch.empty(0, dtype=torch.int64)
         return Fakes(features.all(), fitted, logits.all(), read, projections.all(), kept.all())
+
+    def _seen(self, batch: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        images = as_bytes(batch)
+        return images.cpu(), self.features(images) if self.features else None
 
     def _pairs(self, kept: Tensor, found: Nearest) -> Tensor:
         first = found.ratio.argsort()[:PAIRS]

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from gantrain.distributed import ALONE, Alone
 from gantrain.errors import PrunedError
 from gantrain.evaluation.history import History
+from gantrain.evaluation.images import Fakes, ImageQuality
 from gantrain.evaluation.prepare import Quality
-from gantrain.evaluation.result import Interrupted
+from gantrain.evaluation.result import Interrupted, Result
 from gantrain.inputs import Inputs, asked_of
 from gantrain.run import files, read
 from gantrain.run.directory import RunDirectory
@@ -39,6 +41,7 @@ class Live:
         run: whose records hold what has been measured so far.
         g: a generator of the kind that is measured; it says what is truncated.
         judge: asked after each evaluation; None: the run is never given up.
+        ranks: that play the game; images are made and looked at by all of them, and the first keeps the records.
     """
 
     def __init__(
@@ -49,8 +52,9 @@ class Live:
         run: RunDirectory,
         g: nn.Module,
         judge: Judge | None = None,
+        ranks: Alone = ALONE,
     ) -> None:
-        self.quality, self.protocol, self.run, self.judge = quality, quality.protocol, run, judge
+        self.quality, self.protocol, self.run, self.judge, self.ranks = quality, quality.protocol, run, judge, ranks
         bound = truncating(g, self.protocol.truncation)[1]
         self.given = inputs.fixed(self.protocol.n_fake, self.protocol.seed, bound)
         self.history = History(quality.gives, best_by)
@@ -75,7 +79,9 @@ class Live:
         bests = {self.history.best_step(), *(found["best"]["step"] for found in self.earlier.values())}
         return {step for step in bests if step is not None}
 
-    def evaluate(self, nets: dict[str, nn.Module], step: int, records: Records, stop: Callable[[], bool]) -> bool:
+    def evaluate(
+        self, nets: dict[str, nn.Module], step: int, records: Records | None, stop: Callable[[], bool]
+    ) -> bool:
         """Measure the generator that the protocol names (``ema`` or ``raw``), and record it; False if stopped.
 
         Raises:
@@ -83,14 +89,44 @@ class Live:
         """
         began = time.monotonic()
         net = nets[self.protocol.generator]
-        samples = samples_of(truncating(net, self.protocol.truncation)[0], *self.given)
+        looked = self._look(net, stop) if isinstance(self.quality, ImageQuality) else None
+
+        def measured() -> bool:
+            assert records is not None
+            try:
+                result = self._measure(net, looked, stop)
+            except Interrupted:
+                return False
+            self.seconds += time.monotonic() - began
+            self._record(result, step, records)
+            return True
+
+        return self.ranks.first(measured)
+
+    def _look(self, net: nn.Module, stop: Callable[[], bool]) -> Fakes | None:
+        """Let all ranks make images and look at them; None if that was stopped."""
+        assert isinstance(self.quality, ImageQuality)
+        samples = samples_of(truncating(net, self.protocol.truncation)[0], *self.given, ranks=self.ranks)
         try:
-            result = self.quality.measure(samples, stop, asked_of(net, self.given))
+            return self.quality.look(samples, stop, self.ranks)
         except Interrupted:
-            return False
+            return None
         finally:
             samples.close()
-        self.seconds += time.monotonic() - began
+
+    def _measure(self, net: nn.Module, looked: Fakes | None, stop: Callable[[], bool]) -> Result:
+        asked = asked_of(net, self.given)
+        if isinstance(self.quality, ImageQuality):
+            if looked is None:
+                raise Interrupted
+            return self.quality.judge(looked, stop, asked)
+        samples = samples_of(truncating(net, self.protocol.truncation)[0], *self.given)
+        try:
+            return self.quality.measure(samples, stop, asked)
+        finally:
+            samples.close()
+
+    def _record(self, result: Result, step: int, records: Records) -> None:
         self.history.values[step] = result.values
         records.scalars(step, {f"{self.protocol.tag}/{name}": value for name, value in result.values.items()})
         if result.pairs is not None:
@@ -101,7 +137,6 @@ class Live:
         self.write()
         if self.judge is not None and self.judge(step, self.history.values):
             raise PrunedError(f"pruned by its search at step {step:,}")
-        return True
 
     def write(self) -> None:
         """Replace the run's ``evaluation.json``; like any record that a full disk refuses, it costs a warning."""

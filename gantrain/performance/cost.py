@@ -60,7 +60,7 @@ class Meter:
 
     def per_step(self) -> float | None:
         """Return the operations of a step, None until the counting is done."""
-        return self.counter.total / self.steps if self.steps == self.wanted else None
+        return self.trainer.ranks.world * self.counter.total / self.steps if self.steps == self.wanted else None
 
 
 def count_flops(trainer: Trainer) -> float:
@@ -72,7 +72,7 @@ def count_flops(trainer: Trainer) -> float:
     with counter:
         for _ in range(steps):
             trainer.play()
-    return counter.total / steps
+    return trainer.ranks.world * counter.total / steps
 
 
 class Ledger:
@@ -133,11 +133,11 @@ def estimated_seconds(trainer: Trainer) -> float:
         trainer.play()
     synchronize(trainer.precision.device)
     steps, start = 0, time.perf_counter()
-    while time.perf_counter() - start < SECONDS:
+    while trainer.ranks.from_first(time.perf_counter() - start < SECONDS):
         trainer.play()
         synchronize(trainer.precision.device)
         steps += 1
-    return (time.perf_counter() - start) / steps
+    return trainer.ranks.from_first((time.perf_counter() - start) / steps)
 
 
 def steps_in(seconds: float, trainer: Trainer) -> int:

@@ -25,6 +25,8 @@ class StopSignal:
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGUSR1, signal.SIGUSR2)
     at_exit: ClassVar[list[Callable[[], object]]] = []
     """What is to be done before the process is ended at once."""
+    silent: ClassVar[bool] = False
+    """Whether another process of the same run says that a signal has come."""
     received: ClassVar[str | None] = None
     """Name of the last signal that this process got; once there is one, later jobs of a sweep are not started."""
 
@@ -45,8 +47,9 @@ class StopSignal:
         then = (
             "stopping after this step; Ctrl-C again leaves at once" if self.patient else f"stopped before {self.before}"
         )
-        with suppress(OSError):  # the terminal may be gone
-            os.write(2, f"\n{self.name}: {then}\n".encode())
+        if not self.silent:
+            with suppress(OSError):  # the terminal may be gone
+                os.write(2, f"\n{self.name}: {then}\n".encode())
         if not self.patient:
             self._leave(StoppedError.exit_code)
 

@@ -17,8 +17,8 @@ from gantrain.training.ema import Ema
 from gantrain.training.nonfinite import Watch
 from gantrain.training.parts import differentiated_in_parts
 from gantrain.training.player import Player, frozen
-from gantrain.training.shared import of_all_ranks
 from gantrain.training.scheduled import Schedules
+from gantrain.training.shared import of_all_ranks
 
 
 @dataclass(kw_only=True)

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from gantrain.distributed import Alone
+from gantrain.errors import RankLostError
 from gantrain.losses import Loss
 from gantrain.losses.turn import Cost, Scores
+from gantrain.training.ema import Ema
 from gantrain.training.player import Player
 
 
@@ -19,6 +21,7 @@ class Game(Protocol):
 
     g: Player
     d: Player
+    ema: Ema
     loss: Loss
     ranks: Alone
 
@@ -48,3 +51,15 @@ def of_all_ranks(game: Game, player: Player, cost: Cost) -> Cost:
 def everybody(ranks: Alone, real: Tensor, fake: Tensor) -> list[Tensor]:
     """Return the scores of all ranks, without a graph."""
     return [scores.contiguous() for scores in ranks.seen(torch.stack([real, fake], 1)).unbind(1)]
+
+
+def refuse_apart(game: Game) -> None:
+    """Raise RankLostError unless all ranks hold the same networks, averages and loss: what is saved is the first's."""
+    parts = {"G": game.g.net, "D": game.d.net, "G's average": game.ema.net, "loss": game.loss}
+    tensors = {f"{part}: {name}": t for part, module in parts.items() for name, t in module.state_dict().items()}
+    if (found := game.ranks.differing(tensors)) is not None:
+        rank, name = found
+        raise RankLostError(
+            f"the ranks have come apart: {name} is not the same on rank {rank} as on rank 0. Does a module of your own "
+            "keep statistics of the samples that it sees? Let them be shared, or train on one rank"
+        )

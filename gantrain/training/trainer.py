@@ -20,6 +20,7 @@ from gantrain.training.cadence import Cadence
 from gantrain.training.clock import Clock
 from gantrain.training.game import Game
 from gantrain.training.nonfinite import diverged
+from gantrain.training.shared import refuse_apart
 
 if TYPE_CHECKING:
     from gantrain.evaluation import Live
@@ -45,14 +46,18 @@ class Trainer(Game):
 
     STATEFUL = ("g", "d", "ema", "loss", "augment", "data", "rng")
 
-    def train(self, records: Records, checkpoints: Checkpoints, stop: Stop = bool, live: Live | None = None) -> None:
+    def train(
+        self, records: Records | None, checkpoints: Checkpoints, stop: Stop = bool, live: Live | None = None
+    ) -> None:
         """Play until ``total_steps`` or until the clock is up, keeping records and evaluating on the way.
+
+        Of several ranks only the first has ``records``, and saves.
 
         Raises:
             DivergedError: when a loss or a measured gradient norm is not finite.
             StoppedError: when ``stop()`` turned true; the state has been saved.
         """
-        self.total_steps = self.clock.start(self.step, self.total_steps)
+        self.total_steps = self.agreed(self.clock.start(self.step, self.total_steps))
         with self.clock.paused():
             if self.step in (0, self.total_steps):  # of an end that came while the run was stopped
                 self.draw(records)
@@ -60,7 +65,7 @@ class Trainer(Game):
                 self.evaluate(records, checkpoints, stop, live)  # if it was stopped in the middle of that
         with Progress(self.total_steps, self.step) as progress:
             while self.step < self.total_steps:
-                progress.total = self.total_steps = self.clock.last_step(self.step, self.total_steps)
+                progress.total = self.total_steps = self.agreed(self.clock.last_step(self.step, self.total_steps))
                 measure = self.every.due(self.every.log, self.step + 1, self.total_steps)
                 if checkpoints.keep.best is not None:  # it rates a checkpoint by what was measured at its own step
                     measure |= self.every.due(self.every.checkpoint, self.step + 1, self.total_steps)
@@ -71,10 +76,15 @@ class Trainer(Game):
                 with self.clock.paused():
                     self.keep(records, checkpoints, stop, live)
 
-    def log(self, records: Records, progress: Progress) -> None:
+    def agreed(self, last_step: int) -> int:
+        """Return the last step by the first rank's clock, where there is a limit of seconds."""
+        return last_step if self.clock.limit == math.inf else self.ranks.from_first(last_step)
+
+    def log(self, records: Records | None, progress: Progress) -> None:
         """Write the latest scalars; refuse to go on if one is not finite."""
         values = self.values()
-        records.scalars(self.step, values)
+        if records is not None:
+            records.scalars(self.step, values)
         self.logged, self.logged_at = {n: value for n, value in values.items() if math.isfinite(value)}, self.step
         speed = values["speed/images_per_s"]
         progress.note(f"d={values['d/loss']:.3f} g={values['g/loss']:.3f}, {speed:,.0f} images/s")
@@ -100,26 +110,34 @@ class Trainer(Game):
         values |= self.schedules.values(self.step)
         return values | {"speed/steps_per_s": steps_per_s, "speed/images_per_s": images_per_s}
 
-    def keep(self, records: Records, checkpoints: Checkpoints, stop: Stop, live: Live | None = None) -> None:
+    def keep(self, records: Records | None, checkpoints: Checkpoints, stop: Stop, live: Live | None = None) -> None:
         """Draw, save and evaluate if it is time, stop if asked to; between steps."""
         if self.due(self.every.samples):
             self.draw(records)
-        stopping, measuring = stop(), live is not None and self.due(self.every.evaluation)
+        stopping, measuring = self.ranks.any(stop()), live is not None and self.due(self.every.evaluation)
         if stopping or measuring or self.due(self.every.checkpoint):  # before the evaluation, which may be killed
             self.watch.refuse(self.step, self.scalars)
-            records.flush()
-            last = stopping or self.step == self.total_steps
-            checkpoints.save(self.step, self.state_dict(), self.logged if self.logged_at == self.step else {}, last)
+            if records is not None:
+                records.flush()
+            self.save(checkpoints, stopping or self.step == self.total_steps)
         if stopping and self.step < self.total_steps:
             raise self.stopped()
         self.evaluate(records, checkpoints, stop, live)
 
-    def evaluate(self, records: Records, checkpoints: Checkpoints, stop: Stop, live: Live | None) -> None:
+    def save(self, checkpoints: Checkpoints, last: bool) -> None:
+        """Save a checkpoint, once it is sure that all ranks hold the same."""
+        if self.ranks.world > 1:
+            refuse_apart(self)
+        state, metrics = self.state_dict(), self.logged if self.logged_at == self.step else {}
+        self.ranks.first(lambda: checkpoints.save(self.step, state, metrics, last))
+
+    def evaluate(self, records: Records | None, checkpoints: Checkpoints, stop: Stop, live: Live | None) -> None:
         """Evaluate if it is time and has not been done; raise StoppedError if that was stopped."""
-        if live is not None and self.due(self.every.evaluation) and not live.measured(self.step):
-            if not live.evaluate({"ema": self.ema.net, "raw": self.g.net}, self.step, records, stop):
-                raise self.stopped()
-            checkpoints.remove_old()
+        if live is None or not self.due(self.every.evaluation) or self.ranks.from_first(live.measured(self.step)):
+            return
+        if not live.evaluate({"ema": self.ema.net, "raw": self.g.net}, self.step, records, stop):
+            raise self.stopped()
+        self.ranks.first(checkpoints.remove_old)
 
     def due(self, every: int) -> bool:
         """Tell whether something that happens ``every`` steps happens now."""
@@ -129,8 +147,10 @@ class Trainer(Game):
         """Return the error that ends a run that was asked to stop."""
         return StoppedError(f"stopped at step {self.step:,}, state saved; the same command with resume=auto goes on")
 
-    def draw(self, records: Records) -> None:
+    def draw(self, records: Records | None) -> None:
         """Draw the grid through the averaged G and through G as it is."""
+        if records is None:
+            return
         records.picture("samples/ema", self.step, self.sample(self.ema.net), f"step-{self.step:09d}.png")
         records.picture("samples/raw", self.step, self.sample(self.g.net))
 
@@ -180,3 +200,4 @@ class Trainer(Game):
         self.load_state_dict(state)
         self.data.position, self.rollbacks = position, rollbacks
         self.rng.seed(seed, rollbacks)
+        self.rng.divide(seed + rollbacks)

@@ -15,7 +15,6 @@ import torch
 import torch.distributed as dist
 
 from gantrain.build import build
-from gantrain.data import Batches
 from gantrain.distributed import ALONE, Alone, Ranks
 from gantrain.training.trainer import Trainer
 from tests.conftest import GUARD, REPOSITORY, config

@@ -1,0 +1,123 @@
+"""Start the ranks of a run as processes on this machine, and see them to their end.
+
+torchrun does the same for people who type it. It is not used here because it ends every rank 30 seconds after a signal,
+in the middle of a save if need be, and reports a failed rank by a page of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from gantrain.cli import arguments, sweep
+from gantrain.cli.summary import in_sweep
+from gantrain.errors import ElsewhereError, RankLostError, StoppedError
+from gantrain.run.directory import RunDirectory
+from gantrain.run.signals import StopSignal
+
+if TYPE_CHECKING:
+    from torch.distributed import TCPStore
+
+LOOK = 0.2
+"""Seconds between two looks at the processes."""
+GRACE = 30.0
+"""Seconds that the other ranks have to notice that one has failed, beside what ``distributed.timeout`` allows."""
+
+
+def start(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str]) -> sweep.Result | None:
+    """Start the ranks, wait until all have ended, and return a sweep's result.
+
+    The ranks' store is kept by this process, so that a rank that dies takes nothing with it.
+
+    Raises:
+        ElsewhereError: with the exit code of a rank that failed, which has said why.
+        RankLostError: if a rank was killed and none could say so.
+    """
+    from torch.distributed import TCPStore
+
+    # Several ranks on one machine would each take all cores.
+    store = TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=cfg.distributed.timeout), wait_for_workers=False)
+    command = [sys.executable, "-m", "gantrain", *words(cfg, lines)]
+    ranks = [subprocess.Popen(command, env=environment(rank, cfg.ranks, store), process_group=0)
+             for rank in range(cfg.ranks)]  # fmt: skip
+    stop.patient = True
+    try:
+        codes = awaited(ranks, stop, cfg.distributed.timeout)
+    finally:
+        for process in ranks:
+            with suppress(OSError):
+                process.kill()
+    report(run, codes)
+    return sweep.outcome(cfg, False) if in_sweep() else None
+
+
+def words(cfg: DictConfig, lines: list[str]) -> list[str]:
+    """Return the arguments of a rank's command: those of this one; of a sweep's job, its own overrides."""
+    if not in_sweep():
+        return sys.argv[1:]
+    options, _ = arguments.divided(sys.argv[1:])
+    named = [option for option in options if option not in ("-m", "--multirun")]
+    task = [str(line) for line in HydraConfig.get().overrides.task if not str(line).startswith("run.dir=")]
+    return [*named, *task, f"run.dir={cfg.run.dir}"]
+
+
+def environment(rank: int, world: int, store: TCPStore) -> dict[str, str]:
+    """Return the environment of a rank, with torchrun's names."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // world)))
+    place = {
+        "RANK": rank,
+        "LOCAL_RANK": rank,
+        "WORLD_SIZE": world,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": store.port,
+    }
+    told = {"TORCHELASTIC_USE_AGENT_STORE": "True", "OMP_NUM_THREADS": threads}
+    return os.environ | {name: str(value) for name, value in place.items()} | told
+
+
+def awaited(ranks: list[subprocess.Popen[bytes]], stop: StopSignal, timeout: float) -> list[int]:
+    """Wait for all ranks; hand a signal on to them, and end those that are left long after one has failed.
+
+    Returns their exit codes, negative for a signal that ended one.
+    """
+    handed_on, left = False, GRACE + timeout
+    while any(process.poll() is None for process in ranks):
+        if stop and not handed_on:
+            handed_on = True
+            for process in ranks:
+                with suppress(OSError):
+                    process.send_signal(signal.SIGTERM)
+        failed = any(process.returncode for process in ranks)
+        for process in ranks:
+            if process.returncode is None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK)
+                break
+        left -= LOOK * failed
+        if left <= 0:
+            for process in ranks:
+                with suppress(OSError):
+                    process.kill()
+    return [process.returncode for process in ranks]
+
+
+def report(run: RunDirectory, codes: list[int]) -> None:
+    """Raise what the exit codes of the ranks say, if they say anything but success."""
+    failed = [code for code in codes if code > 0]
+    killed = [(rank, code) for rank, code in enumerate(codes) if code < 0]
+    if failed:
+        code = next((code for code in failed if code != RankLostError.exit_code), failed[0])
+        text = str(run.status().get("reason") or "a rank failed")
+        raise StoppedError(text) if code == StoppedError.exit_code and in_sweep() else ElsewhereError(text, code)
+    if killed:
+        rank, code = killed[0]
+        raise RankLostError(f"rank {rank} was ended by {signal.Signals(-code).name}; the same command goes on")
