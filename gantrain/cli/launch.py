@@ -26,10 +26,12 @@ from gantrain.run.signals import StopSignal
 if TYPE_CHECKING:
     from torch.distributed import TCPStore
 
+STARTED = "GANTRAIN_STARTED"
+"""In the environment of a rank that was started here: this process speaks of signals."""
 LOOK = 0.2
 """Seconds between two looks at the processes."""
-GRACE = 30.0
-"""Seconds that the other ranks have to notice that one has failed, beside what ``distributed.timeout`` allows."""
+GRACE = 15.0
+"""Seconds that the other ranks have, once one has failed, to notice it and say so."""
 
 
 def start(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str]) -> sweep.Result | None:
@@ -50,7 +52,7 @@ def start(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str]
              for rank in range(cfg.ranks)]  # fmt: skip
     stop.patient = True
     try:
-        codes = awaited(ranks, stop, cfg.distributed.timeout)
+        codes = awaited(ranks, stop)
     finally:
         for process in ranks:
             with suppress(OSError):
@@ -80,16 +82,16 @@ def environment(rank: int, world: int, store: TCPStore) -> dict[str, str]:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": store.port,
     }
-    told = {"TORCHELASTIC_USE_AGENT_STORE": "True", "OMP_NUM_THREADS": threads}
+    told = {STARTED: "1", "TORCHELASTIC_USE_AGENT_STORE": "True", "OMP_NUM_THREADS": threads}
     return os.environ | {name: str(value) for name, value in place.items()} | told
 
 
-def awaited(ranks: list[subprocess.Popen[bytes]], stop: StopSignal, timeout: float) -> list[int]:
-    """Wait for all ranks; hand a signal on to them, and end those that are left long after one has failed.
+def awaited(ranks: list[subprocess.Popen[bytes]], stop: StopSignal) -> list[int]:
+    """Wait for all ranks; hand a signal on to them, and end those that are left a while after one has failed.
 
     Returns their exit codes, negative for a signal that ended one.
     """
-    handed_on, left = False, GRACE + timeout
+    handed_on, left = False, GRACE
     while any(process.poll() is None for process in ranks):
         if stop and not handed_on:
             handed_on = True

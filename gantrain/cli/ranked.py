@@ -55,7 +55,7 @@ def together(cfg: DictConfig, lines: list[str]) -> Iterator[Alone]:
     ranks = met(cfg)
     if not ranks.is_first:
         terminal.be_silent()
-        StopSignal.silent = True
+    StopSignal.silent = not ranks.is_first or launch.STARTED in os.environ
     try:
         with answered(ranks):
             refuse_others(cfg, ranks)
@@ -123,9 +123,7 @@ def answered(ranks: Alone) -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, RankLostError) as error:
-        if isinstance(error, GantrainError) and not isinstance(error, RankLostError):
-            raise
-        if not isinstance(error, RankLostError) and not ranks.is_of_group(error):
+    except RuntimeError as error:
+        if not ranks.is_of_group(error):
             raise
         raise ranks.lost(error) from error

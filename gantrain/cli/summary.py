@@ -62,7 +62,7 @@ def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -
         "loss": f"{choice['loss']}: {terms}",
         "optimizer": f"{choice['optimizer']}, {choice['schedule']} learning rate",
         "ratio": f"{cfg.ratio.d_steps} D : {cfg.ratio.g_steps} G" + ", at once" * cfg.ratio.simultaneous,
-        "precision": f"{precision(cfg, trainer.precision)}, augment {choice['augment']}",
+        "precision": f"{precision(cfg, trainer.precision, trainer.ranks.world)}, augment {choice['augment']}",
         "performance": str(built.performance),
         "steps": f"{cfg.total_steps:,} of batch {batch}, seed {cfg.seed}; "
         f"samples every {cfg.samples.every:,}, checkpoint every {cfg.checkpoint.every:,}",
@@ -80,11 +80,11 @@ def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -
     return "\n".join(f"{name:<13} {row}" for name, row in rows.items())
 
 
-def precision(cfg: DictConfig, numbers: Precision) -> str:
-    """Return the numbers' format and the device, and warn if bfloat16 is slower there than float32."""
+def precision(cfg: DictConfig, numbers: Precision, world: int) -> str:
+    """Return the numbers' format, the device and the ranks, and warn if bfloat16 is slower there than float32."""
     from gantrain.losses.arithmetic import bfloat16_pays
 
-    found = f"{choices()['precision']} on {numbers.device}"
+    found = f"{choices()['precision']} on {numbers.device}" + (f", {world} ranks" if world > 1 else "")
     if cfg.precision.forward == "bfloat16" and not bfloat16_pays(numbers.device):
         say(f"bfloat16 is slower than float32 on {numbers.device}: it needs {PAYS}; precision=auto picks what is fast")
         found += " (slow: no fast bfloat16 here)"

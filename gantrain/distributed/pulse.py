@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import torch.distributed as dist
 
-from gantrain.errors import RankLostError
-
 if TYPE_CHECKING:
     from gantrain.distributed.world import Place
 
@@ -24,6 +22,10 @@ ALIVE = 3
 PATIENCE = 30
 """Seconds without a beat after which nobody waits any longer for what a rank does alone."""
 STORE_GONE = "the process that keeps the ranks' store is gone"
+
+
+class SilentError(RuntimeError):
+    """A rank for which others wait does not live any more; the text says which."""
 
 
 class Pulse(threading.Thread):
@@ -59,10 +61,11 @@ class Pulse(threading.Thread):
                 found = self._get(f"beat/{next_one}") or ""
             except Exception:  # whoever keeps the store is gone
                 self.lost = True
-                return self._store_is_gone()
+                self._store_is_gone()
+                return
             if found == seen and found != "over":
                 if seen and time.monotonic() - since > self.seconds:
-                    return self._end(f"rank {next_one} has not answered for {self.seconds:g} s")
+                    self._end(f"rank {next_one} has not answered for {self.seconds:g} s")
             else:
                 seen, since = found, time.monotonic()
 
@@ -76,7 +79,7 @@ class Pulse(threading.Thread):
         """Wait until a rank has set a key, for as long as it lives.
 
         Raises:
-            RankLostError: if it does not.
+            SilentError: if it does not.
         """
         pause, beat, since = 0.001, "", time.monotonic()
         try:
@@ -86,9 +89,9 @@ class Pulse(threading.Thread):
                 if (found := self._get(f"beat/{rank}") or "") != beat:
                     beat, since = found, time.monotonic()
                 if self._get(f"word/{rank}") or time.monotonic() - since > min(self.seconds, PATIENCE):
-                    raise RankLostError(self.missing())
-        except RuntimeError as error:
-            raise RankLostError(STORE_GONE) from error
+                    raise SilentError(self.missing())
+        except dist.DistError as error:
+            raise SilentError(STORE_GONE) from error
 
     def set(self, key: str) -> None:
         """Set a key for which others wait."""

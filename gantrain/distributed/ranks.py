@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gantrain.distributed.collectives import Averaged, Gathered, average, interleaved
+from gantrain.distributed.pulse import SilentError
 from gantrain.errors import ElsewhereError, GantrainError, RankLostError, first_line
 
 if TYPE_CHECKING:
@@ -183,51 +184,63 @@ class Ranks(Alone):
         return self  # a copy of a network plays with the same processes
 
     def normal_like(self, x: Tensor) -> Tensor:
+        """Draw for the whole batch, and keep the own samples."""
         return self.draw(torch.randn, *x.shape, dtype=x.dtype, device=x.device)
 
     def uniform_like(self, x: Tensor) -> Tensor:
+        """Draw for the whole batch, and keep the own samples."""
         return self.draw(torch.rand, *x.shape, dtype=x.dtype, device=x.device)
 
     def share(self, x: Tensor) -> Tensor:
+        """Gather with a graph."""
         shared: Tensor = Gathered.apply(x, self.group)
         return shared
 
     def share_each(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Gather all in one."""
         return [each.contiguous() for each in self.share(torch.stack(list(tensors), 1)).unbind(1)]
 
     def seen(self, x: Tensor) -> Tensor:
+        """Gather."""
         return interleaved(x, self.group)
 
     def mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Average with a graph."""
         sizes = [tensor.numel() for tensor in tensors]
         flat: Tensor = Averaged.apply(torch.cat([tensor.reshape(-1) for tensor in tensors]), self.group)
         return [part.view(t.shape) for part, t in zip(flat.split(sizes), tensors, strict=True)]
 
     def std(self, x: Tensor) -> Tensor:
+        """Put the ranks' means and variances together."""
         x = x.detach()
         own = torch.stack([x.mean(), x.var(correction=0)])
         mean, variance = interleaved(own[None], self.group).unbind(1)
         return (variance.mean() + mean.var(correction=0)).sqrt()
 
     def average(self, tensors: list[Tensor]) -> None:
+        """Average in place, all tensors of a dtype in one collective."""
         average(tensors, self.group)
 
     def any(self, flag: bool) -> bool:
+        """Ask all ranks."""
         found = torch.tensor([flag], dtype=torch.int32)
         dist.all_reduce(found, dist.ReduceOp.MAX, group=self.group)
         return bool(found)
 
     def all(self, value: T) -> list[T]:
+        """Ask all ranks."""
         found: list[Any] = [None] * self.world
         dist.all_gather_object(found, value, group=self.group)
         return found
 
     def from_first(self, value: T) -> T:
+        """Hear from the first rank."""
         found = [value if self.is_first else None]
         dist.broadcast_object_list(found, src=0, group=self.group)
         return found[0]  # type: ignore[return-value]
 
     def first(self, act: Callable[[], T]) -> T:
+        """Let the first rank act, and tell all how that ended."""
         failure: Exception | None = None
         outcome: tuple[Any, tuple[str, int] | None] = (None, None)
         if self.is_first:
@@ -246,6 +259,7 @@ class Ranks(Alone):
         return value  # type: ignore[no-any-return]
 
     def together(self, act: Callable[[], T]) -> T:
+        """Let all act, and tell all how that ended; an error is raised where it is found first."""
         failure: Exception | None = None
         try:
             value = act()
@@ -260,11 +274,13 @@ class Ranks(Alone):
         raise ElsewhereError(*failed[0])
 
     def first_then_all(self, act: Callable[[], T]) -> T:
+        """Let the first rank act, then the others."""
         mine: list[T] = []
         self.first(lambda: mine.append(act()))
         return mine[0] if self.is_first else act()
 
     def collected(self, own: Iterator[T], stop: Callable[[], bool]) -> Iterator[T]:
+        """Gather on the first rank, one thing of each rank at a time."""
         while True:
             made = next(own, None)
             if self.any(self.is_first and stop()) or not self.any(made is not None):
@@ -274,11 +290,13 @@ class Ranks(Alone):
             yield from (one for one in found or [] if one is not None)
 
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
+        """Broadcast."""
         for tensor in tensors:
             dist.broadcast(tensor.detach(), src=0, group=self.group)
 
     @torch.no_grad()
     def differing(self, tensors: Mapping[str, Tensor]) -> tuple[int, str] | None:
+        """Compare the tensors' sums."""
         sums = torch.stack([tensor.double().sum() for tensor in tensors.values()]).nan_to_num()
         every = interleaved(sums[None], self.group)
         for rank in range(1, self.world):
@@ -288,21 +306,25 @@ class Ranks(Alone):
         return None
 
     def is_of_group(self, error: Exception) -> bool:
-        return isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error)
+        """Know torch's errors, and those of its backends."""
+        return isinstance(error, dist.DistError | SilentError) or "gloo" in str(error) or "NCCL" in str(error)
 
     def lost(self, error: Exception) -> GantrainError:
+        """Ask which rank is silent; the rank that asks first says so."""
         if self.pulse is None:
             return RankLostError(first_line(error))
-        text = error.args[0] if isinstance(error, RankLostError) else self.pulse.missing()
+        text = str(error) if isinstance(error, SilentError) else self.pulse.missing()
         if "failed: " in text or not self.pulse.says_first():
             return ElsewhereError(text, RankLostError.exit_code)
         return RankLostError(f"{text}; the same command goes on from the last checkpoint")
 
     def leave_word(self, error: Exception) -> None:
+        """Leave the sentence in the store."""
         if self.pulse is not None:
             self.pulse.leave_word(told(error)[0])
 
     def leave(self) -> None:
+        """Beat no more, and let the group go."""
         if self.pulse is not None:
             self.pulse.end()
         dist.destroy_process_group()
@@ -314,17 +336,20 @@ class Ranks(Alone):
         raise failure
 
     def begin(self, device: torch.device, seed: int) -> None:
+        """Give the present numbers to all alike, and seed those of this rank."""
         self.generator = torch.Generator(device)
         self.generator.set_state(state_of(device))
         torch.manual_seed(own_seed(seed, self.rank))
 
     def numbers(self) -> list[dict[str, Any]]:
+        """Ask all ranks."""
         own = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             own["cuda"] = torch.cuda.get_rng_state()
         return self.all(own)
 
     def set_numbers(self, state: list[dict[str, Any]], device: torch.device) -> None:
+        """Go on with the numbers of this rank, or begin new ones."""
         self.generator = torch.Generator(device)
         self.generator.set_state(shared := state_of(device))
         if len(state) == self.world:
@@ -336,6 +361,7 @@ class Ranks(Alone):
             torch.manual_seed(own_seed(seed, self.rank))
 
     def buffers(self, *nets: nn.Module) -> list[Tensor]:
+        """Find the batch norms."""
         norms = [module for net in nets for module in net.modules() if isinstance(module, _BatchNorm)]
         return [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
 

@@ -1,4 +1,4 @@
-"""Where a process finds itself among the ranks, and how it joins them: under torchrun, srun, or gantrain's own start."""
+"""Where a process finds itself among the ranks, and how it joins them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from gantrain.distributed.pulse import Pulse
 from gantrain.distributed.ranks import Ranks
 from gantrain.errors import ConfigError, RankLostError
 
+WAITS = 0.8
+"""Share of the time limit that a call waits for the other ranks; what is left is for saying which one is missing."""
 FIRST_PORT, PORTS = 20_000, 10_000
 """Ports of which a Slurm job gets one by its number."""
 
@@ -139,7 +141,12 @@ def join(place: Place, on_gpu: bool, seconds: float) -> Ranks:
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
         device = torch.device("cuda", place.local) if on_gpu else None
         dist.init_process_group(
-            backend, store=own, rank=place.rank, world_size=place.world, timeout=timeout, device_id=device
+            backend,
+            store=own,
+            rank=place.rank,
+            world_size=place.world,
+            timeout=WAITS * timeout,
+            device_id=device,
         )
     except (RuntimeError, ValueError) as error:  # DistNetworkError, DistStoreError and gloo's own are the former
         raise RankLostError(

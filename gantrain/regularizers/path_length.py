@@ -27,8 +27,8 @@ class PathLength(Regularizer):
         weight: of the term; 2 in the authors' code.
         every: turns of G between applications; the authors' 4.
         decay: share of a that a batch replaces; the authors' 0.01.
-        shrink: only a ``shrink``-th of the batch is used, to save memory; the authors' 2. Each of several ranks uses the
-            first of its own.
+        shrink: only a ``shrink``-th of the batch is used, to save memory; the authors' 2. Each of several ranks uses
+            the first of its own.
     """
 
     kind = "a penalty on path lengths"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from gantrain.build import build
 from gantrain.distributed import ALONE, Alone, Ranks
@@ -24,11 +26,9 @@ STEPS = 20
 
 
 def in_double(trainer: Trainer) -> Trainer:
-    """The same trainer in float64, where the order of sums is no longer seen."""
+    """The same trainer in float64, where the order of sums is hardly seen."""
     for module in (trainer.g.net, trainer.d.net, trainer.ema.net, trainer.loss, trainer.augment):
         module.double()
-    for player in (trainer.g, trainer.d):
-        player.weights = list(player.net.parameters())
     draw, at = trainer.inputs.draw, trainer.data._batch_at
 
     def double_latents(*args: Any) -> Any:
@@ -58,15 +58,15 @@ def ends_with(trainer: Trainer, steps: int = STEPS) -> dict[str, Any]:
     return {"state": state, "scalars": trainer.scalars}
 
 
-def played(cases: Sequence[Sequence[str]], steps: int = STEPS) -> list[dict[str, Any]]:
-    """What games of one process end with."""
-    return [ends_with(game(case), steps) for case in cases]
+def played(ranks: Alone, cases: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """What games end with, one after another."""
+    return [ends_with(game(case, ranks)) for case in cases]
 
 
-def played_by(world: int, cases: Sequence[Sequence[str]], steps: int = STEPS) -> list[list[dict[str, Any]]]:
-    """What each rank of games on ``world`` processes ends with, by rank: the processes play one case after another."""
+def on_ranks(world: int, act: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """What ``act(ranks, *arguments)``, a function of a test's module, returns on each of several ranks."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "cases").write_bytes(pickle.dumps((list(map(tuple, cases)), steps)))
+        Path(folder, "task").write_bytes(pickle.dumps((act.__module__, act.__name__, arguments)))
         command = [sys.executable, "-m", "tests.distributed.world", folder, str(world)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
         processes = [subprocess.Popen([*command, str(rank)], env=environment, cwd=REPOSITORY) for rank in range(world)]
@@ -75,33 +75,34 @@ def played_by(world: int, cases: Sequence[Sequence[str]], steps: int = STEPS) ->
         finally:
             for process in processes:
                 process.kill()
+                process.wait()
         assert codes == [0] * world
         return [torch.load(Path(folder, f"rank{rank}"), weights_only=False) for rank in range(world)]
 
 
-def largest_difference(a: Any, b: Any, path: str = "") -> tuple[float, str]:
-    """The largest difference of two nested states, relative to 1 or the tensor's largest number, and where it is."""
+def difference(a: Any, b: Any, path: str = "") -> tuple[float, str]:
+    """The largest difference of two nested states, relative to a tensor's largest number or 1, and where it is."""
     if isinstance(a, dict):
         assert a.keys() == b.keys(), path
-        return max((largest_difference(a[k], b[k], f"{path}.{k}") for k in a), default=(0.0, path))
+        return max((difference(a[k], b[k], f"{path}.{k}") for k in a), default=(0.0, path))
     if isinstance(a, list | tuple):
         assert len(a) == len(b), path
-        return max((largest_difference(x, y, f"{path}.{k}") for k, (x, y) in enumerate(zip(a, b, strict=True))),
-                   default=(0.0, path))  # fmt: skip
-    if isinstance(a, torch.Tensor) and a.is_floating_point():
-        size = max(1.0, float(a.abs().max())) if a.numel() else 1.0
-        return (float((a - b).abs().max()) / size if a.numel() else 0.0), path
-    same = torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-    return (0.0 if same else float("inf")), path
+        return max(
+            (difference(*pair, f"{path}.{k}") for k, pair in enumerate(zip(a, b, strict=True))), default=(0, path)
+        )
+    if isinstance(a, Tensor) and a.is_floating_point() and a.numel():
+        return float((a - b).abs().max()) / max(1.0, float(a.abs().max())), path
+    return (0.0 if (torch.equal(a, b) if isinstance(a, Tensor) else a == b) else float("inf")), path
 
 
 def main(folder: str, world: int, rank: int) -> None:
     torch.set_num_threads(1)
     store = dist.FileStore(f"{folder}/store", world)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
-    cases, steps = pickle.loads(Path(folder, "cases").read_bytes())
-    ranks = Ranks(dist.group.WORLD)
-    torch.save([ends_with(game(case, ranks), steps) for case in cases], Path(folder, f"rank{rank}"))
+    module, name, arguments = pickle.loads(Path(folder, "task").read_bytes())
+    torch.manual_seed(0)
+    found = getattr(importlib.import_module(module), name)(Ranks(dist.group.WORLD), *arguments)
+    torch.save(found, Path(folder, f"rank{rank}"))
     dist.destroy_process_group()
 
 
