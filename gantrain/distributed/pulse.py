@@ -15,7 +15,7 @@ import torch.distributed as dist
 if TYPE_CHECKING:
     from gantrain.distributed.world import Place
 
-EVERY = 1.0
+EVERY = 0.5
 """Seconds between two beats, fewer where the time limit is short."""
 ALIVE = 3
 """Beats that a rank may miss when another asks after it."""
