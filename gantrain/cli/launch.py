@@ -24,7 +24,7 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.signals import StopSignal
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import TCPStore
 
 STARTED = "GANTRAIN_STARTED"
 """In the environment of a rank that was started here: this process speaks of signals."""
@@ -43,7 +43,7 @@ def start(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str]
         ElsewhereError: with the exit code of a rank that failed, which has said why.
         RankLostError: if a rank was killed and none could say so.
     """
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import TCPStore
 
     # Several ranks on one machine would each take all cores.
     store = TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=cfg.distributed.timeout), wait_for_workers=False)

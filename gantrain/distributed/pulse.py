@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store  # torch.distributed has them without types
 
 if TYPE_CHECKING:
     from gantrain.distributed.world import Place
@@ -40,9 +41,9 @@ class Pulse(threading.Thread):
         seconds: after which a silent rank ends the job.
     """
 
-    def __init__(self, store: dist.Store, place: Place, seconds: float) -> None:
+    def __init__(self, store: Store, place: Place, seconds: float) -> None:
         super().__init__(name="pulse", daemon=True)
-        self.store, self.place, self.seconds = dist.PrefixStore(f"pulse/{place.attempt}", store), place, seconds
+        self.store, self.place, self.seconds = PrefixStore(f"pulse/{place.attempt}", store), place, seconds
         self.every = min(EVERY, seconds / 10)
         self.lost = False
         self._over = threading.Event()

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, TCPStore  # torch.distributed has them without types
 
 from gantrain.distributed.pulse import Pulse
 from gantrain.distributed.ranks import Ranks
@@ -132,12 +133,12 @@ def join(place: Place, on_gpu: bool, seconds: float) -> Ranks:
         dist.destroy_process_group()
     timeout = timedelta(seconds=seconds)
     try:
-        store = dist.TCPStore(
+        store = TCPStore(
             place.host, place.port, None, place.rank == 0 and not place.hosted, timeout, wait_for_workers=False
         )
-        pulse = Pulse(dist.TCPStore(place.host, place.port, None, False, timeout), place, seconds)
+        pulse = Pulse(TCPStore(place.host, place.port, None, False, timeout), place, seconds)
         pulse.start()
-        own = dist.PrefixStore(f"group/{place.attempt}", store)
+        own = PrefixStore(f"group/{place.attempt}", store)
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
         device = torch.device("cuda", place.local) if on_gpu else None
         dist.init_process_group(
