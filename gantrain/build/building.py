@@ -94,8 +94,7 @@ def build(cfg: DictConfig, data: Data | None = None, ranks: Alone = ALONE) -> Bu
     performance.arrange(g.net, d.net, ema.net)
     performance.compile_networks(g.net, d.net)
     batches = stream_of(data, cfg.batch_size, cfg.seed, precision.device, ranks)
-    if not performance.channels_last:
-        batches.memory_format = torch.contiguous_format
+    batches.memory_format = torch.preserve_format if performance.channels_last else torch.contiguous_format
     grid, columns = grid_of(cfg, inputs, g.net, data, precision.device)
     watch = Watch(precision.device, late=precision.device.type != "cpu" or performance.replays)
     trainer = Trainer(
@@ -111,19 +110,19 @@ def build(cfg: DictConfig, data: Data | None = None, ranks: Alone = ALONE) -> Bu
         ranks=ranks,
         grid=grid,
         batch_size=cfg.batch_size,
-        d_steps=cfg.ratio.d_steps,
-        g_steps=cfg.ratio.g_steps,
         total_steps=cfg.total_steps,
         batch_size_g=cfg.batch_size_g,
         accumulate=cfg.accumulate,
-        simultaneous=cfg.ratio.simultaneous,
+        **cfg.ratio,
         schedules=schedules,
         every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every, cfg.evaluation.every),
         watch=watch,
         one_forward=bool(performance.one_forward),
         perform=performance.carry_out([g, d], ema, loss, augment, watch.nonfinite, rng),
     )
-    preview = data.stream(cfg.batch_size, cfg.seed, precision.device).peek(len(grid.z)) if ranks.is_first else grid.z
+    # Of several ranks the first alone draws it, of whole batches.
+    shown = batches if ranks.world == 1 else data.stream(cfg.batch_size, cfg.seed, torch.device("cpu"))
+    preview = shown.peek(len(grid.z) if ranks.is_first else 1)
     rng.divide(cfg.seed)
     return Built(trainer, data, performance, preview, columns)
 

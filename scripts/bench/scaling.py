@@ -54,8 +54,8 @@ PAPER: dict[str, tuple[tuple[int, int, int], int, int, tuple[str, ...]]] = {
 }  # fmt: skip
 """Shape, classes, batch and overrides of the recipes that are counted."""
 PEAK, INSIDE, BETWEEN = 400e12, 300e9, 40e9
-"""Assumed of a GPU: bfloat16 operations a second that such networks reach, and bytes a second of an all-reduce among the
-8 of a machine and among machines."""
+"""Assumed of a GPU: bfloat16 operations a second that such networks reach, and bytes a second of an average among the 8
+of a machine and among machines."""
 
 
 def config(*overrides: str) -> DictConfig:

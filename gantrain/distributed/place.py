@@ -1,22 +1,13 @@
-"""Where a process finds itself among the ranks, and how it joins them."""
+"""Where a process finds itself among the ranks: under torchrun, srun, or gantrain's own start."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
-import torch
-import torch.distributed as dist
-from torch._C._distributed_c10d import PrefixStore, TCPStore  # torch.distributed has them without types
+from gantrain.errors import ConfigError
 
-from gantrain.distributed.pulse import Pulse
-from gantrain.distributed.ranks import Ranks
-from gantrain.errors import ConfigError, RankLostError
-
-WAITS = 0.8
-"""Share of the time limit that a call waits for the other ranks; what is left is for saying which one is missing."""
 FIRST_PORT, PORTS = 20_000, 10_000
 """Ports of which a Slurm job gets one by its number."""
 
@@ -116,43 +107,3 @@ def number(environ: Mapping[str, str], name: str, default: int | None = None) ->
         raise ConfigError(
             f"{name}={text!r} in the environment is no number; start the ranks by torchrun or ranks=…"
         ) from None
-
-
-def join(place: Place, on_gpu: bool, seconds: float) -> Ranks:
-    """Meet the other ranks.
-
-    Args:
-        place: this process's.
-        on_gpu: whether the networks are on a GPU.
-        seconds: after which a rank that does not answer ends the job.
-
-    Raises:
-        RankLostError: if they do not come.
-    """
-    if dist.is_initialized():  # by an earlier job of this process
-        dist.destroy_process_group()
-    timeout = timedelta(seconds=seconds)
-    try:
-        store = TCPStore(
-            place.host, place.port, None, place.rank == 0 and not place.hosted, timeout, wait_for_workers=False
-        )
-        pulse = Pulse(TCPStore(place.host, place.port, None, False, timeout), place, seconds)
-        pulse.start()
-        own = PrefixStore(f"group/{place.attempt}", store)
-        backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-        device = torch.device("cuda", place.local) if on_gpu else None
-        dist.init_process_group(
-            backend,
-            store=own,
-            rank=place.rank,
-            world_size=place.world,
-            timeout=WAITS * timeout,
-            device_id=device,
-        )
-    except (RuntimeError, ValueError) as error:  # DistNetworkError, DistStoreError and gloo's own are the former
-        raise RankLostError(
-            f"rank {place.rank} has not met all {place.world} ranks at {place.host}:{place.port} within "
-            f"{seconds:g} s ({str(error).splitlines()[0][:200]})"
-        ) from error
-    assert dist.group.WORLD is not None
-    return Ranks(dist.group.WORLD, place.local, pulse)
