@@ -246,7 +246,7 @@ def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None, inputs: In
     if quality is None:
         return None
     judge = None
-    if cfg.search.trial is not None:
+    if cfg.search.storage is not None:
         from gantrain.sweep.search import Judge
 
         judge = Judge(cfg.search, cfg.total_steps)
