@@ -339,20 +339,25 @@ def ended(study: Study) -> list[Any]:
     """Return the trials that gave the study something to go by."""
     from optuna.trial import TrialState
 
-    return study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
+    return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])
 
 
 def running(study: Study) -> list[Any]:
     """Return the trials that are under way, in whatever process."""
     from optuna.trial import TrialState
 
-    return study.get_trials(states=[TrialState.RUNNING])
+    return study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
 
 
 def counted(study: Study) -> list[Any]:
-    """Return the trials that came to an end or are under way: not those that were queued again after a kill."""
-    failed = (trial for trial in study.get_trials(deepcopy=False) if "failed" in trial.user_attrs)
-    return [*ended(study), *running(study), *failed]
+    """Return the trials that came to an end or are under way: not those that were queued again after a kill.
+
+    They are read at once: between two reads a trial under way may end, and be in neither.
+    """
+    from optuna.trial import TrialState
+
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    return [t for t in study.get_trials(deepcopy=False) if t.state in states or "failed" in t.user_attrs]
 
 
 def ask(study: Study, settings: dict[str, Any], space: Space) -> Trial | None:

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import threading
+import time
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 ENVIRONMENT = "GANTRAIN_STORAGE"
 """The variable in which a trial's process finds the whole URL."""
 SETTINGS = ("hydra.sweeper.storage=", "search.storage=")
-TRIES = 5
-"""How often the tables are looked for, because several processes may begin to make them at once."""
+TRIES = 20
+MADE_MEANWHILE = ("already exists", "unique constraint", "duplicate")
+"""What databases say of a table or row that another process has made in the same moment."""
 WITH_PASSWORD = re.compile(r"^([^:]*://[^:/@]*:).*@", re.DOTALL)
 """The beginning of a URL; where nothing else stands around it, a password may hold spaces and quotes."""
 BEATING = "beats"
@@ -102,7 +104,6 @@ def opened(shown: str, lost_after: int | None = None) -> RDBStorage:
         ConfigError: if it cannot be opened.
     """
     import optuna
-    from sqlalchemy.exc import DBAPIError
 
     # Optuna would say at every trial that its signs of life are meant for its own loop.
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -120,8 +121,9 @@ def opened(shown: str, lost_after: int | None = None) -> RDBStorage:
                 grace_period=lost_after,
             )
         except Exception as error:  # of whatever database that is
-            if left and isinstance(error, DBAPIError) and "exist" in str(error):
-                continue  # another process has made the table in the same moment
+            if left and any(word in str(reason(error)).lower() for word in MADE_MEANWHILE):
+                time.sleep(0.1)
+                continue
             raise ConfigError(unusable(shown, error)) from None  # whose text may hold the password
         return storage
     raise AssertionError
