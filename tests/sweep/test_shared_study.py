@@ -178,6 +178,21 @@ def test_the_password_is_lent_to_trials_but_not_to_slurm(monkeypatch: pytest.Mon
         assert storage.ENVIRONMENT not in os.environ
 
 
+def test_a_launcher_never_sees_a_password_that_a_file_of_the_users_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hydra.core.plugins import Plugins
+    from omegaconf import OmegaConf
+
+    from hydra_plugins.gantrain_search import SearchSweeper
+
+    monkeypatch.setattr(Plugins, "instantiate_launcher", lambda *_, config, **__: OmegaConf.to_yaml(config))
+    for given, shown in (("mysql://u:secret@h/db", "mysql://u:***@h/db"), ("${oc.env:NOWHERE}", "${oc.env:NOWHERE}")):
+        cfg = OmegaConf.create({"hydra": {"sweeper": {"storage": given}}})
+        OmegaConf.set_readonly(cfg.hydra, True)
+        sweeper = SearchSweeper()
+        sweeper.setup(hydra_context=None, task_function=None, config=cfg)
+        assert f"storage: {shown}" in sweeper.launcher and "secret" not in sweeper.launcher
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
