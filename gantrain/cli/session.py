@@ -280,7 +280,7 @@ def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None, trainer: T
     if quality is None:
         return None
     g, judge = trainer.g.net, None
-    if cfg.search.trial is not None:
+    if cfg.search.storage is not None and trainer.ranks.is_first:
         from gantrain.sweep.search import Judge
 
         judge = Judge(cfg.search, cfg.total_steps)
