@@ -23,8 +23,8 @@ LONGEST = 40
 """Characters of a cell in a message."""
 SHOWN = 8
 """Names of columns in a message."""
-DELIMITERS = {",": '","', ";": '";"', "\t": "tab", "|": '"|"'}
-"""What may stand between the values of a CSV file, and how the command line says it."""
+DELIMITERS = (",", ";", "\t", "|")
+"""What may stand between the values of a CSV file."""
 LOOKED_AT = 10
 """Lines at the beginning of a file by which its delimiter is known."""
 
@@ -148,12 +148,12 @@ def check_delimiter(path: Path, lines: Sequence[str], delimiter: str) -> None:
     """Raise DataError if lines are rows of equal length by another delimiter, and none by this one."""
     if suits(lines, delimiter):
         return
-    for other, typed in DELIMITERS.items():
+    for other in DELIMITERS:
         if suits(lines, other):
-            separated = "tabs" if other == "\t" else f"{other!r}"
-            raise DataError(
-                f"{plain(path)}: its values seem to be separated by {separated}; add data.delimiter={typed}"
-            )
+            is_tab = other == "\t"
+            said = f"its values seem to be separated by {'tabs' if is_tab else repr(other)}"
+            typed = "data.delimiter=tab" if is_tab else f"""'data.delimiter="{other}"'"""  # as a shell takes it
+            raise DataError(f"{plain(path)}: {said}; add {typed}")
 
 
 def suits(lines: Sequence[str], delimiter: str) -> bool:
