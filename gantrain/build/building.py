@@ -290,7 +290,7 @@ def build_generator(cfg: DictConfig, shape: tuple[int, ...], classes: int, devic
     Raises:
         ConfigError: for a target that is not trusted, or arguments that it refuses.
     """
-    check_targets(cfg)
+    check_targets(cfg, "architecture")
     return build_network(cfg, "generator", shape, classes).to(device)
 
 
@@ -397,7 +397,7 @@ def build_inputs(cfg: DictConfig, classes: int, shares: list[float] | None) -> I
     Raises:
         ConfigError: for a target that is not trusted, or arguments that it refuses.
     """
-    check_targets(cfg)
+    check_targets(cfg, "latent")
     dim = cfg.architecture.latent_dim
     latent: Latent = make(cfg.latent, "latent", dim=dim) if cfg.get("latent") is not None else Normal(dim)
     return Inputs(latent, classes, shares)
