@@ -88,6 +88,11 @@ class Session:
             check_best(cfg, data)
             built = build(cfg, data)
             quality = build_quality(cfg, data, built.trainer.precision.device, live=True)
+        if (latents := cfg.architecture.latent_dim) < data.freedom:
+            say(
+                f"architecture.latent_dim={latents} is less than the {data.freedom} directions in which the data vary, "
+                f"so no generator can cover them; use architecture.latent_dim={data.freedom}"
+            )
         return cls(cfg, run, Identity.of(cfg, lines), built, quality)
 
     def describe(self) -> str:
