@@ -13,6 +13,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor, nn
 
+from gantrain.architectures.layers import SideError
 from gantrain.build.checks import (
     check_batch_norm,
     check_codes,
@@ -38,6 +39,7 @@ from gantrain.inputs import Given, Inputs, Latent, Normal, is_conditional
 from gantrain.losses import Loss, arithmetic
 from gantrain.losses.turn import Precision
 from gantrain.performance.pick import Performance, pick
+from gantrain.run.identity import flat, plain
 from gantrain.schema import clip_norms
 from gantrain.training.cadence import Cadence
 from gantrain.training.ema import Ema
@@ -296,7 +298,7 @@ def build_generator(cfg: DictConfig, shape: tuple[int, ...], classes: int, devic
     Raises:
         ConfigError: for a target that is not trusted, or arguments that it refuses.
     """
-    check_targets(cfg)
+    check_targets(cfg, "architecture")
     return build_network(cfg, "generator", shape, classes).to(device)
 
 
@@ -400,7 +402,11 @@ def build_network(cfg: DictConfig, role: str, shape: tuple[int, ...], classes: i
                 "such as dcgan, or conditioning=none"
             )
         facts["conditioning"] = way
-    net: nn.Module = make(node, key, **facts)
+    try:
+        net: nn.Module = make(node, key, **facts)
+    except SideError as error:
+        sizes = [key for key, _ in flat(plain(cfg)) if key.startswith("data.") and key.endswith(".size")]
+        raise SideError(error.needs, f"Set {sizes[0]} to one of these") if sizes else error from None
     return net
 
 
@@ -410,7 +416,7 @@ def build_inputs(cfg: DictConfig, classes: int, shares: list[float] | None) -> I
     Raises:
         ConfigError: for a target that is not trusted, or arguments that it refuses.
     """
-    check_targets(cfg)
+    check_targets(cfg, "latent")
     dim = cfg.architecture.latent_dim
     latent: Latent = make(cfg.latent, "latent", dim=dim) if cfg.get("latent") is not None else Normal(dim)
     return Inputs(latent, classes, shares)

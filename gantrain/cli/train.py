@@ -11,7 +11,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gantrain.cli import ranked, resume, summary, sweep
+from gantrain.cli import changed, ranked, resume, summary, sweep
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_added, check_kinds
 from gantrain.cli.own_files import check_own_files
@@ -67,6 +67,8 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
             train_reported(cfg, run, stop, lines, ranks)
         elif not in_sweep():
             print(folded(f"{run.path} is finished ({cfg.total_steps:,} steps); remove it to train again"))
+        if finished:
+            ranks.first(lambda: changed.say_if_changed(cfg, run))
         if not in_sweep():
             print(folded(summary.where(run.path, cfg.run.root)))
     if stop and in_sweep():
