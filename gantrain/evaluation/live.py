@@ -92,12 +92,12 @@ class Live:
         looked = self._look(net, stop) if isinstance(self.quality, ImageQuality) else None
 
         def measured() -> bool:
-            assert records is not None
             try:
                 result = self._measure(net, looked, stop)
             except Interrupted:
                 return False
             self.seconds += time.monotonic() - began
+            assert records is not None
             self._record(result, step, records)
             return True
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from gantrain.build import build
 from gantrain.distributed import ALONE, Alone, Ranks
 from gantrain.training.trainer import Trainer
-from tests.conftest import GUARD, REPOSITORY, config
+from tests.conftest import REPOSITORY, config, until
 
 SMALL = ("batch_size=16", "device=cpu", "performance=plain", "total_steps=40", "evaluation=none")
 STEPS = 20
@@ -71,7 +71,8 @@ def on_ranks(world: int, act: Callable[..., Any], *arguments: Any) -> list[Any]:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
         processes = [subprocess.Popen([*command, str(rank)], env=environment, cwd=REPOSITORY) for rank in range(world)]
         try:
-            codes = [process.wait(GUARD) for process in processes]
+            until(lambda: all(p.poll() == 0 for p in processes) or any(p.poll() for p in processes))  # or one failed
+            codes = [process.poll() for process in processes]
         finally:
             for process in processes:
                 process.kill()
