@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import ipaddress
+import os
+import socket
+import struct
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,6 +25,10 @@ WAITS = 0.8
 """Share of the time limit that a call waits for the other ranks; what is left is for saying which one is missing."""
 FIRST_PORT, PORTS = 20_000, 10_000
 """Ports of which a Slurm job gets one by its number."""
+INTERFACE = "GLOO_SOCKET_IFNAME"
+"""The variable by which gloo is told on which interface the other ranks reach this one."""
+ADDRESS_OF = 0x8915
+"""Linux's SIOCGIFADDR: asks for the address of an interface."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,30 @@ def number(environ: Mapping[str, str], name: str, default: int | None = None) ->
         ) from None
 
 
+def interface_to(host: str, port: int) -> str | None:
+    """Return the interface by which this machine reaches a host, None where that is this machine or cannot be told."""
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.connect((host, port))  # sends nothing
+        address = asking.getsockname()[0]
+        if ipaddress.ip_address(address).is_loopback:
+            return None
+        for _, name in socket.if_nameindex():
+            with suppress(OSError):  # an interface without an address
+                found = fcntl.ioctl(asking, ADDRESS_OF, struct.pack("256s", name.encode()))
+                if socket.inet_ntoa(found[20:24]) == address:
+                    return name
+    return None
+
+
+def name_interface(place: Place) -> None:
+    """Tell gloo by which interface the ranks' store is reached, unless the environment says it.
+
+    It would take the address that the machine's own name has, which in many an ``/etc/hosts`` is the loopback's.
+    """
+    if INTERFACE not in os.environ and (name := interface_to(place.host, place.port)) is not None:
+        os.environ[INTERFACE] = name
+
+
 def join(place: Place, on_gpu: bool, seconds: float) -> Ranks:
     """Meet the other ranks.
 
@@ -138,6 +172,7 @@ def join(place: Place, on_gpu: bool, seconds: float) -> Ranks:
         )
         pulse = Pulse(TCPStore(place.host, place.port, None, False, timeout), place, seconds)
         pulse.start()
+        name_interface(place)
         own = PrefixStore(f"group/{place.attempt}", store)
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
         device = torch.device("cuda", place.local) if on_gpu else None
@@ -152,7 +187,8 @@ def join(place: Place, on_gpu: bool, seconds: float) -> Ranks:
     except (RuntimeError, ValueError) as error:  # DistNetworkError, DistStoreError and gloo's own are the former
         raise RankLostError(
             f"rank {place.rank} has not met all {place.world} ranks at {place.host}:{place.port} within "
-            f"{seconds:g} s ({str(error).splitlines()[0][:200]})"
+            f"{seconds:g} s ({str(error).splitlines()[0][:200]}). If they are on several machines: can each reach that "
+            f"address, and is {INTERFACE} the interface between them (`ip address`)?"
         ) from error
     assert dist.group.WORLD is not None
     return Ranks(dist.group.WORLD, place.local, pulse)
