@@ -53,8 +53,9 @@ smoke: $(VENV)/.run  ## train every loss for 20 steps through the real command
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	$(BIN)/gantrain -m 'loss=glob(*)' data=digits,ring total_steps=20 hydra.sweep.dir="$$folder" $(ARGS)
 
-bench: $(VENV)/.run  ## measure speed and write docs/performance.md (ARGS=--quick: five minutes, ARGS=--guard: one)
+bench: $(VENV)/.run  ## measure speed of steps and of reading, and write docs/performance.md (ARGS=--quick: five minutes, ARGS=--guard: one, steps alone)
 	@$(BIN)/python scripts/bench/train_step.py $(ARGS)
+	@$(if $(findstring --guard,$(ARGS)),true,$(BIN)/python scripts/bench/loading.py $(filter --quick,$(ARGS)) >&2)
 
 mutants: $(VENV)/.dev  ## plant 60 faults and print those that no test notices (long; ARGS=--quick: less)
 	@$(BIN)/python scripts/mutants.py $(ARGS)

@@ -6,13 +6,30 @@ Only the standard library is imported here, so every floor may raise these.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+HIDDEN = "***"
+"""What stands for a password."""
+PASSWORDS = (
+    re.compile(r"(://[^\s:/?#@'\"]*:)[^\s'\"]*(?=@)"),  # up to the last @: a password may hold one
+    re.compile(r"([?&](?:password|passwd|sslpassword)=)[^\s&'\"]*", re.IGNORECASE),
+)
+
+
+def masked(text: str) -> str:
+    """Return a text with ``***`` for the password of every URL in it."""
+    if "://" not in text:
+        return text
+    for pattern in PASSWORDS:
+        text = pattern.sub(rf"\g<1>{HIDDEN}", text)
+    return text
+
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says in its first line, or its kind if it says nothing."""
-    return (str(error).splitlines() or [""])[0].rstrip(" .:") or type(error).__name__
+    """Return what an error says in its first line, or its kind if it says nothing; never a password."""
+    return masked((str(error).splitlines() or [""])[0].rstrip(" .:")) or type(error).__name__
 
 
 class GantrainError(Exception):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from gantrain.errors import DiskError, GantrainError, first_line, of_a_path
+from gantrain.errors import DiskError, GantrainError, first_line, masked, of_a_path
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -194,9 +194,10 @@ def visible(text: object) -> str:
     r"""Return a text from a file, from a file's name or from an error in one line in which everything can be seen.
 
     Control characters, line ends, marks of the direction of writing and the like become escapes as in Python:
-    ``\x1b``, ``\n``, ``\u202e``. A stranger's text could otherwise rewrite what stands on the terminal.
+    ``\x1b``, ``\n``, ``\u202e``. A stranger's text could otherwise rewrite what stands on the terminal. The password of
+    a URL becomes ``***``.
     """
-    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), str(text))
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), masked(str(text)))
 
 
 def visible_lines(text: str) -> str:

@@ -89,7 +89,6 @@ FAULTS = {
     "F61": "files that are not MNIST's",
     "F62": "terminals that lack characters, YAML files that hold no settings",
 }
-NOT_APPLICABLE = {"F29", "F30"}  # gantrain trains in one process
 
 
 def run_tests(slow: bool) -> list[dict[str, Any]]:
@@ -140,8 +139,6 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     """Return the Markdown table, rows in the order of the matrix."""
     lines = ["| row | fault | injected how | found | date | command |", "|---|---|---|---|---|---|"]
     for row, fault in FAULTS.items():
-        if row in NOT_APPLICABLE:
-            lines.append(f"| {row} | {fault} | | does not apply: gantrain trains in one process | | |")
         for tier, target in (("fast", "test-all"), ("slow", "test-slow")):
             if (entry := results.get(f"{row} {tier}")) is not None:
                 injected = "; ".join(entry["injected"]).replace("|", "\\|")

@@ -124,9 +124,9 @@ def loss_names() -> list[Any]:
     return only(FAMILIES, option_names("loss"), pytest.mark.every_loss)
 
 
-def until(condition: Callable[[], object], facts: Callable[[], object] = lambda: "") -> None:
+def until(condition: Callable[[], object], facts: Callable[[], object] = lambda: "", patience: float = GUARD) -> None:
     """Wait for an event, however long it takes on this machine; fail with ``facts()`` if the program hangs."""
-    end = time.monotonic() + GUARD
+    end = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < end, facts()
         time.sleep(0.005)

@@ -18,6 +18,7 @@ PLUGINS = sorted((REPOSITORY / "hydra_plugins").rglob("*.py"))
 # A folder, or a file at the top, imports only from floors below its own; imports inside functions count as well.
 FLOORS = [
     {"errors", "kinds", "version"},
+    {"distributed"},
     {
         "architectures",
         "augment",

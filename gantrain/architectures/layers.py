@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gantrain.errors import ConfigError
-from gantrain.kinds import Images, Signals, kind_of
+from gantrain.kinds import Images, Kind, Signals, kind_of
 
 Layer = TypeVar("Layer", bound=nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.Linear)
 
@@ -35,29 +35,50 @@ def require_norm(norm: str, allowed: tuple[str, ...]) -> None:
         raise ConfigError(f"norm must be one of {', '.join(allowed)}, got {norm!r}")
 
 
+class SideError(ConfigError):
+    """An architecture cannot make images of this size.
+
+    Args:
+        needs: what it can make, and what was asked for.
+        remedy: how images get another size; whoever knows the data can say which setting does it.
+    """
+
+    def __init__(self, needs: str, remedy: str = "Bring them to such a size") -> None:
+        super().__init__(f"{needs}. {remedy}, or use architecture=mlp")
+        self.needs = needs
+
+
 def require_side(shape: tuple[int, ...], architecture: str) -> int:
-    """Return the side of square images whose side is a power of two from 8 to 256; else raise ConfigError."""
+    """Return the side of square images whose side is a power of two from 8 to 256.
+
+    Raises:
+        SideError: for other images.
+        ConfigError: for samples that are no images.
+    """
     kind = kind_of(shape)
-    is_image = isinstance(kind, Images)
-    if not is_image or shape[1] != shape[2] or shape[1] not in (8, 16, 32, 64, 128, 256):
-        got = "×".join(map(str, shape[1:])) if is_image else f"{kind.name} of shape {tuple(shape)}"
-        raise ConfigError(
-            f"architecture={architecture} needs square images of side 8, 16, 32, 64, 128 or 256, got {got}. "
-            "Set data.size to one of these, or use architecture=mlp"
-        )
+    needs = f"architecture={architecture} needs square images of side 8, 16, 32, 64, 128 or 256, got"
+    if not isinstance(kind, Images):
+        raise ConfigError(f"{needs} {kind.name} of shape {tuple(shape)}. {instead(kind)}")
+    if shape[1] != shape[2] or shape[1] not in (8, 16, 32, 64, 128, 256):
+        raise SideError(f"{needs} {shape[1]}×{shape[2]}")
     return shape[1]
 
 
 def require_length(shape: tuple[int, ...], architecture: str) -> int:
     """Return the length of signals whose length is a power of two from 16 to 16384; else raise ConfigError."""
     kind = kind_of(shape)
-    if not isinstance(kind, Signals) or shape[1] not in (2**k for k in range(4, 15)):
-        got = shape[1] if isinstance(kind, Signals) else f"{kind.name} of shape {tuple(shape)}"
-        raise ConfigError(
-            f"architecture={architecture} needs signals whose length is a power of two from 16 to 16384, got {got}. "
-            "Cut or pad them to such a length, or use architecture=mlp"
-        )
+    needs = f"architecture={architecture} needs signals whose length is a power of two from 16 to 16384, got"
+    if not isinstance(kind, Signals):
+        raise ConfigError(f"{needs} {kind.name} of shape {tuple(shape)}. {instead(kind)}")
+    if shape[1] not in (2**k for k in range(4, 15)):
+        raise ConfigError(f"{needs} {shape[1]}. Cut or pad them to such a length, or use architecture=mlp")
     return shape[1]
+
+
+def instead(kind: Kind) -> str:
+    """Return which architectures there are for samples of a kind, as advice."""
+    own = "" if kind.architecture is None else f"architecture={kind.architecture} or "
+    return f"Use {own}architecture=mlp"
 
 
 def weighted(layer: nn.Module, norm: str) -> nn.Module:

@@ -130,6 +130,8 @@ class Generator(nn.Module):
 
     average: Tensor
 
+    running_means = ("average",)
+
     def __init__(
         self,
         shape: tuple[int, ...],

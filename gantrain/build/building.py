@@ -13,6 +13,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor, nn
 
+from gantrain.architectures.layers import SideError
 from gantrain.build.checks import (
     check_batch_norm,
     check_codes,
@@ -38,6 +39,7 @@ from gantrain.inputs import Given, Inputs, Latent, Normal, is_conditional
 from gantrain.losses import Loss, arithmetic
 from gantrain.losses.turn import Precision
 from gantrain.performance.pick import Performance, pick
+from gantrain.run.identity import flat, plain
 from gantrain.schema import clip_norms
 from gantrain.training.cadence import Cadence
 from gantrain.training.ema import Ema
@@ -94,8 +96,7 @@ def build(cfg: DictConfig, data: Data | None = None, ranks: Alone = ALONE) -> Bu
     performance.arrange(g.net, d.net, ema.net)
     performance.compile_networks(g.net, d.net)
     batches = stream_of(data, cfg.batch_size, cfg.seed, precision.device, ranks)
-    if not performance.channels_last:
-        batches.memory_format = torch.contiguous_format
+    batches.memory_format = torch.preserve_format if performance.channels_last else torch.contiguous_format
     grid, columns = grid_of(cfg, inputs, g.net, data, precision.device)
     watch = Watch(precision.device, late=precision.device.type != "cpu" or performance.replays)
     trainer = Trainer(
@@ -111,19 +112,19 @@ def build(cfg: DictConfig, data: Data | None = None, ranks: Alone = ALONE) -> Bu
         ranks=ranks,
         grid=grid,
         batch_size=cfg.batch_size,
-        d_steps=cfg.ratio.d_steps,
-        g_steps=cfg.ratio.g_steps,
         total_steps=cfg.total_steps,
         batch_size_g=cfg.batch_size_g,
         accumulate=cfg.accumulate,
-        simultaneous=cfg.ratio.simultaneous,
+        **cfg.ratio,
         schedules=schedules,
         every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every, cfg.evaluation.every),
         watch=watch,
         one_forward=bool(performance.one_forward),
         perform=performance.carry_out([g, d], ema, loss, augment, watch.nonfinite, rng),
     )
-    preview = data.stream(cfg.batch_size, cfg.seed, precision.device).peek(len(grid.z)) if ranks.is_first else grid.z
+    # Of several ranks the first alone draws it, of whole batches.
+    shown = batches if ranks.world == 1 else data.stream(cfg.batch_size, cfg.seed, torch.device("cpu"))
+    preview = shown.peek(len(grid.z) if ranks.is_first else 1)
     rng.divide(cfg.seed)
     return Built(trainer, data, performance, preview, columns)
 
@@ -297,7 +298,7 @@ def build_generator(cfg: DictConfig, shape: tuple[int, ...], classes: int, devic
     Raises:
         ConfigError: for a target that is not trusted, or arguments that it refuses.
     """
-    check_targets(cfg)
+    check_targets(cfg, "architecture")
     return build_network(cfg, "generator", shape, classes).to(device)
 
 
@@ -401,7 +402,11 @@ def build_network(cfg: DictConfig, role: str, shape: tuple[int, ...], classes: i
                 "such as dcgan, or conditioning=none"
             )
         facts["conditioning"] = way
-    net: nn.Module = make(node, key, **facts)
+    try:
+        net: nn.Module = make(node, key, **facts)
+    except SideError as error:
+        sizes = [key for key, _ in flat(plain(cfg)) if key.startswith("data.") and key.endswith(".size")]
+        raise SideError(error.needs, f"Set {sizes[0]} to one of these") if sizes else error from None
     return net
 
 
@@ -411,7 +416,7 @@ def build_inputs(cfg: DictConfig, classes: int, shares: list[float] | None) -> I
     Raises:
         ConfigError: for a target that is not trusted, or arguments that it refuses.
     """
-    check_targets(cfg)
+    check_targets(cfg, "latent")
     dim = cfg.architecture.latent_dim
     latent: Latent = make(cfg.latent, "latent", dim=dim) if cfg.get("latent") is not None else Normal(dim)
     return Inputs(latent, classes, shares)

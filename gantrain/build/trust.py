@@ -51,8 +51,8 @@ HERE = CurrentFolder()
 def check_targets(cfg: DictConfig, key: str | None = None) -> None:
     """Raise ConfigError if a ``_target_`` is no class of the parts of a GAN, and not in ``trusted_modules``.
 
-    Looks at the whole configuration, or at one ``key`` of it; interpolations are resolved first, because they may lead
-    to a target too.
+    Looks at the whole configuration, or at one ``key`` of it, for what builds that alone; interpolations are resolved
+    first, because they may lead to a target too.
 
     Configurations travel with checkpoints, so a target is code from whoever wrote the file. Functions are not among
     those that are always trusted, because some write files; and the object itself is asked where it was defined:
@@ -63,7 +63,7 @@ def check_targets(cfg: DictConfig, key: str | None = None) -> None:
     parts = OmegaConf.masked_copy(cfg, [str(name) for name in cfg if name != "hydra"])
     content = OmegaConf.to_container(parts, resolve=True)
     assert isinstance(content, dict)
-    for target in targets(content if key is None else content[key]):
+    for target in targets(content if key is None else content.get(key)):
         check_target(target, own)
 
 

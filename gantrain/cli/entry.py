@@ -35,7 +35,7 @@ from gantrain.errors import (
 from gantrain.run import files
 from gantrain.run.signals import StopSignal
 from gantrain.schema import one_line
-from gantrain.sweep import follow
+from gantrain.sweep import follow, storage
 from gantrain.terminal import folded, named, unbreakable, visible, visible_lines
 from gantrain.version import versions
 
@@ -103,6 +103,7 @@ def start(command: Callable[[], None], config_name: str) -> None:
     global STARTED
     STARTED, StopSignal.received = True, None
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = storage.without_passwords(sys.argv[1:])
     if any(a.startswith("hydra/sweeper=") for a in sys.argv[1:]):  # an editable install hides it from Hydra's own look
         from hydra_plugins.gantrain_search import SearchSweeper
 

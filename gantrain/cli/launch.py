@@ -31,8 +31,8 @@ STARTED = "GANTRAIN_STARTED"
 """In the environment of a rank that was started here: this process speaks of signals."""
 LOOK = 0.2
 """Seconds between two looks at the processes."""
-GRACE = 15.0
-"""Seconds that the other ranks have, once one has failed, to notice it and say so."""
+GRACE, SHORT = 15.0, 4.0
+"""Seconds that the other ranks have to end once one has failed, and once one has found that another does not answer."""
 
 
 def start(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> sweep.Result | None:
@@ -118,6 +118,8 @@ def awaited(ranks: list[subprocess.Popen[bytes]], stop: StopSignal) -> list[int]
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(LOOK)
                 break
+        if any(process.returncode == RankLostError.exit_code for process in ranks):
+            left = min(left, SHORT)
         left -= LOOK * failed
         if left <= 0:
             for process in ranks:

@@ -79,7 +79,8 @@ def met(cfg: DictConfig) -> Alone:
     """Return the ranks of this process's place, ``ALONE`` where torchrun has started one."""
     from gantrain.build import pick_device
     from gantrain.distributed import ALONE
-    from gantrain.distributed.world import join, place_of
+    from gantrain.distributed.joining import join
+    from gantrain.distributed.place import place_of
 
     place = place_of(os.environ, cfg.ranks)
     if place is None:

@@ -99,6 +99,11 @@ class Session:
             built = build(cfg, data, ranks)
             device = built.trainer.precision.device
             quality = ranks.first_then_all(lambda: build_quality(cfg, data, device, live=True))
+        if (latents := cfg.architecture.latent_dim) < data.freedom:
+            say(
+                f"architecture.latent_dim={latents} is less than the {data.freedom} directions in which the data vary, "
+                f"so no generator can cover them; use architecture.latent_dim={data.freedom}"
+            )
         return cls(cfg, run, Identity.of(cfg, lines), built, quality, ranks)
 
     def begin_alike(self) -> None:
@@ -280,7 +285,7 @@ def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None, trainer: T
     if quality is None:
         return None
     g, judge = trainer.g.net, None
-    if cfg.search.trial is not None:
+    if cfg.search.storage is not None and trainer.ranks.is_first:
         from gantrain.sweep.search import Judge
 
         judge = Judge(cfg.search, cfg.total_steps)

@@ -104,7 +104,7 @@ def evaluation(live: Live, seconds: float) -> str:
     steps = [f"step {part['step']:,}" if part else "" for part in (best, final)]
     median, _, of_last = PARTS[MEDIAN].partition(" ")
     rows = [["", "best", "final", median], ["", *steps, of_last]]
-    for name in (name for name in shown(live.history.better) if name in final):
+    for name in (name for name in shown(live.history.better) if any(name in part for part in (best, final, middle))):
         rows.append([name, *(f"{part[name]:.4g}" if name in part else "" for part in (best, final, middle))])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

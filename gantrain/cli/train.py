@@ -11,7 +11,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gantrain.cli import ranked, resume, summary, sweep
+from gantrain.cli import changed, ranked, resume, summary, sweep
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_added, check_kinds
 from gantrain.cli.own_files import check_own_files
@@ -75,9 +75,15 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
 
 
 def is_over(cfg: DictConfig, run: RunDirectory) -> bool:
-    """Tell whether the run has been trained to its end; refuse a folder that holds another one."""
+    """Tell whether the run has been trained to its end, and say if its data are others now.
+
+    Raises:
+        ConfigError: if the folder holds another run.
+    """
     refuse_other_run(cfg, run)
-    return resume.is_finished(cfg, run)
+    if finished := resume.is_finished(cfg, run):
+        changed.say_if_changed(cfg, run)
+    return finished
 
 
 def train_reported(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str], ranks: Alone) -> None:

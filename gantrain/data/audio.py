@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -19,6 +20,7 @@ from gantrain.data.benchmarks import check_choice
 from gantrain.data.names import plain
 from gantrain.data.signals import StoredSignals
 from gantrain.data.subset import Which, choose
+from gantrain.data.unreadable import attempted, check_on_bad, left_after
 from gantrain.errors import ConfigError, DataError, first_line
 from gantrain.kinds import Units
 from gantrain.terminal import each
@@ -89,6 +91,8 @@ class AudioFolder(StoredSignals):
         resample: take files of other rates, too.
         mix: take files of several channels, too.
         cut: which part of longer files is kept, ``middle`` or ``first``.
+        on_bad: ``error``, or ``skip`` files that cannot be read; they are listed in ``skipped``.
+        skip_limit: share of the files that may be skipped.
         which: the part of the files that is read at all, see ``gantrain.data.subset.choose``.
 
     Raises:
@@ -97,9 +101,19 @@ class AudioFolder(StoredSignals):
     """
 
     def __init__(
-        self, root: str, length: int, rate: int, resample: bool, mix: bool, cut: str, **which: Unpack[Which]
+        self,
+        root: str,
+        length: int,
+        rate: int,
+        resample: bool,
+        mix: bool,
+        cut: str,
+        on_bad: str = "error",
+        skip_limit: float = 0.01,
+        **which: Unpack[Which],
     ) -> None:
         check_settings(length, rate, resample, mix, cut)
+        check_on_bad(on_bad, skip_limit)
         self.listener = Listener(length, rate, resample, mix, cut)
         found = listing.find(root, sought=SOUGHT)
         numbers = None if found.labels is None else torch.tensor(found.labels)
@@ -112,9 +126,17 @@ class AudioFolder(StoredSignals):
                 f"{self.count:,} sounds of data.length={length} take {needed / 2**30:.1f} GB, more than a quarter of "
                 "the memory; use a smaller data.length, or fewer files"
             )
-        self.signals = torch.empty(self.count, 1, length)
+        sounds, unreadable = torch.empty(self.count, 1, length), list[tuple[int, str]]()
         for k, number in enumerate(each(kept.tolist(), "reading sounds", "file")):
-            self.signals[k, 0] = torch.from_numpy(self.listener(found.entries[number].path, found.place.source))
+            sound = attempted(partial(self.listener, found.entries[number].path, found.place.source), on_bad)
+            if isinstance(sound, DataError):
+                unreadable.append((k, str(sound)))
+            else:
+                sounds[k, 0] = torch.from_numpy(sound)
+        left = left_after(unreadable, self.count, self.labels, self.class_names, skip_limit, "sounds")
+        self.skipped, self.count = [reason for _, reason in unreadable], len(left)
+        self.signals = sounds[left] if unreadable else sounds
+        self.labels = None if self.labels is None else self.labels[left]
         self.digest = hashlib.sha256(self.signals.numpy().data).hexdigest()[:12]
 
     def __str__(self) -> str:

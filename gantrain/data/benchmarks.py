@@ -53,11 +53,14 @@ def fetch(
         return here(str(root), **arguments)
     except UNREADABLE as error:
         remove_empty(missing)  # torchvision makes them before it downloads
-        raise DataError(
-            f"{dataset.__name__} is not in {plain(where)}, or damaged, and could not be downloaded "
-            f"({plain(first_line(error))}). "
-            f"Put {', '.join(files)} into {plain(where)} and run the same command again, or set data.root"
-        ) from error
+        put = f"put {', '.join(files)} into {plain(where)} and run the same command again, or set data.root"
+        reason = plain(first_line(error))
+        if not arguments.get("download"):
+            why = "" if "download=True" in reason else f" ({reason})"  # torchvision's own advice is for Python
+            remedy = f"and data.download=false. Set data.download=true ({megabytes:,} MB), or {put}"
+        else:
+            why, remedy = "", f"and could not be downloaded ({reason}). P{put[1:]}"
+        raise DataError(f"{dataset.__name__} is not in {plain(where)}, or damaged{why}, {remedy}") from error
 
 
 def announcing(dataset: Any, where: Path, files: Mapping[str, str], megabytes: int) -> Callable[[Any], None]:

@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from gantrain.data.names import plain
 from gantrain.errors import ConfigError, DataError, first_line
+from gantrain.terminal import tell
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "?", "."}
 """What stands, in lower case, for a value that is not there."""
@@ -21,6 +23,10 @@ LONGEST = 40
 """Characters of a cell in a message."""
 SHOWN = 8
 """Names of columns in a message."""
+DELIMITERS = (",", ";", "\t", "|")
+"""What may stand between the values of a CSV file."""
+LOOKED_AT = 10
+"""Lines at the beginning of a file by which its delimiter is known."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +36,33 @@ class Wanted:
     Args:
         columns: by name, in the order of the coordinates; None: all that hold numbers.
         label: the column whose values are the classes; None: there is none.
-        header: whether the first line of a CSV file holds the names; else they are ``column_1`` and on.
+        header: whether the first line of a CSV file holds the names; else they are ``column_1`` and on. None: see
+            ``is_header``.
         delimiter: one character between the values of a CSV file.
     """
 
     columns: Sequence[str] | None
     label: str | None
-    header: bool
+    header: bool | None
     delimiter: str
+
+    def is_header(self, path: Path, first: Sequence[str]) -> bool:
+        """Tell whether the first line of a file holds names: if it has those that are asked for, or no number.
+
+        Raises:
+            DataError: if it should, and holds nothing but numbers.
+        """
+        numbers = [cell.strip() for cell in first if is_number(cell)]
+        if self.header and len(numbers) == len(first):
+            raise DataError(f"{plain(path)}: the first line holds numbers and no names; add data.header=false")
+        if self.header is not None:
+            return self.header
+        asked = {*(self.columns or ()), *([] if self.label is None else [self.label])}
+        if not numbers or (asked and asked <= {cell.strip() for cell in first}):
+            return True
+        said = f"the first line holds the number {plain(numbers[0][:LONGEST])}, so it is read as data"
+        tell(f"{plain(path)}: {said}; if it holds names, add data.header=true")
+        return False
 
     def check(self, path: Path, names: Sequence[str]) -> None:
         """Raise DataError for names that stand twice in a file, ConfigError for wanted ones that it has not."""
@@ -84,15 +109,16 @@ def read(path: Path, wanted: Wanted) -> Columns:
 def from_csv(path: Path, wanted: Wanted) -> Columns:
     """Return the columns of a CSV file in UTF-8; blank lines are passed over."""
     with path.open(encoding="utf-8-sig", newline="") as file:
+        check_delimiter(path, list(islice(file, LOOKED_AT)), wanted.delimiter)
+        file.seek(0)
         reader = csv.reader(file, delimiter=wanted.delimiter, strict=True)
         rows = (row for row in reader if row)
         if (first := next(rows, None)) is None:
             raise DataError(f"{plain(path)} is empty")
-        names = [name.strip() for name in first] if wanted.header else [f"column_{k + 1}" for k in range(len(first))]
-        if wanted.header and all(is_number(name) for name in names):
-            raise DataError(f"{plain(path)}: the first line holds numbers and no names; add data.header=false")
+        named = wanted.is_header(path, first)
+        names = [name.strip() for name in first] if named else [f"column_{k + 1}" for k in range(len(first))]
         wanted.check(path, names)
-        row = next(rows, None) if wanted.header else first
+        row = next(rows, None) if named else first
         if row is None:
             raise DataError(f"{plain(path)} has a header and no rows")
         kept = kept_of(path, names, [not is_text(cell) for cell in row], wanted)
@@ -101,12 +127,13 @@ def from_csv(path: Path, wanted: Wanted) -> Columns:
         numbers, lines, labels = array("d"), array("q"), list[str]()
         while row is not None:
             if len(row) != len(names):
-                said = f"has {len(row)} values and {'the header' if wanted.header else 'the first'} {len(names)}"
+                said = f"has {len(row)} values and {'the header' if named else 'the first'} {len(names)}"
                 raise DataError(f"{plain(path)}: line {reader.line_num} {said}; is data.delimiter the right one?")
+            cells = [row[k] for k in where]
             try:
-                numbers.extend([float(row[k]) for k in where])
+                numbers.extend(as_numbers(cells))
             except ValueError:
-                refuse(path, f"line {reader.line_num}", {name: row[k] for name, k in zip(kept, where, strict=True)})
+                refuse(path, f"line {reader.line_num}", dict(zip(kept, cells, strict=True)))
             lines.append(reader.line_num)
             if label is not None:
                 labels.append(row[label].strip())
@@ -115,6 +142,27 @@ def from_csv(path: Path, wanted: Wanted) -> Columns:
     check_finite(path, kept, table, [f"line {line}" for line in lines] if not np.isfinite(table).all() else [])
     over = tuple(name for name in names if name not in kept and name != wanted.label) if wanted.columns is None else ()
     return Columns(tuple(kept), table, None if label is None else labels, over)
+
+
+def check_delimiter(path: Path, lines: Sequence[str], delimiter: str) -> None:
+    """Raise DataError if lines are rows of equal length by another delimiter, and none by this one."""
+    if suits(lines, delimiter):
+        return
+    for other in DELIMITERS:
+        if suits(lines, other):
+            is_tab = other == "\t"
+            said = f"its values seem to be separated by {'tabs' if is_tab else repr(other)}"
+            typed = "data.delimiter=tab" if is_tab else f"""'data.delimiter="{other}"'"""  # as a shell takes it
+            raise DataError(f"{plain(path)}: {said}; add {typed}")
+
+
+def suits(lines: Sequence[str], delimiter: str) -> bool:
+    """Tell whether a delimiter makes of each of some lines the same number of values, two or more."""
+    try:
+        lengths = {len(row) for row in csv.reader(lines, delimiter=delimiter) if row}
+    except csv.Error:
+        return False
+    return len(lengths) == 1 and lengths != {1}
 
 
 def from_parquet(path: Path, wanted: Wanted) -> Columns:
@@ -154,7 +202,7 @@ def kept_of(path: Path, names: Sequence[str], is_numeric: Sequence[bool], wanted
         return list(wanted.columns)
     kept = [name for name, is_one in zip(names, is_numeric, strict=False) if is_one and name != wanted.label]
     if not kept:
-        hint = "; are names in the first line? Add data.header=true" if not wanted.header else ""
+        hint = "; are names in the first line? Add data.header=true" if wanted.header is False else ""
         raise DataError(f"{plain(path)} has no column of numbers{hint}")
     return kept
 
@@ -180,10 +228,20 @@ def check_finite(path: Path, names: Sequence[str], numbers: np.ndarray, places: 
         raise DataError(f"{plain(path)}: {places[row]} has {value} in {plain(names[column])}; {REMEDY}")
 
 
+def as_numbers(cells: Sequence[str]) -> list[float]:
+    """Return cells as numbers, which may be NaN or infinite; raise ValueError for one that is none.
+
+    Python takes 1_000 for a number, because programs may be written so.
+    """
+    if "_" in "".join(cells):
+        raise ValueError("an underscore")
+    return [float(cell) for cell in cells]
+
+
 def is_number(cell: str) -> bool:
-    """Tell whether a cell can be read as a number, which may be NaN or infinite."""
+    """Tell whether a cell can be read as a number, see ``as_numbers``."""
     try:
-        float(cell)
+        as_numbers([cell])
     except ValueError:
         return False
     return True

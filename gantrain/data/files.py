@@ -27,8 +27,9 @@ from gantrain.data.listing import Listing
 from gantrain.data.names import plain
 from gantrain.data.reading import awaited, in_threads, warnings_of_files
 from gantrain.data.source import WHOLE, Batch, Batches, Data, EpochOrder, Images, as_floats, channels_first, flip_some
+from gantrain.data.unreadable import attempted, left_after
 from gantrain.errors import DataError
-from gantrain.terminal import each, say
+from gantrain.terminal import each
 
 VERSION = 1
 """Of decoding: moved when the same files would give other pixels."""
@@ -168,36 +169,15 @@ class ImageFiles(FormedFiles, Data):
         return self.decoder(path, self.place.source)
 
     def _decoded(self, path: Path) -> Decoded | DataError:
-        try:
-            return self._image(path)
-        except DataError as error:
-            if self.on_bad == "error":
-                raise
-            return error
+        return attempted(lambda: self._image(path), self.on_bad)
 
     def _leave_out(self, unreadable: Sequence[tuple[int, str]]) -> None:
-        """Take what cannot be read out of entries and labels.
-
-        Raises:
-            DataError: if it is more than ``skip_limit`` of all, or a whole class.
-        """
+        """Take what cannot be read out of entries and labels; raise DataError if it is too much."""
+        of = (len(self.entries), self.labels, self.class_names)
+        left = left_after(unreadable, *of, self.skip_limit, "images")
         self.skipped = [reason for _, reason in unreadable]
-        if not unreadable:
-            return
-        of = f"{len(unreadable)} of {len(self.entries):,} images"
-        if len(unreadable) > self.skip_limit * len(self.entries):
-            raise DataError(
-                f"{of} cannot be read, more than data.skip_limit={self.skip_limit:g} of them; "
-                f"the first: {self.skipped[0]}"
-            )
-        left = np.delete(np.arange(len(self.entries)), [k for k, _ in unreadable])
-        if self.labels is not None:
-            before, self.labels = self.labels, self.labels[left]
-            if gone := set(before.tolist()) - set(self.labels.tolist()):
-                name = (self.class_names or ())[min(gone)]
-                raise DataError(f"no image of the class {name} can be read; the first: {self.skipped[0]}")
         self.entries = [self.entries[k] for k in left]
-        say(f"{of} are left out; the first: {self.skipped[0]}")
+        self.labels = None if self.labels is None else self.labels[left]
 
     def _stacked(self, images: Iterable[Decoded]) -> Tensor:
         channels = self.shape[0]

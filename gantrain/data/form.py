@@ -12,6 +12,7 @@ from gantrain.data.decode import FITS, MODES, Decoder, colour
 from gantrain.data.depth import depth_of
 from gantrain.data.listing import Listing
 from gantrain.data.subset import Which, choose
+from gantrain.data.unreadable import check_on_bad
 from gantrain.errors import ConfigError
 
 
@@ -113,12 +114,9 @@ def check_settings(
         raise ConfigError(f"data.channels must be 1, 3, 4 or null, got {channels}")
     if not isinstance(size, int) or size < 1:
         raise ConfigError(f"data.size must be a whole number above 0, got {size!r}")
-    if on_bad not in ("error", "skip"):
-        raise ConfigError(f"data.on_bad must be error or skip, got {on_bad!r}")
+    check_on_bad(on_bad, skip_limit)
     if not timeout > 0:
         raise ConfigError(f"data.timeout must be above 0, got {timeout}")
     for name, value in {"in_memory": in_memory, "copy": copy}.items():
         if value not in (None, True, False):
             raise ConfigError(f"data.{name} must be true, false or null, got {value!r}")
-    if not isinstance(skip_limit, int | float) or not 0 <= skip_limit < 1:
-        raise ConfigError(f"data.skip_limit must be a share from 0 to below 1, got {skip_limit!r}")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gantrain.data import memory
 from gantrain.data.ahead import Ahead, in_a_thread
-from gantrain.data.arrays import array_in, check_whole
+from gantrain.data.arrays import array_in, check_whole, labels_in
 from gantrain.data.known import Fresh
 from gantrain.data.names import path_named, plain
 from gantrain.data.source import WHOLE, Batch, Batches, Data, EpochOrder
@@ -126,7 +126,9 @@ class SignalFile(StoredSignals):
             self.units = Units((self.low / 2 + self.high / 2,), ((self.high - self.low) / 2,))
         self.classes = 0
         if labels is not None:
-            self._take_labels(path_named(labels, "file", "data.labels"))
+            file = path_named(labels, "file", "data.labels")
+            self.labels, self.class_names = labels_in(array_in(file, "data.labels", "fiub"), self.count, file)
+            self.classes = len(self.class_names)
         held = 4 * self.array.size <= memory.limit() / 4 if in_memory is None else in_memory
         self.signals = torch.cat([self.as_floats(part) for part in parts(self.array)]) if held else None
 
@@ -162,17 +164,6 @@ class SignalFile(StoredSignals):
             raise DataError(f"{reach}, and signals lie in [-1, 1]; use data.scale=true")
         if self.scale and not 1e-300 < self.high - self.low < np.inf:
             raise DataError(f"{reach}, which cannot be scaled to [-1, 1]")
-
-    def _take_labels(self, path: Path) -> None:
-        array = array_in(path, "data.labels")
-        if array.shape != (self.count,) or array.dtype.kind not in "iu":
-            raise DataError(
-                f"{plain(path)} must hold a whole number for each of the {self.count:,} signals, got {array.dtype} of "
-                f"shape {array.shape}"
-            )
-        found, number = np.unique(array, return_inverse=True)
-        self.labels, self.classes = torch.from_numpy(number.astype(np.int64)), len(found)
-        self.class_names = tuple(map(str, found.tolist()))
 
 
 def as_signals(array: np.ndarray, path: Path) -> np.ndarray:

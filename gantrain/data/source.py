@@ -102,6 +102,8 @@ class Data(ABC):
     """Files beside the samples that are not read, a line each."""
     survey: ClassVar[type | None] = None
     """What ``gantrain-data`` builds in this class's place from the same settings, to look at the files themselves."""
+    freedom: int = 0
+    """In how many directions the samples are known to vary: of fewer latents no generator makes them all."""
     units: Units | None = None
     """What the numbers of a sample stand for; None: for themselves."""
 

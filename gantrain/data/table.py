@@ -29,8 +29,9 @@ class Table(Data):
         columns: names of the coordinates, in their order; None: all columns of numbers but ``label``.
         label: the column whose values are the classes; None: there are none.
         standardise: give each column mean 0 and standard deviation 1; ``units`` turns samples back.
-        header: whether the first line of a CSV file holds the names.
-        delimiter: one character between the values of a CSV file.
+        header: whether the first line of a CSV file holds the names; None: if none of them is a number, or it has those
+            that ``columns`` and ``label`` name.
+        delimiter: one character between the values of a CSV file, or ``tab``.
 
     Raises:
         ConfigError: for a setting that makes no sense, or a column that there is not.
@@ -43,9 +44,10 @@ class Table(Data):
         columns: Sequence[str] | None,
         label: str | None,
         standardise: bool,
-        header: bool,
+        header: bool | None,
         delimiter: str,
     ) -> None:
+        delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
         wanted = Wanted(as_names("data.columns", columns), None if label is None else str(label), header, delimiter)
         check_settings(wanted, standardise)
         self.path = path_named(root, "file")
@@ -117,10 +119,11 @@ class Table(Data):
 
 def check_settings(wanted: Wanted, standardise: Any) -> None:
     """Raise ConfigError for a setting that makes no sense."""
-    for key, value in {"standardise": standardise, "header": wanted.header}.items():
-        if value not in (True, False):
-            raise ConfigError(f"data.{key} must be true or false, got {value!r}")
+    if standardise not in (True, False):
+        raise ConfigError(f"data.standardise must be true or false, got {standardise!r}")
+    if wanted.header not in (None, True, False):
+        raise ConfigError(f"data.header must be true, false or null, got {wanted.header!r}")
     if not isinstance(wanted.delimiter, str) or len(wanted.delimiter) != 1 or wanted.delimiter in '"\r\n':
-        raise ConfigError(f"data.delimiter must be one character, like ',' or ';', got {wanted.delimiter!r}")
+        raise ConfigError(f"data.delimiter must be one character, like ',' or ';', or tab, got {wanted.delimiter!r}")
     if wanted.label is not None and wanted.label in (wanted.columns or ()):
         raise ConfigError(f"data.label={plain(wanted.label)} stands in data.columns too; take it out there")

@@ -47,7 +47,8 @@ class Mixture(Known):
                 "data.weights=null makes them equal"
             )
         self.std, self.weights = std, shares / shares.sum()
-        self.shape, self.classes = (self.centers.shape[1],), len(self.centers)
+        self.freedom = self.centers.shape[1]
+        self.shape, self.classes = (self.freedom,), len(self.centers)
         self.mode_of = np.arange(self.classes)
         self.class_names = numbered(self.classes)
 

@@ -4,7 +4,7 @@ Every rank holds both networks, sees its own share of each batch, and moves by t
 backward all gradients are averaged at once (``Ranks.average``). No module is wrapped, so a penalty's second
 differentiation, lazy terms and several backwards are what they are in one process.
 
-Needs torch alone, and may be imported from everywhere.
+Needs torch alone; above errors, below everything that plays.
 """
 
 from gantrain.distributed.batch_norm import synchronised

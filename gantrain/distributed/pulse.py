@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store  # torch.distributed has them without types
 
 if TYPE_CHECKING:
-    from gantrain.distributed.world import Place
+    from gantrain.distributed.place import Place
 
 EVERY = 0.5
 """Seconds between two beats, fewer where the time limit is short."""

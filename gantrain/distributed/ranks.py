@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from gantrain.distributed.pulse import Pulse
 
 T = TypeVar("T")
+STATISTICS = ("running_mean", "running_var")
+"""Of a batch norm."""
 
 
 class Alone:
@@ -159,7 +161,10 @@ class Alone:
         """Restore what ``numbers`` returned, if it was of as many ranks."""
 
     def buffers(self, *nets: nn.Module) -> list[Tensor]:
-        """Return the running statistics of batch norms, which each rank takes of its own samples."""
+        """Return the running means that each rank takes of its own samples, so that their means are the whole batch's.
+
+        They are the statistics of batch norms, and the buffers that a module names in its class's ``running_means``.
+        """
         return []
 
 
@@ -361,9 +366,12 @@ class Ranks(Alone):
             torch.manual_seed(own_seed(seed, self.rank))
 
     def buffers(self, *nets: nn.Module) -> list[Tensor]:
-        """Find the batch norms."""
-        norms = [module for net in nets for module in net.modules() if isinstance(module, _BatchNorm)]
-        return [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
+        """Find batch norms, and modules that name such buffers."""
+        found: list[Tensor | None] = []
+        for module in (module for net in nets for module in net.modules()):
+            names = STATISTICS if isinstance(module, _BatchNorm) else getattr(module, "running_means", ())
+            found += [getattr(module, name) for name in names]
+        return [buffer for buffer in found if buffer is not None]
 
 
 def state_of(device: torch.device) -> Tensor:

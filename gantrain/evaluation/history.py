@@ -40,11 +40,12 @@ class History:
         steps, best = sorted(self.values), self.best_step()
         last = [self.values[step] for step in steps[-LAST:]]
         final = self.values[steps[-1]]
+        names = dict.fromkeys(name for found in (final, *last) for name in found)  # the final one may lack a value
         return {
             "better": self.better,
             "best_by": self.best_by,
             "best": None if best is None else {"step": best, **self.values[best]},
             "final": {"step": steps[-1], **final},
-            MEDIAN: {name: median(found[name] for found in last if name in found) for name in final},
+            MEDIAN: {name: median(found[name] for found in last if name in found) for name in names},
             "evaluations": len(steps),
         }

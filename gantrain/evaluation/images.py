@@ -127,7 +127,14 @@ class ImageQuality:
         n, pool = self.protocol.n_fake, min(self.protocol.n_fake, self.protocol.n_pool)
         features, logits, projections, kept = Rows(pool), Rows(n), Rows(n), Rows(min(n, KEPT))
         fitted = Fitting()
-        for images, seen in ranks.collected(map(self._seen, samples), stop):
+        stopped = False
+
+        def asked() -> bool:
+            nonlocal stopped
+            stopped = stop()
+            return stopped
+
+        for images, seen in ranks.collected(map(self._seen, samples), asked):
             if seen is not None:
                 found, scores = seen
                 fitted.add(found.numpy())
@@ -135,7 +142,7 @@ class ImageQuality:
                 logits.add(scores)
             projections.add(pixels(images) @ onto)
             kept.add(images)
-        if stop() and ranks.is_first:
+        if stopped:
             raise Interrupted
         read = logits.all().argmax(-1) if self.features and ranks.is_first else torch.empty(0, dtype=torch.int64)
         return Fakes(features.all(), fitted, logits.all(), read, projections.all(), kept.all())

@@ -12,7 +12,7 @@ from torch import Tensor
 from gantrain.data import Curves, Known
 from gantrain.evaluation.metric import Measured, Metric, asked_for, joined, values_of
 from gantrain.evaluation.result import Interrupted, Result
-from gantrain.metrics import counted, directions, mode_kl, sliced_wasserstein, wasserstein_2
+from gantrain.metrics import counted, directions, found_modes, sliced_wasserstein, wasserstein_2
 from gantrain.run.directions import BESIDE, HIGHEST, LOWEST
 from gantrain.run.protocol import Protocol
 
@@ -83,10 +83,7 @@ class PointQuality:
 def modes(quality: PointQuality, points: Tensor) -> dict[str, float]:
     """Modes that hold 1% of the points, the share of points near one, and KL(found shares ‖ true ones)."""
     near, place = quality.near
-    mode = quality.mode_of[place]
-    found = counted(near, mode, quality.weights)
-    kl, there = mode_kl(mode, quality.weights), float(len(quality.weights))
-    return {"modes": float(found.modes), "modes_of_data": there, "high_quality": found.high_quality, "mode_kl": kl}
+    return found_modes(near, quality.mode_of[place], quality.weights)
 
 
 def along(quality: PointQuality, points: Tensor) -> dict[str, float]:

@@ -18,11 +18,10 @@ from gantrain.evaluation.metric import Measured, Metric, asked_for, joined, valu
 from gantrain.evaluation.result import Interrupted, Result
 from gantrain.evaluation.rows import Rows
 from gantrain.metrics import (
-    counted,
     density_coverage,
     directions,
+    found_modes,
     memorised,
-    mode_kl,
     nearest,
     precision_recall,
     sliced_wasserstein,
@@ -227,9 +226,7 @@ def as_asked(quality: SignalQuality, fakes: Drawn) -> dict[str, float]:
 def modes(quality: SignalQuality, fakes: Drawn) -> dict[str, float]:
     """Modes that hold 1% of the signals, the share of signals near one, and KL(found shares ‖ true ones)."""
     assert isinstance(quality.data, Known) and fakes.near is not None and fakes.mode is not None
-    shares = torch.from_numpy(quality.data.mode_shares)
-    found, kl, there = counted(fakes.near, fakes.mode, shares), mode_kl(fakes.mode, shares), float(len(shares))
-    return {"modes": float(found.modes), "modes_of_data": there, "high_quality": found.high_quality, "mode_kl": kl}
+    return found_modes(fakes.near, fakes.mode, torch.from_numpy(quality.data.mode_shares))
 
 
 METRICS: dict[str, Measured] = {

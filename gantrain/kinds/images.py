@@ -25,6 +25,7 @@ class Images(Kind):
     in_cells = True
     drawn_at_most = 400
     evaluation = "pixels, classifier or inception"
+    architecture = "dcgan"
 
     def undrawn(self, shape: Sequence[int]) -> str | None:
         """Refuse numbers of channels for which there are no colours."""

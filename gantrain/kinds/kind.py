@@ -27,6 +27,8 @@ class Kind:
     """Samples in one picture of a command; None: any number."""
     evaluation = "none"
     """The options of ``evaluation`` that measure such samples."""
+    architecture: str | None = None
+    """The option of ``architecture`` made for such samples of many sizes; ``mlp`` takes all kinds."""
 
     def takes(self, shape: Sequence[int]) -> bool:
         """Tell whether samples of this kind can have the shape."""

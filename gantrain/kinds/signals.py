@@ -37,6 +37,7 @@ class Signals(Kind):
     in_cells = True
     drawn_at_most = 400
     evaluation = "signals"
+    architecture = "conv1d"
 
     def undrawn(self, shape: Sequence[int]) -> str | None:
         """Refuse none."""

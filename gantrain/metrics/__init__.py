@@ -8,7 +8,7 @@ from gantrain.metrics.diversity import ms_ssim
 from gantrain.metrics.fidelity import density_coverage, inception_score, kid, precision_recall
 from gantrain.metrics.frechet import Fitting, Gaussian, frechet_distance, frechet_infinity, samples_for_infinity
 from gantrain.metrics.memorisation import Nearest, memorised, memorised_share, nearest, threshold
-from gantrain.metrics.modes import Coverage, counted, coverage, deviations, mode_kl
+from gantrain.metrics.modes import Coverage, counted, coverage, deviations, found_modes, mode_kl
 from gantrain.metrics.transport import directions, sliced_wasserstein, wasserstein_2
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "density_coverage",
     "deviations",
     "directions",
+    "found_modes",
     "frechet_distance",
     "frechet_infinity",
     "inception_score",

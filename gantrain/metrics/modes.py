@@ -69,3 +69,19 @@ def mode_kl(mode: Tensor, weights: Tensor) -> float:
     """
     shares = torch.bincount(mode, minlength=len(weights)).double() / len(mode)
     return float(torch.special.xlogy(shares, shares / weights.double()).sum())
+
+
+def found_modes(near: Tensor, mode: Tensor, weights: Tensor) -> dict[str, float]:
+    """Return how many modes were found and there are, the share of samples near one, and ``mode_kl``, by name.
+
+    If no sample is near any mode, ``mode_kl`` is left out: shares of what was not found would say nothing, and be
+    perfect where there is one mode.
+
+    Args:
+        near: (n,) bool, whether each sample is near enough to the mode that it is nearest to.
+        mode: (n,) that mode.
+        weights: (K,) true shares of the modes, all above 0.
+    """
+    found = counted(near, mode, weights)
+    values = {"modes": float(found.modes), "modes_of_data": float(len(weights)), "high_quality": found.high_quality}
+    return values | ({"mode_kl": mode_kl(mode, weights)} if near.any() else {})

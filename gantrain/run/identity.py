@@ -55,7 +55,7 @@ AS_BEFORE: dict[str, Any] = {
     **{"latent._target_": "gantrain.inputs.Normal", "data.background": "white"},
     **{"data.depth": 8, "data.range": None},
     **{"data.classes": None, "data.imbalance": None, "data.limit": None, "data.limit_seed": 0, "data.channels": None},
-    **{"data.labels": None, "data.class_level": 1},
+    **{"data.labels": None, "data.class_level": 1, "data.header": None},
 }
 """Settings that runs of before do not have, and the value at which they are the same runs."""
 GONE = ("loss.objective.unit_slope",)
@@ -71,6 +71,8 @@ FORMERLY_OF_TORCH = {
 """What ``schedule=linear`` and ``schedule=cosine`` were, and are."""
 CHANGEABLE = ("optimizer.", "loss.", "augment.", "ema.", "schedule.", "gradient_clip_norm", "accumulate")
 """Settings that ``allow_changes`` may name: with them a run is still made of the same networks and data."""
+WAS = {"data.header": (True, None)}
+"""Settings whose first value is now reached by the second, too: what lies in the file decides."""
 SAME = {"gantrain.optimizers.RMSprop": "torch.optim.RMSprop"}
 """Values, and those that stand for the same computation in runs of before."""
 
@@ -270,6 +272,7 @@ def compared(content: dict[str, Any], folder: Path | None = None) -> dict[str, A
     """
     settings = {renamed(key): value for key, value in recorded(content).items() if key not in GONE}
     settings = with_schedules(settings, content.get("total_steps"))
+    settings |= {key: now for key, (before, now) in WAS.items() if settings.get(key) is before}
     settings = {k: v for k, v in settings.items() if k not in AS_BEFORE or v != AS_BEFORE[k]}
     settings = {k: SAME.get(v, v) if isinstance(v, str) else v for k, v in settings.items()}
     return {k: spelled(v, folder or Path.cwd()) if k in PLACES else v for k, v in settings.items()}

@@ -40,7 +40,7 @@ class StopSignal:
 
     def _set(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self:
-            self._leave(130)
+            self.leave(130)
         if number == signal.SIGXCPU and self:
             return  # it comes every second from now on
         self.name = StopSignal.received = signal.Signals(number).name
@@ -51,10 +51,11 @@ class StopSignal:
             with suppress(OSError):  # the terminal may be gone
                 os.write(2, f"\n{self.name}: {then}\n".encode())
         if not self.patient:
-            self._leave(StoppedError.exit_code)
+            self.leave(StoppedError.exit_code)
 
     @classmethod
-    def _leave(cls, code: int) -> None:
+    def leave(cls, code: int) -> None:
+        """End the process at once."""
         for act in cls.at_exit:
             with suppress(OSError):
                 act()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,10 +13,13 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from gantrain.errors import GantrainError
 from gantrain.run import files
 from gantrain.run.directions import ranked
 from gantrain.run.directory import SWEEP_FILE
 from gantrain.run.read import evaluation, last_lines, parsed, sweep_line
+from gantrain.run.signals import StopSignal
+from gantrain.sweep.cluster import Watch
 from gantrain.terminal import folded, visible
 
 SECONDS = 0.3  # between two looks
@@ -40,8 +44,11 @@ class _Follower:
         self.thread.start()
 
     def _follow(self) -> None:
+        watch = Watch()
         while not self.done.wait(SECONDS):
             self.print_new()
+            if watch.is_lost():  # and the main thread waits for it
+                say_and_leave()
 
     def print_new(self) -> None:
         """Print the lines that were added."""
@@ -64,6 +71,15 @@ class _Follower:
                 with suppress(ValueError):  # two machines wrote at once to a disk that cannot keep that apart
                     if (entry := sweep_line(parsed(text))) is not None:
                         yield entry
+
+
+def say_and_leave() -> None:
+    """End a sweep whose cluster has died, as Ray ends a process, which no exception could do from this thread."""
+    error = GantrainError(
+        "the Ray cluster that did the jobs has died or was started again; the same command goes on with what is left"
+    )
+    print(folded(f"gantrain: error: {error}", sys.stderr), file=sys.stderr, flush=True)
+    StopSignal.leave(error.exit_code)
 
 
 _followers: list[_Follower] = []

@@ -10,7 +10,9 @@ import json
 import math
 import os
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +26,14 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gantrain.errors import ConfigError, DivergedError, Reported, StoppedError, first_line
+from gantrain.errors import ConfigError, DivergedError, GantrainError, Reported, StoppedError, first_line
 from gantrain.run import files
 from gantrain.run.directions import Better, ranked, sign
 from gantrain.run.read import PARTS
 from gantrain.run.signals import StopSignal
 from gantrain.schema import SearchSettings
-from gantrain.sweep import follow
-from gantrain.terminal import folded
+from gantrain.sweep import follow, storage
+from gantrain.terminal import folded, say
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 
 Space = dict[str, "BaseDistribution"]
 DATABASE = "search.db"
+LEAST = {"n_trials": 1, "n_jobs": 1, "seed": 0, "startup_trials": 0, "warmup_eighths": 0, "lost_after": 4}
+SECONDS = 0.5  # between two looks whether another process has ended a trial
 
 
 def search(
@@ -63,27 +67,92 @@ def search(
     fixed, space = parted(settings, cfg, arguments)
     metric = settings["metric"] or cfg.evaluation.best
     check(settings, better, metric, space)
-    study = opened(settings, cfg, fixed, space, str(metric), better)
-    stop_what_was_killed(study)
-    done: list[JobReturn] = []
-    failed = 0
-    while (left := settings["n_trials"] - len(counted(study))) > 0:
-        trials = [ask(study, settings, space) for _ in range(min(left, settings["n_jobs"]))]
-        jobs = [job(trial, fixed, settings, study, url(settings, cfg), metric) for trial in trials]
-        returns = launcher.launch(jobs, initial_job_idx=len(done))
-        done += returns
-        if StopSignal.received is not None:
-            raise Reported(StoppedError.exit_code)  # the same command goes on with the trials that were stopped
-        for trial, returned in zip(trials, returns, strict=True):
-            code = tell(study, trial, returned, settings["of"], metric)
-            if code == ConfigError.exit_code and not ended(study):
-                raise Reported(code)  # the next one would be refused as well
-            failed = failed or code
+    where = storage.hidden(url(settings, cfg))
+
+    def launched(trials: list[Trial], first: int) -> list[JobReturn]:
+        jobs = [job(trial, fixed, settings, study, where, metric) for trial in trials]
+        with storage.lent(where, str(cfg.hydra.launcher._target_)):
+            return list(launcher.launch(jobs, initial_job_idx=first))
+
+    try:
+        study = opened(settings, cfg, where, fixed, space, str(metric), better)
+        done, failed = tried(study, settings, space, str(metric), launched)
+        text = result(study, metric, settings["of"], fixed)
+    except storage.troubles() as error:
+        why = first_line(storage.reason(error))
+        raise GantrainError(f"{where} does not answer any more ({why}); the same command goes on") from None
     follow.catch_up()
-    print(folded(result(study, metric, settings["of"], fixed)), flush=True)
+    print(folded(text), flush=True)
     if failed:
         raise Reported(failed)
     return done
+
+
+def tried(
+    study: Study,
+    settings: dict[str, Any],
+    space: Space,
+    metric: str,
+    launched: Callable[[list[Trial], int], list[JobReturn]],
+) -> tuple[list[JobReturn], int]:
+    """Try settings until the study has as many trials as asked for, those of other processes included.
+
+    Returns:
+        What the jobs returned, and the first exit code of one that failed, else 0.
+    """
+    done: list[JobReturn] = []
+    failed = 0
+    while True:
+        take_up_what_was_lost(study)
+        left = settings["n_trials"] - len(counted(study))
+        asked = [ask(study, settings, space) for _ in range(min(left, settings["n_jobs"]))]
+        waiting = [trial for trial in asked if trial is not None]
+        if not waiting:
+            return done, failed
+        with storage.beating(study, waiting), given_back(study, waiting):
+            while trials := free(study, waiting):
+                returns = launched(trials, len(done))
+                done += returns
+                if StopSignal.received is not None:
+                    raise Reported(StoppedError.exit_code)  # the same command goes on with the trials that were stopped
+                for trial, returned in zip(trials, returns, strict=True):
+                    waiting.remove(trial)
+                    code = tell(study, trial, returned, settings["of"], metric)
+                    if code == ConfigError.exit_code and not ended(study):
+                        raise Reported(code)  # the next one would be refused as well
+                    failed = failed or code
+
+
+@contextmanager
+def given_back(study: Study, trials: list[Trial]) -> Iterator[None]:
+    """If the block fails or is stopped, let other processes try the settings of the trials that are left, at once."""
+    try:
+        yield
+    except BaseException:
+        with suppress(*storage.troubles()):
+            for trial in trials:
+                queue_again(study, trial.number)
+        raise
+
+
+def free(study: Study, trials: list[Trial]) -> list[Trial]:
+    """Return those trials whose settings no earlier one is trying at this moment, after waiting until there are some.
+
+    Two trials of the same settings are one run, in one folder: the second finds there what the first has trained.
+    """
+
+    def is_free(trial: Trial, others: list[Any]) -> bool:
+        return not any(other.number < trial.number and other.params == trial.params for other in others)
+
+    while trials:
+        others = running(study)
+        if found := [trial for trial in trials if is_free(trial, others)]:
+            return found
+        if StopSignal.received is not None:
+            raise Reported(StoppedError.exit_code)
+        time.sleep(SECONDS)
+        take_up_what_was_lost(study)
+    return []
 
 
 def check(settings: dict[str, Any], better: Better, metric: str | None, space: Space) -> None:
@@ -98,7 +167,14 @@ def check(settings: dict[str, Any], better: Better, metric: str | None, space: S
         raise ConfigError("there is nothing to search over; hydra/sweeper/space=wgan_gp, or key=interval(0.1,10)")
     if "loss" in space and not settings.get("space"):
         raise ConfigError("a search over losses needs a space that suits them all: name one, hydra/sweeper/space=…")
-    for key, least in (("n_trials", 1), ("n_jobs", 1), ("seed", 0), ("startup_trials", 0), ("warmup_eighths", 0)):
+    for key, least in (
+        ("n_trials", 1),
+        ("n_jobs", 1),
+        ("seed", 0),
+        ("startup_trials", 0),
+        ("warmup_eighths", 0),
+        ("lost_after", 4),
+    ):
         if not isinstance(settings[key], int) or settings[key] < least:
             raise ConfigError(f"hydra.sweeper.{key} must be {least} or more, got {settings[key]}")
     sampler(settings["sampler"], 0)
@@ -157,7 +233,13 @@ def url(settings: dict[str, Any], cfg: DictConfig) -> str:
 
 
 def opened(
-    settings: dict[str, Any], cfg: DictConfig, fixed: dict[str, str], space: Space, metric: str, better: Better
+    settings: dict[str, Any],
+    cfg: DictConfig,
+    where: str,
+    fixed: dict[str, str],
+    space: Space,
+    metric: str,
+    better: Better,
 ) -> Study:
     """Begin the study, or go on with it.
 
@@ -168,27 +250,25 @@ def opened(
 
     choices = cfg.hydra.runtime.choices
     name = settings["study"] or f"{choices.data}-{choices.architecture}-{choices.loss}"
-    where = url(settings, cfg)
     if settings["storage"] is None:
         files.make_folder(Path(str(cfg.run.root)))
         own_database(Path(str(cfg.run.root), DATABASE))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study(
-            storage=where,
-            study_name=name,
-            load_if_exists=True,
-            direction="minimize" if sign(better, metric) > 0 else "maximize",
-        )
-    except Exception as error:  # of whatever database that is
-        raise ConfigError(f"hydra.sweeper.storage={where} cannot be used: {first_line(error)}") from error
+    study = optuna.create_study(
+        storage=storage.opened(where, settings["lost_after"]),
+        study_name=name,
+        load_if_exists=True,
+        direction="minimize" if sign(better, metric) > 0 else "maximize",
+    )
+    take_up_what_was_lost(study)
     asked = {
         "fixed": {key: value for key, value in fixed.items() if not key.startswith(("hydra", "run."))},
         "space": {key: optuna.distributions.distribution_to_json(d) for key, d in sorted(space.items())},
         "objective": [metric, settings["of"], settings["sampler"], settings["seed"]],
     }
     before = study.user_attrs.get("asked")
-    if before is not None and ended(study) and json.dumps(before, sort_keys=True) != json.dumps(asked, sort_keys=True):
+    begun = [*ended(study), *running(study)]
+    if before is not None and begun and json.dumps(before, sort_keys=True) != json.dumps(asked, sort_keys=True):
         raise ConfigError(
             f"{where} has a study {name} with other settings or another space; "
             "choose another hydra.sweeper.study=…, or another run.root"
@@ -210,15 +290,41 @@ def own_database(path: Path) -> None:
         raise ConfigError(f"{path} cannot be used ({first_line(error)}); choose another run.root") from error
 
 
-def stop_what_was_killed(study: Study) -> None:
-    """Queue again the trials whose search was killed on this machine: their runs go on where they were."""
+def take_up_what_was_lost(study: Study) -> None:
+    """Queue again the trials whose search was killed: their runs go on where they were.
+
+    On this machine a process is known to be gone at once. Of a search elsewhere, and of one that was killed before it
+    had signed its trial, a sign of life has to be missing for some time.
+    """
+    stale = storage.lost(study)
+    for trial in running(study):
+        host, _, rest = str(trial.user_attrs.get("owner", "::")).partition(":")
+        process, _, began = rest.partition(":")
+        if trial.number in stale or (host == machine() and birth(process) != began):
+            queue_again(study, trial.number)
+        elif storage.BEATING not in trial.user_attrs:
+            with suppress(*storage.settled()):
+                storage.begin_to_beat(study, trial)
+
+
+def queue_again(study: Study, number: int) -> None:
+    """Let a trial's settings be tried by whoever asks next, unless another process has done so or it has ended."""
     from optuna.trial import TrialState
 
-    for trial in study.get_trials(states=[TrialState.RUNNING]):
-        host, process, began = trial.user_attrs.get("owner", "::").split(":")
-        if host == socket.gethostname() and (birth(process) != began or int(process) == os.getpid()):
-            study.enqueue_trial(trial.params)
-            study.tell(trial.number, state=TrialState.FAIL)
+    try:
+        study.tell(number, state=TrialState.FAIL)
+    except storage.settled():
+        return  # two processes noticed it, and the other one came first
+    study.enqueue_trial(study.get_trials(deepcopy=False)[number].params)
+
+
+def machine() -> str:
+    """Return a name of this machine since it was started: others may have the same host name."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    except OSError:
+        boot = ""
+    return f"{socket.gethostname()}-{boot}"
 
 
 def birth(process: str | int) -> str:
@@ -233,30 +339,46 @@ def ended(study: Study) -> list[Any]:
     """Return the trials that gave the study something to go by."""
     from optuna.trial import TrialState
 
-    return study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
+    return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])
+
+
+def running(study: Study) -> list[Any]:
+    """Return the trials that are under way, in whatever process."""
+    from optuna.trial import TrialState
+
+    return study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
 
 
 def counted(study: Study) -> list[Any]:
-    """Return the trials that came to an end or are under way here: not those that were queued again after a kill.
+    """Return the trials that came to an end or are under way: not those that were queued again after a kill.
 
-    A trial under way on another machine may be lost with it; it counts once it has ended.
+    They are read at once: between two reads a trial under way may end, and be in neither.
     """
     from optuna.trial import TrialState
 
-    def here(trial: Any) -> bool:
-        return str(trial.user_attrs.get("owner", "")).startswith(f"{socket.gethostname()}:")
-
-    running = [trial for trial in study.get_trials(states=[TrialState.RUNNING]) if here(trial)]
-    return [*ended(study), *running, *(trial for trial in study.get_trials() if "failed" in trial.user_attrs)]
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    return [t for t in study.get_trials(deepcopy=False) if t.state in states or "failed" in t.user_attrs]
 
 
-def ask(study: Study, settings: dict[str, Any], space: Space) -> Trial:
-    """Return the next trial. Its sampler is seeded anew, so that a search that was killed goes on as it would have."""
-    number = len(counted(study))
-    seed = np.random.SeedSequence([settings["seed"], number]).generate_state(1)[0]
+def ask(study: Study, settings: dict[str, Any], space: Space) -> Trial | None:
+    """Return the next trial, None if other processes have begun all that were left.
+
+    Its sampler is seeded anew, so that a search that was killed goes on as it would have. The seed depends on how many
+    trials came before this one, which is another number in every process that asks at the same moment.
+    """
+    from optuna.trial import TrialState
+
+    trial = study.ask()
+    trial.set_user_attr("owner", f"{machine()}:{os.getpid()}:{birth(os.getpid())}")
+    storage.begin_to_beat(study, trial)
+    before = sum(other.number < trial.number for other in counted(study))
+    if before >= settings["n_trials"]:
+        study.tell(trial, state=TrialState.FAIL)  # it does not count
+        return None
+    seed = np.random.SeedSequence([settings["seed"], before]).generate_state(1)[0]
     study.sampler = sampler(settings["sampler"], int(seed))
-    trial = study.ask(space)
-    trial.set_user_attr("owner", f"{socket.gethostname()}:{os.getpid()}:{birth(os.getpid())}")
+    for key, values in space.items():
+        trial._suggest(key, values)
     return trial
 
 
@@ -285,10 +407,13 @@ def sampler(name: str, seed: int) -> BaseSampler:
 def job(
     trial: Trial, fixed: dict[str, str], settings: dict[str, Any], study: Study, where: str, metric: str | None
 ) -> list[str]:
-    """Return the overrides of a trial's run; those under ``search`` are for pruning, and make it no other run."""
+    """Return the overrides of a trial's run; those under ``search`` are for pruning, and make it no other run.
+
+    The URL in ``where`` has no password. A trial that is not pruned has no need of the database.
+    """
     chosen = {key: str(value) for key, value in trial.params.items()}
     pruning = {
-        "storage": in_quotes(where),
+        **({} if settings["pruner"] == "none" else {"storage": in_quotes(where)}),
         "study": in_quotes(study.study_name),
         "trial": str(trial._trial_id),
         "metric": str(metric),
@@ -306,7 +431,19 @@ def in_quotes(text: str) -> str:
 
 
 def tell(study: Study, trial: Trial, returned: JobReturn, part: str, metric: str | None) -> int:
-    """Give the study a trial's result, and return the exit code of its job."""
+    """Give the study a trial's result, and return the exit code of its job.
+
+    A trial that another search has taken up meanwhile is left to that: it finds the run in its folder.
+    """
+    try:
+        return told(study, trial, returned, part, metric)
+    except storage.settled():
+        say(f"trial {trial.number} gave no sign of life for too long and was taken up by another search")
+        return 0
+
+
+def told(study: Study, trial: Trial, returned: JobReturn, part: str, metric: str | None) -> int:
+    """Do what ``tell`` does for a trial that is still this process's."""
     from optuna.trial import TrialState
 
     def failed(code: int) -> int:
@@ -385,13 +522,24 @@ class Judge:
         assert settings.storage is not None and settings.trial is not None  # the sweeper fills in all or none
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.metric, self.total_steps = str(settings.metric), total_steps
-        study = optuna.load_study(study_name=settings.study, storage=settings.storage, pruner=pruner(settings))
+        database = storage.opened(settings.storage)
+        study = optuna.load_study(study_name=settings.study, storage=database, pruner=pruner(settings))
         self.trial = optuna.trial.Trial(study, settings.trial)
 
     def __call__(self, step: int, history: dict[int, dict[str, float]]) -> bool:
-        """Report the values by step, and tell whether to end the run, which is never given up in its last eighth."""
-        report(self.trial, of_metric(history, self.metric), self.total_steps)
-        return eighth(step, self.total_steps) < 8 and self.trial.should_prune()
+        """Report the values by step, and tell whether to end the run, which is never given up in its last eighth.
+
+        The training goes on if the database does not answer: its search reports the values when the run has ended.
+        """
+        try:
+            report(self.trial, of_metric(history, self.metric), self.total_steps)
+            return eighth(step, self.total_steps) < 8 and self.trial.should_prune()
+        except storage.settled():  # another search took the trial up
+            return False
+        except storage.troubles() as error:
+            why = first_line(storage.reason(error))
+            say(f"the search's database does not answer ({why}); the training goes on and is not pruned now")
+            return False
 
 
 def of_metric(history: dict[int, dict[str, float]], metric: str) -> dict[int, float]:

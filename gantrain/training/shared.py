@@ -61,5 +61,6 @@ def refuse_apart(game: Game) -> None:
         rank, name = found
         raise RankLostError(
             f"the ranks have come apart: {name} is not the same on rank {rank} as on rank 0. Does a module of your own "
-            "keep statistics of the samples that it sees? Let them be shared, or train on one rank"
+            "keep statistics of the samples that it sees? Let its class name running means in running_means, or train "
+            "on one rank"
         )

@@ -8,7 +8,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, read_write
 
 
 class SearchSweeper(Sweeper):
@@ -18,7 +18,13 @@ class SearchSweeper(Sweeper):
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Build the launcher."""
+        """Build the launcher, which may write the configuration into files: without the database's password."""
+        from gantrain.sweep import storage
+
+        given = OmegaConf.to_container(config.hydra.sweeper, resolve=False)["storage"]  # type: ignore[call-overload, index]
+        if isinstance(given, str) and "${" not in given:
+            with read_write(config), read_write(config.hydra):
+                config.hydra.sweeper.storage = storage.hidden(given)
         self.hydra_context, self.config = hydra_context, config
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config

@@ -2,27 +2,39 @@
 
     python scripts/bench/loading.py FOLDER             JPEGs in class folders, such as CIFAR-10's 50,000
     python scripts/bench/loading.py FOLDER --passes 5
+    python scripts/bench/loading.py [--quick]          2,000 made-up ones, or 500
 
 A pass gives every image once, in whole shuffled batches of 64, as float32 in [-1, 1]. The first one includes finding
 and decoding the files; gantrain decodes no file again after it. Without the package webdataset its row is left out.
+
+Then an array of made-up images is written and read once, mapped, in a process of its own that says how much memory it
+took at most. The system counts the file's pages that it has just read with the process, and takes them back when it
+needs the room; what the process has allocated itself must not grow with the file.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from gantrain.data import ImageFolder
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+
+from loops import write_jpegs
+
+from gantrain.data import Array, ImageFolder
 
 BATCH = 64
 SIDE = 32
@@ -106,24 +118,70 @@ def ways(root: Path, folder: Path) -> Iterator[tuple[str, Passes]]:
     yield "gantrain, the same shard, each time", lambda: ours(shard, in_memory=False, copy=False)
 
 
-def main() -> None:
+def write_array(file: Path, images: int) -> None:
+    """Write made-up images (images, 3, 32, 32) uint8 as ``numpy.save`` would, a part at a time."""
+    array = np.lib.format.open_memmap(file, "w+", np.uint8, (images, 3, SIDE, SIDE))
+    rng = np.random.default_rng(0)
+    for start in range(0, images, 10_000):
+        part = array[start : start + 10_000]
+        part[:] = rng.integers(0, 256, part.shape, dtype=np.uint8)
+    array.flush()
+
+
+def memory_of(name: str) -> float:
+    """Return a line of this process's memory in GiB: RssAnon is its own, VmHWM the most with the pages of files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 2**20
+
+
+def stream(file: Path) -> None:
+    """Give every image of a mapped array once, and print how fast that is and how much memory it takes."""
+    data = Array(str(file), in_memory=False)
+    before = own = memory_of("RssAnon")
+    batches, count, began = data.stream(BATCH, 0, torch.device("cpu")), len(data.pixels) // BATCH, time.perf_counter()
+    for k in range(count):
+        batches.next()
+        if k % 50 == 0:
+            own = max(own, memory_of("RssAnon"))
+    rate = count * BATCH / (time.perf_counter() - began)
+    print(
+        f"\n{len(data.pixels):,} images in an array of {file.stat().st_size / 2**30:.2f} GiB, mapped: {rate:,.0f} "
+        f"images/s\nmemory of the process: {before:.2f} GiB of its own before the pass, {own:.2f} at most within it, "
+        f"{memory_of('VmHWM'):.2f} with pages of files"
+    )
+
+
+def compare(images: Path, passes: int, folder: Path) -> None:
     """Measure every way and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", type=Path, help="JPEGs in class folders")
-    parser.add_argument("--passes", type=int, default=3, help="later passes")
-    options = parser.parse_args()
-    count = sum(1 for _ in options.images.rglob("*.jpg"))
+    count = sum(1 for _ in images.rglob("*.jpg"))
     print(
         f"{count:,} images, {os.cpu_count()} cores, torch {torch.__version__} with {torch.get_num_threads()} threads\n"
     )
     print("| reader | first pass, s | later passes, s | images/s, later |\n|---|---|---|---|")
+    for name, begin in ways(images, folder):
+        first, later = measured(begin, passes)
+        spread = f"{min(later):.2f} to {max(later):.2f}"
+        print(f"| {name} | {first:.1f} | {spread} | {count / sorted(later)[len(later) // 2]:,.0f} |", flush=True)
+
+
+def main() -> None:
+    """Measure every way, and the memory that streaming takes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=Path, nargs="?", help="JPEGs in class folders; without it some are made up")
+    parser.add_argument("--passes", type=int, default=3, help="later passes")
+    parser.add_argument("--array", type=int, metavar="N", help="images in the array; by default 1,000,000: 2.9 GiB")
+    parser.add_argument("--quick", action="store_true", help="few images and an array of 100,000")
+    parser.add_argument("--stream", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.stream:
+        return stream(options.stream)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GANTRAIN_CACHE"] = f"{folder}/cache"
-        for name, begin in ways(options.images, Path(folder)):
-            first, later = measured(begin, options.passes)
-            spread = f"{min(later):.2f} to {max(later):.2f}"
-            print(f"| {name} | {first:.1f} | {spread} | {count / sorted(later)[len(later) // 2]:,.0f} |", flush=True)
-    print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+        images = options.images or write_jpegs(Path(folder) / "jpegs", 500 if options.quick else 2000)
+        compare(images, options.passes, Path(folder))
+        write_array(file := Path(folder) / "array.npy", options.array or (100_000 if options.quick else 1_000_000))
+        subprocess.run([sys.executable, __file__, "--stream", str(file)], check=True)  # with a peak of its own
+    return None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How like a real table a generated one is: marginals, correlations, and a picture of both.
 
     python scripts/bench/table.py write .                                  # wine.csv and cancer.csv, of scikit-learn
-    gantrain data=table data.root=cancer.csv loss=wgan_gp run.dir=run
+    gantrain experiment=table data.root=cancer.csv run.dir=run
     gantrain-sample run=run n=2000 out=drawn
     python scripts/bench/table.py compare cancer.csv drawn/table.csv picture.png
 
@@ -44,9 +44,11 @@ def rows_of(path: Path, columns: list[str] | None = None) -> Table:
 def said(name: str, rows: torch.Tensor, real: torch.Tensor) -> str:
     """Return the values of some rows in a line."""
     marginal, pairs = marginal_distances(rows, real), correlation_errors(rows, real)
+    off, wide = ((rows.mean(0) - real.mean(0)) / real.std(0)).abs(), rows.std(0) / real.std(0)
     return (
         f"{name:<28} W1 of a column {marginal.mean():.3f}, at most {marginal.max():.3f}; "
-        f"error of a correlation {pairs.mean():.3f}, at most {pairs.max():.3f}"
+        f"error of a correlation {pairs.mean():.3f}, at most {pairs.max():.3f}; "
+        f"mean of a column off by {off.max():.3f} at most, its deviation × {wide.min():.3f} to {wide.max():.3f}"
     )
 
 

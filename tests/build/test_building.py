@@ -14,9 +14,10 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from gantrain import losses, regularizers
-from gantrain.build import build
+from gantrain.build import build, build_generator
 from gantrain.build.trust import targets
 from gantrain.errors import ConfigError
+from gantrain.kinds import KINDS, Kind
 from tests.conftest import CONFIGS, REPOSITORY, built, config, loss_names, option_names
 
 GROUPS = (
@@ -163,6 +164,8 @@ def instead_of_downloads(choice: str) -> list[str]:
     """Return what makes an experiment small enough, on data that are in scikit-learn."""
     if "mnist" in choice:
         return ["data=stacked_digits", "batch_size=8"]
+    if choice == "experiment=table":
+        return ["data=ring"]  # its file is the user's
     if "cifar10" not in choice:
         return []
     mirrors = OmegaConf.load(CONFIGS / "experiment" / f"{choice.partition('=')[2]}.yaml").get("data") is not None
@@ -332,3 +335,42 @@ def test_style_mixing_draws_normal_latents_and_goes_with_no_others() -> None:
 def test_betas_may_be_whole_numbers() -> None:
     trainer = built("data=ring", "optimizer.g.betas=[0,0.99]").trainer
     assert trainer.g.optimizer.param_groups[0]["betas"] == (0.0, 0.99)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data=mnist", "data.size=28"], "got 28×28. Set data.size to one of these, or use architecture=mlp"),
+        (["data=stacked_mnist", "data.parts.size=28"], "got 28×28. Set data.parts.size to one of these, or use"),
+        (["data=cifar10"], "got 28×28. Bring them to such a size, or use architecture=mlp"),
+    ],
+)
+def test_images_of_another_size_than_a_network_makes_name_a_setting_that_the_data_have(
+    overrides: list[str], words: str
+) -> None:
+    cfg = config("architecture=dcgan", "device=cpu", *overrides)
+    with pytest.raises(ConfigError) as refused:
+        build_generator(cfg, (1, 28, 28), 0, torch.device("cpu"))
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "shape", "words"),
+    [
+        ("dcgan", (1, 64), "got signals of shape (1, 64). Use architecture=conv1d or architecture=mlp"),
+        ("dcgan", (2,), "got points of shape (2,). Use architecture=mlp"),
+        ("conv1d", (3, 32, 32), "got images of shape (3, 32, 32). Use architecture=dcgan or architecture=mlp"),
+        ("conv1d", (1, 100), "got 100. Cut or pad them to such a length, or use architecture=mlp"),
+    ],
+)
+def test_samples_of_another_kind_name_the_networks_that_there_are_for_it(
+    architecture: str, shape: tuple[int, ...], words: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        build_generator(config(f"architecture={architecture}"), shape, 0, torch.device("cpu"))
+    assert str(refused.value).endswith(words)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind.architecture], ids=lambda kind: kind.name)
+def test_the_architecture_of_a_kind_is_an_option(kind: Kind) -> None:
+    assert kind.architecture in option_names("architecture")

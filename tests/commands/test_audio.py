@@ -45,3 +45,16 @@ def test_a_setting_that_does_not_suit_the_files_is_one_line(gantrain: Command, t
     outcome = gantrain(*sounds(tmp_path), "data.rate=16000", "data.resample=false", "run.dir=run")
     assert outcome.exit_code == 3 and "has 8,000 Hz; use data.resample=true" in outcome.err
     assert "Traceback" not in outcome.err and not Path("run").exists()
+
+
+def test_a_sound_that_cannot_be_read_may_be_left_out_and_stands_in_the_run_s_list(
+    gantrain: Command, tmp_path: Path
+) -> None:
+    mine = (*sounds(tmp_path), "evaluation=none", "total_steps=2", "run.dir=run")
+    (tmp_path / "wav" / "1" / "3.wav").write_bytes(b"RIFF")
+    refused = gantrain(*mine)
+    assert refused.exit_code == 3 and "3.wav cannot be read as WAV" in refused.err and not Path("run").exists()
+    outcome = gantrain(*mine, "data.on_bad=skip")
+    assert outcome.exit_code == 0 and "119 sounds" in outcome.out, outcome.err
+    (line,) = Path("run/skipped_images.txt").read_text().splitlines()
+    assert "3.wav" in line and json.loads(Path("run/status.json").read_text())["counters"]["skipped_images"] == 1

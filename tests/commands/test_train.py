@@ -582,3 +582,12 @@ def test_every_line_of_a_sweep_says_which_job_it_is_about(gantrain: Command, tmp
     assert any("norm=layer" in line for line in lines) and any("step 3 of 3" in line for line in lines)
     for line in lines:
         assert re.match(r"(gantrain: (error|warning): )?ring/mlp/(wgan_gp|vanilla)/seed0-\w{8}: ", line), line
+
+
+def test_fewer_latents_than_a_mixture_has_directions_are_warned_of(gantrain: Command) -> None:
+    space = ("data=mixture", "data.centers=[[0,0,0],[1,2,3]]", "data.weights=null", *TINY[1:], "total_steps=1")
+    outcome = gantrain(*space, "run.dir=flat")
+    said = outcome.err.replace("\n", " ")
+    assert outcome.exit_code == 0 and "latent_dim=2 is less than the 3 directions" in said, outcome.err
+    assert said.count("use architecture.latent_dim=3") == 1
+    assert "directions" not in gantrain(*space, "architecture.latent_dim=3", "run.dir=full").err

@@ -161,3 +161,45 @@ def test_folders_without_sound_and_too_much_of_it_are_refused(tmp_path: Path, mo
     monkeypatch.setattr(memory, "limit", lambda: 4 * 4 * 8 - 1)
     with pytest.raises(GantrainError, match=r"more than a quarter of the memory; use a smaller data\.length"):
         folder(tmp_path)
+
+
+def many(root: Path) -> Path:
+    """120 sounds of two classes, each of its own number."""
+    for k in range(120):
+        write(root / ("cat" if k % 40 else "dog") / f"{k:03}.wav", np.full(8, k / 200))
+    return root
+
+
+def test_sounds_that_cannot_be_read_are_left_out_and_listed_if_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = folder(many(tmp_path))
+    (tmp_path / "cat" / "007.wav").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match=r"007\.wav cannot be read as WAV"):
+        folder(tmp_path)
+    data = folder(tmp_path, on_bad="skip")
+    assert data.count == 119 and data.classes == 2 and len(data.skipped) == 1 and "007.wav" in data.skipped[0]
+    assert "1 of 120 sounds are left out; the first:" in capsys.readouterr().err
+    stay = [k for k in range(120) if not torch.isclose(whole.at([k])[0, 0, 0], torch.tensor(7 / 200))]
+    assert torch.equal(data.at(range(119)), whole.at(stay)) and whole.labels is not None
+    assert data.labels is not None and torch.equal(data.labels, whole.labels[stay])
+    assert data.identity() != whole.identity()
+
+
+def test_too_many_sounds_or_a_whole_class_are_not_left_out(tmp_path: Path) -> None:
+    many(tmp_path)
+    for k in (7, 8):
+        (tmp_path / "cat" / f"{k:03}.wav").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match=r"2 of 120 sounds cannot be read, more than data\.skip_limit=0\.01 of them"):
+        folder(tmp_path, on_bad="skip")
+    assert folder(tmp_path, on_bad="skip", skip_limit=0.02).count == 118
+    for k in (0, 40, 80):
+        (tmp_path / "dog" / f"{k:03}.wav").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match="no sound of the class dog can be read"):
+        folder(tmp_path, on_bad="skip", skip_limit=0.5)
+
+
+@pytest.mark.parametrize("settings", [{"on_bad": "ignore"}, {"skip_limit": 1}, {"skip_limit": "all"}])
+def test_senseless_settings_for_bad_sounds_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"data\.{next(iter(settings))} must be"):
+        folder(many(tmp_path), **settings)

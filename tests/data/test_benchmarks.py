@@ -15,9 +15,10 @@ import pytest
 import torch
 from torchvision import datasets
 
+from gantrain.build import build_data
 from gantrain.data import CIFAR10, MNIST
 from gantrain.errors import ConfigError, DataError
-from tests.conftest import write_mnist
+from tests.conftest import config, write_mnist
 
 
 def little_mnist(root: Path, n: int = 3) -> torch.Tensor:
@@ -118,6 +119,15 @@ def test_an_unreachable_download_says_which_file_to_put_where(
     text = str(caught.value)
     assert files in text and str(tmp_path / "data" / place) in text and "\n" not in text
     assert list(tmp_path.iterdir()) == []  # torchvision's empty folders are gone again
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "emnist", "svhn", "stl10"])
+def test_a_set_that_is_missing_and_not_to_be_downloaded_gets_gantrain_s_own_advice(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        build_data(config(f"data={name}", f"data.root={tmp_path / 'data'}", "data.download=false"))
+    text = str(caught.value)
+    assert "data.download=false. Set data.download=true (" in text and " MB), or put http" in text, text
+    assert "download=True" not in text and "\n" not in text and list(tmp_path.iterdir()) == []
 
 
 def test_a_web_page_saved_under_the_name_of_an_mnist_file_is_refused(tmp_path: Path) -> None:

@@ -110,6 +110,17 @@ def test_scaling_maps_the_smallest_to_minus_one_and_the_largest_to_one(tmp_path:
     assert "scaled from" in str(data)
 
 
+def test_labels_are_read_as_those_of_images_are(tmp_path: Path) -> None:
+    root = saved(tmp_path / "x.npy", np.zeros((6, 4)))
+    column, flags = np.array([[5], [2]] * 3), np.array([True, False] * 3)
+    for labels, names in ((column, ("2", "5")), (flags, ("False", "True"))):
+        data = signal_file(root, labels=saved(tmp_path / "y.npy", labels))
+        assert data.labels is not None and data.labels.tolist() == [1, 0] * 3 and data.class_names == names
+    with pytest.raises(DataError, match=r"y\.npy has 2,000 different labels for 2,000 samples, which are no classes"):
+        many = saved(tmp_path / "many.npy", np.zeros((2000, 4)))
+        signal_file(many, labels=saved(tmp_path / "y.npy", np.arange(2000)))
+
+
 def test_labels_name_classes_in_their_order(tmp_path: Path) -> None:
     root = saved(tmp_path / "x.npy", np.arange(6.0).reshape(6, 1) / 6)
     data = signal_file(root, labels=saved(tmp_path / "y.npy", np.array([7, 3, 3, 7, 9, 3])))
@@ -189,8 +200,8 @@ def test_what_cannot_be_scaled_or_named_is_refused(tmp_path: Path) -> None:
         signal_file(broken(tmp_path / "x.npy", "constant"), scale=True)
     with pytest.raises(DataError, match=r"data\.root is empty.*Name the file"):
         signal_file("")
-    for labels in (np.zeros(3, int), np.zeros(4), np.zeros((4, 1), int)):
-        with pytest.raises(DataError, match=r"whole number for each of the 4 signals"):
+    for labels in (np.zeros(3, int), np.zeros(4), np.zeros((4, 2), int)):
+        with pytest.raises(DataError, match=r"whole number for each of the 4 samples"):
             signal_file(str(tmp_path / "x.npy"), labels=saved(tmp_path / "y.npy", labels))
     with pytest.raises(DataError, match=r"data\.labels=.*is not a file"):
         signal_file(str(tmp_path / "x.npy"), labels=str(tmp_path / "z.npy"))

@@ -19,7 +19,7 @@ TEXT = "a,big,small,class\n1.5,200,-3e-7,b10\n2.5,100,4e-7,b9\n\n3,400,1e-7,b9\n
 
 
 def table(root: Path | str, **settings: Any) -> Table:
-    plain = {"columns": None, "label": None, "standardise": True, "header": True, "delimiter": ","}
+    plain = {"columns": None, "label": None, "standardise": True, "header": None, "delimiter": ","}
     return Table(str(root), **plain | settings)
 
 
@@ -65,6 +65,50 @@ def test_a_header_may_be_missing_and_the_delimiter_another(tmp_path: Path) -> No
     data = table(csv(tmp_path, b"\xef\xbb\xbf1;2\n3;5\n"), header=False, delimiter=";")
     assert data.units is not None and data.units.names == ("column_1", "column_2")
     np.testing.assert_array_equal(data.at([0, 1]).numpy(), [[-1, -1], [1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "names", "rows"),
+    [
+        ("1.5,cat,2\n2.5,dog,4\n", {}, ("column_1", "column_3"), 2),  # a text beside numbers is no name
+        ("cat,,-1e3\ndog,2,5\n", {"columns": ["column_3"]}, ("column_3",), 2),
+        ("a,b,\n1,2,x\n3,4,y\n", {}, ("a", "b"), 2),  # names, and one column without
+        ("place,2019,2020\nx,1,2\ny,3,4\n", {}, ("column_2", "column_3"), 3),  # perhaps years: told, and see below
+        ("place,2019,2020\nx,1,2\ny,3,4\n", {"header": True}, ("2019", "2020"), 2),
+        ("place,2019,2020\nx,1,2\nx,3,4\n", {"label": "place"}, ("2019", "2020"), 2),
+        ("place,2019,2020\nx,1,2\ny,3,4\n", {"columns": [2020]}, ("2020",), 2),
+        ("1,2\n3,4\n", {}, ("column_1", "column_2"), 2),
+    ],
+)
+def test_the_first_line_is_a_row_if_a_number_stands_in_it_and_no_name_that_was_asked_for(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    settings: dict[str, Any],
+    names: tuple[str, ...],
+    rows: int,
+) -> None:
+    data = table(csv(tmp_path, text), **settings)
+    assert data.units is not None and data.units.names == names and data.count == rows
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert ("it is read as data; if it holds names, add data.header=true" in said) == (names[0].startswith("column"))
+
+
+def test_a_first_line_of_numbers_holds_no_names_whatever_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"the first line holds numbers and no names; add data\.header=false"):
+        table(csv(tmp_path, "1,2\n3,4\n"), header=True)
+
+
+@pytest.mark.parametrize("delimiter", ["tab", "\t", "\\t"])
+def test_tabs_may_be_named(tmp_path: Path, delimiter: str) -> None:
+    data = table(csv(tmp_path, "a,b\tc\n1\t2\n3\t5\n"), delimiter=delimiter)
+    assert data.units is not None and data.units.names == ("a,b", "c")
+
+
+def test_one_column_and_texts_with_other_delimiters_in_them_are_read(tmp_path: Path) -> None:
+    assert table(csv(tmp_path, "a\n1\n2\n")).shape == (1,)
+    data = table(csv(tmp_path, "a,b\n1,x;y\n2,x;y\n"))
+    assert data.units is not None and data.units.names == ("a",)
 
 
 def test_quotes_and_a_mark_of_bytes_are_no_part_of_names(tmp_path: Path) -> None:
@@ -121,7 +165,10 @@ REFUSED = {
     "huge": ("a,b\n1,1e308\n2,-1e308\n", "the column b has too large or too small numbers"),
     "twice": ("a,b,a\n1,2,3\n", "has two columns of the name 'a'"),
     "texts": ("a,b\nx,y\nz,w\n", "has no column of numbers"),
-    "no header": ("1,2\n3,4\n", "the first line holds numbers and no names; add data.header=false"),
+    "underscore": ("a,b\n1,2\n3,1_000\n", "line 3 has the text '1_000' in b, a column of numbers; fill it in"),
+    "semicolons": ("a;b\n1,5;2\n3;4,5\n", """its values seem to be separated by ';'; add 'data.delimiter=";"'"""),
+    "tabs": ("a b\tc\n1\t2\n3\t4\n", "its values seem to be separated by tabs; add data.delimiter=tab"),
+    "bars": ("a|b\n1|2\n", """add 'data.delimiter="|"'"""),
     "bytes": (b"a,b\n\xff\xfe,2\n", "is neither Parquet nor text in UTF-8"),
     "quote": ('a,b\n"1,2\n', "cannot be read as CSV"),
     "false parquet": (b"PAR1 and no more", "cannot be read as Parquet"),
@@ -166,10 +213,10 @@ def test_parquet_files_are_refused_by_row_and_column(
         ({"columns": ["a", "a"]}, "different names"),
         ({"columns": ["a", "class"], "label": "class"}, "data.label=class stands in data.columns too"),
         ({"standardise": None}, "data.standardise must be true or false"),
-        ({"header": "yes"}, "data.header must be true or false"),
+        ({"header": "yes"}, "data.header must be true, false or null"),
         ({"delimiter": ""}, "data.delimiter must be one character"),
         ({"delimiter": ";;"}, "data.delimiter must be one character"),
-        ({"delimiter": ";"}, "has no column of numbers"),
+        ({"delimiter": ";"}, """its values seem to be separated by ','; add 'data.delimiter=","'"""),
         ({"label": "big"}, "data.label=big has 4 different values in 4 rows, which are no classes"),
     ],
 )

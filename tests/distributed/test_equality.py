@@ -107,7 +107,9 @@ def test_the_bound_is_one_that_a_game_without_averages_breaks() -> None:
 
 def left_to_chance(ranks: Any) -> list[Any]:
     """What ranks hold where each draws or measures for itself: noise in the augmentation, batch norm of its samples."""
-    cases = [(*DIGITS, "augment=diffaug"), ("data=digits", *WIDTHS)]
+    small = ("architecture.latent_dim=8", "architecture.generator.w_dim=8", "architecture.generator.channel_max=8")
+    stylegan = ("data=digits", "architecture=stylegan2", *small, "architecture.generator.style_mixing=0.5")
+    cases = [(*DIGITS, "augment=diffaug"), ("data=digits", *WIDTHS), stylegan]
     games = [game(case, ranks) for case in cases]
     images = [g.augment(g.data.at(0)[0]) for g in games[:1]]
     for one in games:

@@ -50,7 +50,7 @@ def play(
     folder.mkdir(exist_ok=True, parents=True)
     run.write_config(OmegaConf.to_yaml(cfg, resolve=True))
     with Records(run, trainer.step, columns=made.columns) as records:
-        if (live := live_of(cfg, run, quality, trainer.inputs, trainer.g.net)) is not None:
+        if (live := live_of(cfg, run, quality, trainer)) is not None:
             live.go_on(trainer.step)
             checkpoints.protected = live.protected
         trainer.train(records, checkpoints, stop, live)

@@ -441,7 +441,7 @@ def test_points_of_a_curve_are_perfect_and_those_of_a_part_of_it_are_not() -> No
     left = quality.measure([points[points[:, 0] < -0.5]]).values  # 60 degrees of the outer moon's 180
     assert left["curve_covered"] == pytest.approx(1 / 6, abs=0.03)
     off = quality.measure([points + torch.tensor([0.0, 5.0])]).values
-    assert off["high_quality"] == off["modes"] == off["curve_covered"] == 0
+    assert off["high_quality"] == off["modes"] == off["curve_covered"] == 0 and "mode_kl" not in off
 
 
 def test_modes_in_ten_dimensions_are_found_where_three_deviations_would_leave_half_out() -> None:
@@ -634,6 +634,17 @@ def test_an_evaluation_that_takes_long_is_warned_of(
     live = SimpleNamespace(seconds=seconds, protocol="p", history=History(BETTER, "fid", {1: {"fid": 2.0}}))
     assert f"It took {seconds:.1f} s" in evaluation(live, 100.0)
     assert ("a larger evaluation.every" in capsys.readouterr().err) == warns
+
+
+def test_a_value_that_the_last_evaluation_lacks_has_an_empty_place_in_the_table() -> None:
+    from types import SimpleNamespace
+
+    from gantrain.cli.summary import evaluation
+
+    history = History(BETTER, "fid", {1: {"fid": 2.0, "is": 5.0}, 2: {"fid": 3.0}})
+    assert history.summary()["median_of_last_5"] == {"fid": 2.5, "is": 5.0}
+    table = evaluation(SimpleNamespace(seconds=1.0, protocol="p", history=history), 100.0)
+    assert [line.split() for line in table.splitlines() if line.split()[0] == "is"] == [["is", "5", "5"]]
 
 
 def test_a_file_of_the_cache_is_made_behind_a_lock(tmp_path: Path) -> None:

@@ -84,9 +84,18 @@ class Cluster:
         munge += [f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log", f"--seed-file={folder}/seed"]
         self.daemons = [self.begin(*munge)]
         self.wait_for(lambda: (folder / "munge.socket").exists())
-        self.daemons.append(self.begin("slurmctld", "-D", "-f", str(folder / "slurm.conf")))
+        self.daemons.append(self.begin_controller())
         self.daemons.append(self.begin("slurmd", "-D", "-f", str(folder / "slurm.conf"), "-N", host))
         self.wait_for(lambda: "idle" in self.ask("sinfo", "-h", "-o", "%t"))
+
+    def begin_controller(self) -> subprocess.Popen:
+        return self.begin("slurmctld", "-D", "-f", str(self.folder / "slurm.conf"))
+
+    def kill_and_restart_controller(self) -> None:
+        self.daemons[1].kill()
+        self.daemons[1].wait(GUARD)
+        self.daemons[1] = self.begin_controller()
+        self.wait_for(lambda: self.ask("sinfo", "-h", "-o", "%t").strip())
 
     def begin(self, *command: str) -> subprocess.Popen:
         out = (self.folder / f"{command[0]}.out").open("w")

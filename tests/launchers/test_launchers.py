@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import joblib  # counts the cores that this process may use, which are not all where a container has a share
@@ -126,32 +126,111 @@ def test_a_sweep_on_a_ray_cluster_that_it_starts(tmp_path: Path) -> None:
     check(tmp_path, sweep(tmp_path, "hydra/launcher=ray", env=environment(RAY_ADDRESS="local")), 1)
 
 
+class Ray:
+    """A cluster of this machine alone, in a folder of its own. It starts with ``start``."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.port = out, slurm.free_port()
+        self.address = f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        ray = str(Path(sys.executable).with_name("ray"))
+        begin = [ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--num-cpus=2"]
+        begin += [f"--port={self.port}", "--include-dashboard=false", "--disable-usage-stats"]
+        self.own = tempfile.mkdtemp()  # pytest's path is too long for its sockets
+        with self.out.open("w") as out:
+            self.head = subprocess.Popen([*begin, f"--temp-dir={self.own}"], env=environment(), stdout=out, stderr=out)
+        until(lambda: "Ray runtime started" in self.out.read_text() or self.head.poll() is not None)
+        assert self.head.poll() is None, self.out.read_text()[-3000:]
+
+    def kill(self, name: str) -> None:
+        """End one of its processes by SIGKILL, and wait until the others have gone for it."""
+        children = Path(f"/proc/{self.head.pid}/task/{self.head.pid}/children").read_text().split()
+        (number,) = (int(n) for n in children if Path(f"/proc/{n}/comm").read_text().strip() == name)
+        os.kill(number, signal.SIGKILL)
+        self.stop()
+
+    def stop(self) -> None:
+        """End this cluster and no other: `ray stop` ends every Ray of the machine, another test's and the user's."""
+        if self.head.poll() is None and "Remaining processes" not in self.out.read_text():
+            self.head.terminate()
+        self.head.wait(GUARD)
+        shutil.rmtree(self.own, ignore_errors=True)
+
+
 @pytest.fixture
-def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a cluster that was started elsewhere, in another folder."""
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ray]:
+    """A cluster that was started elsewhere, in another folder."""
     pytest.importorskip("ray")
-    ray, port = str(Path(sys.executable).with_name("ray")), slurm.free_port()
-    begin = [ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--num-cpus=2", f"--port={port}"]
-    begin += ["--include-dashboard=false", "--disable-usage-stats"]
-    folder, own = tmp_path_factory.mktemp("ray"), tempfile.mkdtemp()  # pytest's path is too long for its sockets
-    begin += [f"--temp-dir={own}"]
-    with (folder / "out").open("w") as out:
-        head = subprocess.Popen(begin, cwd=folder, env=environment(), stdout=out, stderr=out)
-    # This one is ended, and no other: `ray stop` kills every Ray of the machine, another test's and the user's too.
+    cluster = Ray(tmp_path_factory.mktemp("ray") / "out")
     try:
-        until(lambda: "Ray runtime started" in (folder / "out").read_text() or head.poll() is not None)
-        assert head.poll() is None, (folder / "out").read_text()[-3000:]
-        yield f"127.0.0.1:{port}"
+        cluster.start()
+        yield cluster
     finally:
-        head.terminate()
-        head.wait(GUARD)
-        shutil.rmtree(own, ignore_errors=True)
+        cluster.stop()
 
 
 @pytest.mark.thorough
 @pytest.mark.xdist_group("ray")
-def test_a_sweep_on_a_ray_cluster_that_is_there(ray_cluster: str, tmp_path: Path) -> None:
-    check(tmp_path, sweep(tmp_path, "hydra/launcher=ray", f"hydra.launcher.ray.init.address={ray_cluster}"), 1)
+def test_a_sweep_on_a_ray_cluster_that_is_there(ray_cluster: Ray, tmp_path: Path) -> None:
+    check(tmp_path, sweep(tmp_path, "hydra/launcher=ray", f"hydra.launcher.ray.init.address={ray_cluster.address}"), 1)
+
+
+def states(folder: Path) -> list[str]:
+    """How the jobs of sweeps have ended that write into a folder."""
+    with suppress(FileNotFoundError):
+        return [json.loads(line)["state"] for line in (folder / "outputs" / "sweep.jsonl").read_text().splitlines()]
+    return []
+
+
+def short_jobs(count: int) -> tuple[str, ...]:
+    """As little work as a job can be."""
+    arguments = ("-m", "data=ring", "evaluation=none", "total_steps=2", "batch_size=4", "samples.every=0")
+    return (*arguments, f"seed=range({count})")
+
+
+@contextmanager
+def begun(folder: Path, name: str, *arguments: str, env: dict[str, str]) -> Iterator[subprocess.Popen]:
+    """Start a sweep whose output goes to the file ``name``; whatever fails meanwhile, it does not go on."""
+    with (folder / name).open("w") as out:
+        process = subprocess.Popen([*GANTRAIN, *arguments], cwd=folder, env=env, stdout=out, stderr=out)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(GUARD)
+
+
+def whole(folder: Path, count: int) -> bool:
+    """Whether every job has its run, at its end."""
+    found = [json.loads(path.read_text()) for path in folder.glob("outputs/ring/**/status.json")]
+    return sorted(status["seed"] for status in found if status["state"] == "finished") == list(range(count))
+
+
+COUNTS = [pytest.param(6, marks=pytest.mark.thorough), pytest.param(200, marks=pytest.mark.slow)]
+"""Jobs of the sweeps whose scheduler is killed."""
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.xdist_group("ray")
+def test_a_sweep_whose_ray_is_killed_ends_and_the_same_command_does_the_rest(
+    count: int, ray_cluster: Ray, tmp_path: Path
+) -> None:
+    arguments = (*short_jobs(count), "hydra/launcher=ray", f"hydra.launcher.ray.init.address={ray_cluster.address}")
+    with begun(tmp_path, "out", *arguments, env=environment()) as process:
+        until(lambda: len(states(tmp_path)) >= count // 3 or process.poll() is not None)
+        ray_cluster.kill("gcs_server")
+        ray_cluster.start()
+        assert process.wait(GUARD) == 1
+    text = (tmp_path / "out").read_text()
+    assert "Ray cluster that did the jobs has died" in text and "Traceback" not in text
+    before = states(tmp_path).count("finished")
+    assert count // 3 <= before < count
+    with begun(tmp_path, "again", *arguments, env=environment()) as process:
+        until(lambda: process.poll() is not None, patience=4 * GUARD)
+    assert process.returncode == 0, (tmp_path / "again").read_text()[-3000:]
+    assert whole(tmp_path, count) and states(tmp_path).count("skipped") >= before
 
 
 # ---- Slurm ------------------------------------------------------------------------------------------------------
@@ -239,3 +318,17 @@ def test_without_slurm_a_sweep_on_it_says_so(tmp_path: Path) -> None:
     done = sweep(tmp_path, *ON_SLURM, env=nowhere)
     assert done.returncode == 1 and "gantrain: error: the launcher failed" in done.stderr and "srun" in done.stderr
     assert "Traceback" not in done.stderr and not runs(tmp_path)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.xdist_group("slurm")
+def test_a_sweep_whose_slurm_controller_is_killed_finishes_whole(
+    count: int, cluster: slurm.Cluster, tmp_path: Path
+) -> None:
+    with begun(tmp_path, "out", *short_jobs(count), *ON_SLURM, env=cluster.environment) as process:
+        until(lambda: len(states(tmp_path)) >= count // 3 or process.poll() is not None, patience=8 * GUARD)
+        assert process.poll() is None, (tmp_path / "out").read_text()[-3000:]
+        cluster.kill_and_restart_controller()
+        until(lambda: process.poll() is not None, lambda: cluster.ask("squeue"), patience=8 * GUARD)
+    assert process.returncode == 0, (tmp_path / "out").read_text()[-3000:]
+    assert states(tmp_path) == ["finished"] * count and whole(tmp_path, count)

@@ -10,6 +10,7 @@ import torch
 from gantrain.metrics import (
     coverage,
     deviations,
+    found_modes,
     mode_kl,
 )
 
@@ -39,3 +40,12 @@ def test_a_mode_holds_as_many_of_its_samples_in_many_dimensions_as_in_the_plane(
         assert chi(d).cdf(deviations(d)) == pytest.approx(chi(2).cdf(3), abs=1e-9)
     samples = torch.randn(20_000, 10)
     assert coverage(samples, torch.zeros(1, 10), 1.0).high_quality == pytest.approx(chi(2).cdf(3), abs=0.003)
+
+
+def test_without_a_sample_near_a_mode_there_is_no_kl_even_of_a_single_mode() -> None:
+    one, mode = torch.ones(1), torch.zeros(4, dtype=torch.long)
+    assert found_modes(torch.zeros(4, dtype=torch.bool), mode, one) == {
+        "modes": 0, "modes_of_data": 1, "high_quality": 0
+    }  # fmt: skip
+    some = found_modes(torch.tensor([True, False, False, False]), mode, one)
+    assert some == {"modes": 1, "modes_of_data": 1, "high_quality": 0.25, "mode_kl": 0}

@@ -41,7 +41,7 @@ def moved(self: nn.Module, function, recurse: bool = True) -> nn.Module:
 def fake_gpu() -> Iterator[None]:
     patches = {
         # Scores are compared once, while the game is built; fake tensors have none.
-        building: {"pick_device": lambda name: GPU, "check_each_alone": lambda *rest: None},
+        building: {"pick_device": lambda *rest: GPU, "check_each_alone": lambda *rest: None},
         nn.Module: {"_apply": moved},
         torch.cuda: {
             **dict.fromkeys(("set_device", "manual_seed", "manual_seed_all", "set_rng_state"), lambda *a, **k: None),

@@ -218,10 +218,10 @@ def started_by_hand(job: Callable[..., Job], *each: tuple[str, ...]) -> list[Job
 def test_a_rank_with_other_settings_is_refused_and_nothing_is_written(
     job: Callable[..., Job], tmp_path: Path, figure: Figure
 ) -> None:
-    ranks = started_by_hand(job, (*GAME, "run.dir=run"), (*GAME, "run.dir=run", "optimizer.g.lr=0.5"))
+    ranks = started_by_hand(job, (*GAME, "run.dir=run"), (*GAME, "run.dir=run", "ema.halflife_images=7"))
     assert [rank.code() for rank in ranks] == [2, 2]
     (error,) = [error for rank in ranks for error in rank.errors()]
-    assert "rank 1 was started with optimizer.g.lr=0.5, rank 0 with optimizer.g.lr=" in error
+    assert "rank 1 was started with ema.halflife_images=7.0, rank 0 with ema.halflife_images=10000.0" in error
     assert not (tmp_path / "run").exists()
     figure("the setting named, exit 2 on both")
 

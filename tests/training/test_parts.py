@@ -110,7 +110,7 @@ def test_the_second_look_sees_what_the_first_did_and_terms_draw_other_numbers() 
     trainer.accumulate, trainer.augment = 2, Noisy()
     drawn: list[Tensor] = []
 
-    def change(self: Consistency, x: Tensor) -> Tensor:
+    def change(self: Consistency, x: Tensor, ranks: object) -> Tensor:
         drawn.append(torch.randn_like(x))
         return x + drawn[-1]
 

@@ -1,34 +1,15 @@
-"""Where a process finds itself among the ranks, and how it joins them."""
+"""Where a process finds itself among the ranks: under torchrun, srun, or gantrain's own start."""
 
 from __future__ import annotations
 
-import fcntl
-import ipaddress
-import os
-import socket
-import struct
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 
-import torch
-import torch.distributed as dist
-from torch._C._distributed_c10d import PrefixStore, TCPStore  # torch.distributed has them without types
+from gantrain.errors import ConfigError
 
-from gantrain.distributed.pulse import Pulse
-from gantrain.distributed.ranks import Ranks
-from gantrain.errors import ConfigError, RankLostError
-
-WAITS = 0.8
-"""Share of the time limit that a call waits for the other ranks; what is left is for saying which one is missing."""
 FIRST_PORT, PORTS = 20_000, 10_000
 """Ports of which a Slurm job gets one by its number."""
-INTERFACE = "GLOO_SOCKET_IFNAME"
-"""The variable by which gloo is told on which interface the other ranks reach this one."""
-ADDRESS_OF = 0x8915
-"""Linux's SIOCGIFADDR: asks for the address of an interface."""
 
 
 @dataclass(frozen=True)
@@ -126,69 +107,3 @@ def number(environ: Mapping[str, str], name: str, default: int | None = None) ->
         raise ConfigError(
             f"{name}={text!r} in the environment is no number; start the ranks by torchrun or ranks=…"
         ) from None
-
-
-def interface_to(host: str, port: int) -> str | None:
-    """Return the interface by which this machine reaches a host, None where that is this machine or cannot be told."""
-    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.connect((host, port))  # sends nothing
-        address = asking.getsockname()[0]
-        if ipaddress.ip_address(address).is_loopback:
-            return None
-        for _, name in socket.if_nameindex():
-            with suppress(OSError):  # an interface without an address
-                found = fcntl.ioctl(asking, ADDRESS_OF, struct.pack("256s", name.encode()))
-                if socket.inet_ntoa(found[20:24]) == address:
-                    return name
-    return None
-
-
-def name_interface(place: Place) -> None:
-    """Tell gloo by which interface the ranks' store is reached, unless the environment says it.
-
-    It would take the address that the machine's own name has, which in many an ``/etc/hosts`` is the loopback's.
-    """
-    if INTERFACE not in os.environ and (name := interface_to(place.host, place.port)) is not None:
-        os.environ[INTERFACE] = name
-
-
-def join(place: Place, on_gpu: bool, seconds: float) -> Ranks:
-    """Meet the other ranks.
-
-    Args:
-        place: this process's.
-        on_gpu: whether the networks are on a GPU.
-        seconds: after which a rank that does not answer ends the job.
-
-    Raises:
-        RankLostError: if they do not come.
-    """
-    if dist.is_initialized():  # by an earlier job of this process
-        dist.destroy_process_group()
-    timeout = timedelta(seconds=seconds)
-    try:
-        store = TCPStore(
-            place.host, place.port, None, place.rank == 0 and not place.hosted, timeout, wait_for_workers=False
-        )
-        pulse = Pulse(TCPStore(place.host, place.port, None, False, timeout), place, seconds)
-        pulse.start()
-        name_interface(place)
-        own = PrefixStore(f"group/{place.attempt}", store)
-        backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-        device = torch.device("cuda", place.local) if on_gpu else None
-        dist.init_process_group(
-            backend,
-            store=own,
-            rank=place.rank,
-            world_size=place.world,
-            timeout=WAITS * timeout,
-            device_id=device,
-        )
-    except (RuntimeError, ValueError) as error:  # DistNetworkError, DistStoreError and gloo's own are the former
-        raise RankLostError(
-            f"rank {place.rank} has not met all {place.world} ranks at {place.host}:{place.port} within "
-            f"{seconds:g} s ({str(error).splitlines()[0][:200]}). If they are on several machines: can each reach that "
-            f"address, and is {INTERFACE} the interface between them (`ip address`)?"
-        ) from error
-    assert dist.group.WORLD is not None
-    return Ranks(dist.group.WORLD, place.local, pulse)
