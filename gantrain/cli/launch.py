@@ -50,10 +50,8 @@ def start(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> sweep.Result 
 
     store = TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=cfg.distributed.timeout), wait_for_workers=False)
     command = [sys.executable, "-m", "gantrain", *words(cfg)]
-    out = subprocess.DEVNULL if in_sweep() else None  # a job's line says it all
     ranks = [
-        subprocess.Popen(command, env=environment(rank, cfg.ranks, store), process_group=0, stdout=out)
-        for rank in range(cfg.ranks)
+        subprocess.Popen(command, env=environment(rank, cfg.ranks, store), process_group=0) for rank in range(cfg.ranks)
     ]
     stop.patient = True
     try:

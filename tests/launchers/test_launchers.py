@@ -115,6 +115,17 @@ def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(how: signal.Signal
     assert all(status["step"] > at[loss] for loss, status in runs(tmp_path).items())
 
 
+@pytest.mark.thorough
+def test_a_sweep_s_jobs_start_their_own_ranks_name_their_error_and_are_skipped_when_finished(tmp_path: Path) -> None:
+    arguments = ("loss=lsgan", "batch_size=16,15", "device=cpu", "ranks=2", "hydra/launcher=joblib")
+    done = sweep(tmp_path, *arguments)
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith(("finished", "refused"))}
+    assert done.returncode == 2 and "60 steps" in lines["finished"]
+    assert "batch_size=15 cannot be divided by 2 ranks" in lines["refused"] and "Traceback" not in done.stderr
+    again = sweep(tmp_path, "loss=lsgan", "device=cpu", "ranks=2")
+    assert again.returncode == 0 and "is finished" in again.stdout and " ranks, augment" not in again.stdout
+
+
 # ---- Ray --------------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +167,14 @@ class Ray:
             self.head.terminate()
         self.head.wait(GUARD)
         shutil.rmtree(self.own, ignore_errors=True)
+
+
+@pytest.mark.thorough
+@pytest.mark.xdist_group("ray")
+def test_a_job_on_ray_starts_its_own_ranks(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    arguments = ("hydra/launcher=ray", "ranks=2", "device=cpu")
+    check(tmp_path, sweep(tmp_path, *arguments, env=environment(RAY_ADDRESS="local")), 1)
 
 
 @pytest.fixture
