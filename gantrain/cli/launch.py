@@ -6,6 +6,7 @@ in the middle of a save if need be, and reports a failed rank by a page of its o
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gantrain.cli import arguments, sweep
+from gantrain.cli import own_files, sweep
 from gantrain.cli.summary import in_sweep
 from gantrain.errors import ElsewhereError, RankLostError, StoppedError
 from gantrain.run.directory import RunDirectory
@@ -34,7 +35,7 @@ GRACE, SHORT = 15.0, 4.0
 """Seconds that the other ranks have to end once one has failed, and once one has found that another does not answer."""
 
 
-def start(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str]) -> sweep.Result | None:
+def start(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> sweep.Result | None:
     """Start the ranks, wait until all have ended, and return a sweep's result.
 
     The ranks' store is kept by this process, so that a rank that dies takes nothing with it.
@@ -45,11 +46,13 @@ def start(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str]
     """
     from torch._C._distributed_c10d import TCPStore
 
-    # Several ranks on one machine would each take all cores.
+    from gantrain.distributed import pulse
+
     store = TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=cfg.distributed.timeout), wait_for_workers=False)
-    command = [sys.executable, "-m", "gantrain", *words(cfg, lines)]
-    ranks = [subprocess.Popen(command, env=environment(rank, cfg.ranks, store), process_group=0)
-             for rank in range(cfg.ranks)]  # fmt: skip
+    command = [sys.executable, "-m", "gantrain", *words(cfg)]
+    ranks = [
+        subprocess.Popen(command, env=environment(rank, cfg.ranks, store), process_group=0) for rank in range(cfg.ranks)
+    ]
     stop.patient = True
     try:
         codes = awaited(ranks, stop)
@@ -57,22 +60,29 @@ def start(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str]
         for process in ranks:
             with suppress(OSError):
                 process.kill()
-    report(run, codes)
+    report(codes, pulse.said(store, cfg.ranks) or str(run.status().get("reason") or "a rank failed"))
     return sweep.outcome(cfg, False) if in_sweep() else None
 
 
-def words(cfg: DictConfig, lines: list[str]) -> list[str]:
-    """Return the arguments of a rank's command: those of this one; of a sweep's job, its own overrides."""
+def words(cfg: DictConfig) -> list[str]:
+    """Return the arguments of a rank's command: those of this one; of a sweep's job, its own overrides.
+
+    A job does not look at ``sys.argv``: in a launcher's worker that is the worker's.
+    """
     if not in_sweep():
         return sys.argv[1:]
-    options, _ = arguments.divided(sys.argv[1:])
-    named = [option for option in options if option not in ("-m", "--multirun")]
-    task = [str(line) for line in HydraConfig.get().overrides.task if not str(line).startswith("run.dir=")]
-    return [*named, *task, f"run.dir={cfg.run.dir}"]
+    hydra = HydraConfig.get()
+    named = [f"--config-name={hydra.job.config_name}"]
+    return [
+        *named,
+        *(line for line in hydra.overrides.task if not line.startswith("run.dir=")),
+        f"run.dir={cfg.run.dir}",
+    ]
 
 
 def environment(rank: int, world: int, store: TCPStore) -> dict[str, str]:
-    """Return the environment of a rank, with torchrun's names."""
+    """Return the environment of a rank, with torchrun's names, and the user's folders of settings for a sweep's job."""
+    # Several ranks on one machine would each take all cores.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // world)))
     place = {
@@ -83,6 +93,8 @@ def environment(rank: int, world: int, store: TCPStore) -> dict[str, str]:
         "MASTER_PORT": store.port,
     }
     told = {STARTED: "1", "TORCHELASTIC_USE_AGENT_STORE": "True", "OMP_NUM_THREADS": threads}
+    if in_sweep():
+        told[own_files.VARIABLE] = json.dumps(own_files.named_to_hydra())
     return os.environ | {name: str(value) for name, value in place.items()} | told
 
 
@@ -114,13 +126,12 @@ def awaited(ranks: list[subprocess.Popen[bytes]], stop: StopSignal) -> list[int]
     return [process.returncode for process in ranks]
 
 
-def report(run: RunDirectory, codes: list[int]) -> None:
-    """Raise what the exit codes of the ranks say, if they say anything but success."""
+def report(codes: list[int], text: str) -> None:
+    """Raise what the exit codes of the ranks say, if they say anything but success; a text says why one failed."""
     failed = [code for code in codes if code > 0]
     killed = [(rank, code) for rank, code in enumerate(codes) if code < 0]
     if failed:
         code = next((code for code in failed if code != RankLostError.exit_code), failed[0])
-        text = str(run.status().get("reason") or "a rank failed")
         raise StoppedError(text) if code == StoppedError.exit_code and in_sweep() else ElsewhereError(text, code)
     if killed:
         rank, code = killed[0]

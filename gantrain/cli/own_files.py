@@ -68,6 +68,13 @@ def found(place: str, given: str) -> str:
     return f"file://{files.at_home(name).absolute()}"
 
 
+def named_to_hydra() -> list[str]:
+    """Return the user's folders and packages of settings of which this job was composed, for the variable."""
+    sources = HydraConfig.get().runtime.config_sources
+    own = [source for source in sources if source.provider.startswith(("command-line", "hydra.searchpath"))]
+    return [f"{source.schema}://{source.path}" for source in own]
+
+
 def check_own_files() -> None:
     """Raise ConfigError if an option that was chosen is a file of the user's that holds no settings.
 

@@ -55,6 +55,7 @@ def together(cfg: DictConfig, lines: list[str]) -> Iterator[Alone]:
     ranks = met(cfg)
     if not ranks.is_first:
         terminal.be_silent()
+    StopSignal.of_a_rank = True
     StopSignal.silent = not ranks.is_first or launch.STARTED in os.environ
     try:
         with answered(ranks):

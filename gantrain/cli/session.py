@@ -91,7 +91,7 @@ class Session:
         """
         from gantrain.build import build, build_data, build_quality, settled_format
 
-        cfg.precision.forward = settled_format(cfg)
+        cfg.precision.forward = ranks.from_first(settled_format(cfg))  # unlike machines
         with memory_errors(for_training(cfg.batch_size)):
             data = ranks.first_then_all(lambda: build_data(cfg))
             settle_length(cfg, run, data, ranks)

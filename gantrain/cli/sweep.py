@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from gantrain import terminal
 from gantrain.cli import entry
+from gantrain.cli.summary import in_sweep
 from gantrain.errors import ConfigError, Reported, StoppedError, first_line
 from gantrain.run import files, read
 from gantrain.run.directory import SWEEP_FILE, RunDirectory
@@ -107,6 +108,17 @@ def leave(cfg: DictConfig, facts: Result) -> None:
         lines.close()
     except OSError as error:
         say(f"{root / SWEEP_FILE} cannot be written ({first_line(error)})")
+
+
+@contextmanager
+def handed_over(stop: StopSignal) -> Iterator[None]:
+    """Let a sweep's scheduler hear of a run that was stopped inside the block."""
+    try:
+        yield
+    except StoppedError:
+        if in_sweep():
+            hand_over(stop)
+        raise
 
 
 def hand_over(stop: StopSignal) -> None:

@@ -57,36 +57,43 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
         profile(cfg)
         return None
     run, stop = RunDirectory(cfg.run.dir), StopSignal()
-    if ranked.starts_them(cfg):
-        with stop.listening():
-            return ranked.start(cfg, run, stop, lines)
-    with stop.listening(), ranked.together(cfg, lines) as ranks:
-        ranks.first(lambda: refuse_other_run(cfg, run))
-        finished = ranks.first(lambda: resume.is_finished(cfg, run))
-        if not finished:
-            train_reported(cfg, run, stop, lines, ranks)
-        elif not in_sweep():
-            print(folded(f"{run.path} is finished ({cfg.total_steps:,} steps); remove it to train again"))
+    with stop.listening():
+        if not ranked.starts_them(cfg):
+            with ranked.together(cfg, lines) as ranks:
+                if not (finished := ranks.first(lambda: is_over(cfg, run))):
+                    train_reported(cfg, run, stop, lines, ranks)
+        elif not (finished := is_over(cfg, run)):
+            with sweep.handed_over(stop):
+                return ranked.start(cfg, run, stop)
+    if not in_sweep():
         if finished:
-            ranks.first(lambda: changed.say_if_changed(cfg, run))
-        if not in_sweep():
-            print(folded(summary.where(run.path, cfg.run.root)))
+            print(folded(f"{run.path} is finished ({cfg.total_steps:,} steps); remove it to train again"))
+        print(folded(summary.where(run.path, cfg.run.root)))
     if stop and in_sweep():
         raise StoppedError(f"{run.path} is finished, the rest of the sweep was stopped by {stop.name}")
     return sweep.outcome(cfg, finished) if in_sweep() else None
 
 
+def is_over(cfg: DictConfig, run: RunDirectory) -> bool:
+    """Tell whether the run has been trained to its end, and say if its data are others now.
+
+    Raises:
+        ConfigError: if the folder holds another run.
+    """
+    refuse_other_run(cfg, run)
+    if finished := resume.is_finished(cfg, run):
+        changed.say_if_changed(cfg, run)
+    return finished
+
+
 def train_reported(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str], ranks: Alone) -> None:
     """Train; a run that its search gives up has ended well, and a sweep's scheduler hears of one that was stopped."""
     try:
-        train(cfg, run, stop, lines, ranks)
+        with sweep.handed_over(stop):
+            train(cfg, run, stop, lines, ranks)
     except PrunedError as error:
         if not in_sweep():
             print(folded(str(error)))
-    except StoppedError:
-        if in_sweep():
-            sweep.hand_over(stop)
-        raise
 
 
 def train(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str], ranks: Alone) -> None:

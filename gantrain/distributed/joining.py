@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, TCPStore  # torch.distributed has them without types
 
+from gantrain.distributed.interface import INTERFACE, name_interface
 from gantrain.distributed.place import Place
 from gantrain.distributed.pulse import Pulse
 from gantrain.distributed.ranks import Ranks
@@ -37,6 +38,7 @@ def join(place: Place, on_gpu: bool, seconds: float) -> Ranks:
         )
         pulse = Pulse(TCPStore(place.host, place.port, None, False, timeout), place, seconds)
         pulse.start()
+        name_interface(place)
         own = PrefixStore(f"group/{place.attempt}", store)
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
         device = torch.device("cuda", place.local) if on_gpu else None
@@ -51,7 +53,8 @@ def join(place: Place, on_gpu: bool, seconds: float) -> Ranks:
     except (RuntimeError, ValueError) as error:  # DistNetworkError, DistStoreError and gloo's own are the former
         raise RankLostError(
             f"rank {place.rank} has not met all {place.world} ranks at {place.host}:{place.port} within "
-            f"{seconds:g} s ({str(error).splitlines()[0][:200]})"
+            f"{seconds:g} s ({str(error).splitlines()[0][:200]}). If they are on several machines: can each reach that "
+            f"address, and is {INTERFACE} the interface between them (`ip address`)?"
         ) from error
     assert dist.group.WORLD is not None
     return Ranks(dist.group.WORLD, place.local, pulse)

@@ -154,3 +154,10 @@ class Pulse(threading.Thread):
                 os.write(2, f"\ngantrain: error: {text}, so rank {self.place.rank} ends the job\n".encode())
         self.leave_word(text)
         os._exit(9)
+
+
+def said(store: Store, world: int, attempt: int = 0) -> str:
+    """Return why the first rank that failed did so, "" if none has left a word."""
+    words = PrefixStore(f"pulse/{attempt}", store)
+    found = (words.get(key).decode() for rank in range(world) if words.check([key := f"word/{rank}"]))
+    return next(found, "")

@@ -27,6 +27,8 @@ class StopSignal:
     """What is to be done before the process is ended at once."""
     silent: ClassVar[bool] = False
     """Whether another process of the same run says that a signal has come."""
+    of_a_rank: ClassVar[bool] = False
+    """Whether a signal comes twice, from whoever sent it and from the process that started this one."""
     received: ClassVar[str | None] = None
     """Name of the last signal that this process got; once there is one, later jobs of a sweep are not started."""
 
@@ -77,7 +79,8 @@ class StopSignal:
             yield
         finally:
             for number, handler in self.displaced.items():
-                signal.signal(number, handler)
+                over = self.of_a_rank and StopSignal.received is not None and handler == signal.SIG_DFL
+                signal.signal(number, signal.SIG_IGN if over else handler)  # else the second would end it, state saved
 
 
 def heeded() -> list[signal.Signals]:

@@ -115,6 +115,17 @@ def test_a_sweep_through_joblib_stops_at_a_signal_and_goes_on(how: signal.Signal
     assert all(status["step"] > at[loss] for loss, status in runs(tmp_path).items())
 
 
+@pytest.mark.thorough
+def test_a_sweep_s_jobs_start_their_own_ranks_name_their_error_and_are_skipped_when_finished(tmp_path: Path) -> None:
+    arguments = ("loss=lsgan", "batch_size=16,15", "device=cpu", "ranks=2", "hydra/launcher=joblib")
+    done = sweep(tmp_path, *arguments)
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith(("finished", "refused"))}
+    assert done.returncode == 2 and "60 steps" in lines["finished"]
+    assert "batch_size=15 cannot be divided by 2 ranks" in lines["refused"] and "Traceback" not in done.stderr
+    again = sweep(tmp_path, "loss=lsgan", "device=cpu", "ranks=2")
+    assert again.returncode == 0 and "is finished" in again.stdout and " ranks, augment" not in again.stdout
+
+
 # ---- Ray --------------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +167,14 @@ class Ray:
             self.head.terminate()
         self.head.wait(GUARD)
         shutil.rmtree(self.own, ignore_errors=True)
+
+
+@pytest.mark.thorough
+@pytest.mark.xdist_group("ray")
+def test_a_job_on_ray_starts_its_own_ranks(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    arguments = ("hydra/launcher=ray", "ranks=2", "device=cpu")
+    check(tmp_path, sweep(tmp_path, *arguments, env=environment(RAY_ADDRESS="local")), 1)
 
 
 @pytest.fixture
@@ -251,11 +270,11 @@ LONG = ("-m", "data=ring", "evaluation=none", "seed=0", "total_steps=1200", "bat
 ON_SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1")
 
 
-def interrupted(cluster: slurm.Cluster, folder: Path, interrupt) -> tuple[dict, str]:
+def interrupted(cluster: slurm.Cluster, folder: Path, interrupt, *more: str) -> tuple[dict, str]:
     """Start a sweep of one job on Slurm, interrupt it at work, and return how it ended."""
     with (folder / "out").open("w") as out:
         process = subprocess.Popen(
-            [*GANTRAIN, *LONG, *ON_SLURM], cwd=folder, env=cluster.environment, stdout=out, stderr=out
+            [*GANTRAIN, *LONG, *ON_SLURM, *more], cwd=folder, env=cluster.environment, stdout=out, stderr=out
         )
 
     def lines() -> int:
@@ -280,10 +299,11 @@ def released(cluster: slurm.Cluster, process: subprocess.Popen) -> bool:
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("how", ["preempted", pytest.param("out of time", marks=pytest.mark.slow)])
 @pytest.mark.xdist_group("slurm")
 def test_a_slurm_job_that_is_interrupted_saves_goes_back_into_the_queue_and_ends_bit_for_bit(
-    how: str, cluster: slurm.Cluster, tmp_path: Path
+    how: str, ranks: int, cluster: slurm.Cluster, tmp_path: Path
 ) -> None:
     def interrupt(job: str) -> None:
         if how == "preempted":  # another job takes the whole node
@@ -291,14 +311,18 @@ def test_a_slurm_job_that_is_interrupted_saves_goes_back_into_the_queue_and_ends
         else:  # what submitit's job is told when its time is almost up
             cluster.ask("scancel", "--signal=USR2", job)
 
-    ended, text = interrupted(cluster, tmp_path, interrupt)
+    ended, text = interrupted(cluster, tmp_path, interrupt, f"ranks={ranks}")
     assert ended["state"] == "finished" and ended["step"] == 1200
     assert "resumed       from step" in text and "same torch, threads, device and data" in text
     assert "finished  outputs/ring/mlp/vanilla/seed0-" in text
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     subprocess.run(
-        [*GANTRAIN, *LONG], cwd=undisturbed, env=environment(OMP_NUM_THREADS="1"), check=True, capture_output=True
+        [*GANTRAIN, *LONG, f"ranks={ranks}"],
+        cwd=undisturbed,
+        env=environment(OMP_NUM_THREADS="1"),
+        check=True,
+        capture_output=True,
     )
     final = [next(folder.glob("outputs/ring/**/checkpoints/step-000001200")) for folder in (tmp_path, undisturbed)]
     assert all(
