@@ -125,7 +125,7 @@ def test_coarse_labels_of_cifar100_are_twenty_superclasses_of_five(tmp_path: Pat
 def test_each_split_of_svhn_has_a_file_of_its_own(split: str, tmp_path: Path, monkeypatch: Patch) -> None:
     write_svhn(tmp_path, np.array([3, 0]), monkeypatch, split)
     assert read("svhn", tmp_path, f"data.split={split}").labels.tolist() == [3, 0]
-    with pytest.raises(DataError, match=r"Put http://ufldl\.stanford\.edu/housenumbers/test_32x32\.mat"):
+    with pytest.raises(DataError, match=r"put http://ufldl\.stanford\.edu/housenumbers/test_32x32\.mat"):
         shutil.rmtree(tmp_path / "SVHN")
         read("svhn", tmp_path, "data.split=test")
 
