@@ -6,6 +6,7 @@ in the middle of a save if need be, and reports a failed rank by a page of its o
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 STARTED = "GANTRAIN_STARTED"
 """In the environment of a rank that was started here: this process speaks of signals."""
+PR_SET_PDEATHSIG = 1
 LOOK = 0.2
 """Seconds between two looks at the processes."""
 GRACE, SHORT = 15.0, 4.0
@@ -51,17 +53,33 @@ def start(cfg: DictConfig, run: RunDirectory, stop: StopSignal) -> sweep.Result 
     store = TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=cfg.distributed.timeout), wait_for_workers=False)
     command = [sys.executable, "-m", "gantrain", *words(cfg)]
     ranks = [
-        subprocess.Popen(command, env=environment(rank, cfg.ranks, store), process_group=0) for rank in range(cfg.ranks)
+        subprocess.Popen(command, env=environment(rank, cfg.ranks, store), process_group=0, preexec_fn=die_with_parent)
+        for rank in range(cfg.ranks)
     ]
     stop.patient = True
+    StopSignal.at_exit.append(lambda: kill(ranks))  # a second Ctrl-C leaves at once
     try:
         codes = awaited(ranks, stop)
     finally:
-        for process in ranks:
-            with suppress(OSError):
-                process.kill()
+        StopSignal.at_exit.pop()
+        kill(ranks)
+    if stop:  # before a rank could listen, the signal that was handed on ended it
+        codes = [StoppedError.exit_code if code == -signal.SIGTERM else code for code in codes]
     report(codes, pulse.said(store, cfg.ranks) or str(run.status().get("reason") or "a rank failed"))
     return sweep.outcome(cfg, False) if in_sweep() else None
+
+
+def kill(ranks: list[subprocess.Popen[bytes]]) -> None:
+    """End ranks at once."""
+    for process in ranks:
+        with suppress(OSError):
+            process.kill()
+
+
+def die_with_parent() -> None:
+    """Ask Linux to tell this process by SIGTERM when its parent is gone, however that ended."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def words(cfg: DictConfig) -> list[str]:
@@ -92,7 +110,13 @@ def environment(rank: int, world: int, store: TCPStore) -> dict[str, str]:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": store.port,
     }
-    told = {STARTED: "1", "TORCHELASTIC_USE_AGENT_STORE": "True", "OMP_NUM_THREADS": threads}
+    quiet = os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch prints its own stacks where a rank is gone
+    told = {
+        STARTED: "1",
+        "TORCH_CPP_LOG_LEVEL": quiet,
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "OMP_NUM_THREADS": threads,
+    }
     if in_sweep():
         told[own_files.VARIABLE] = json.dumps(own_files.named_to_hydra())
     return os.environ | {name: str(value) for name, value in place.items()} | told
@@ -120,9 +144,7 @@ def awaited(ranks: list[subprocess.Popen[bytes]], stop: StopSignal) -> list[int]
             left = min(left, SHORT)
         left -= LOOK * failed
         if left <= 0:
-            for process in ranks:
-                with suppress(OSError):
-                    process.kill()
+            kill(ranks)
     return [process.returncode for process in ranks]
 
 

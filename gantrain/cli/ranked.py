@@ -35,7 +35,14 @@ start = launch.start
 
 def starts_them(cfg: DictConfig) -> bool:
     """Tell whether this process is to start the ranks: several are wanted, and nobody else has started them."""
-    return bool(cfg.ranks > 1 and "RANK" not in os.environ and os.environ.get("SLURM_STEP_NUM_TASKS", "1") == "1")
+    if cfg.profile and (cfg.ranks > 1 or is_started()):
+        raise ConfigError("profile=true is for one process; leave ranks out")
+    return bool(cfg.ranks > 1 and not is_started() and os.environ.get("SLURM_STEP_NUM_TASKS", "1") == "1")
+
+
+def is_started() -> bool:
+    """Tell whether torchrun, or something like it, has started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 @contextmanager
@@ -47,7 +54,7 @@ def together(cfg: DictConfig, lines: list[str]) -> Iterator[Alone]:
         RankLostError: if one does not come, or is gone.
         ElsewhereError: where another rank says what went wrong.
     """
-    if cfg.ranks == 1 and "RANK" not in os.environ:
+    if cfg.ranks == 1 and not is_started():
         from gantrain.distributed.ranks import ALONE
 
         yield ALONE
@@ -70,6 +77,8 @@ def together(cfg: DictConfig, lines: list[str]) -> Iterator[Alone]:
         raise
     except Exception as error:
         ranks.leave_word(error)
+        if not ranks.speaks():
+            raise ElsewhereError(str(error), getattr(error, "exit_code", 1)) from error
         if ranks.rank and isinstance(error, GantrainError) and not isinstance(error, RankLostError):
             error.args = (f"rank {ranks.rank}: {error}",)
         raise
@@ -88,8 +97,6 @@ def met(cfg: DictConfig) -> Alone:
         return ALONE
     if in_sweep():
         raise ConfigError("a sweep starts its own ranks, for each of its jobs: gantrain -m ranks=2 …, without torchrun")
-    if cfg.profile:
-        raise ConfigError("profile=true is for one process; leave ranks out")
     on_gpu = cfg.device != "cpu" and pick_device("auto").type == "cuda"
     return join(place, on_gpu, cfg.distributed.timeout)
 

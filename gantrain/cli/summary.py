@@ -68,8 +68,9 @@ def table(cfg: DictConfig, path: Path, built: Built, live: Live | None = None) -
         f"samples every {cfg.samples.every:,}, checkpoint every {cfg.checkpoint.every:,}",
     }
     said = trainer.loss.cautions(built.data.shape)
-    if cfg.accumulate > 1 and (layers := taking_parts([trainer.g.net, trainer.d.net])):
-        said.append(f"{', '.join(layers)} sees a part of {cfg.batch_size // cfg.accumulate} samples at a time")
+    parts = cfg.accumulate * trainer.ranks.world
+    if parts > 1 and (layers := taking_parts([trainer.g.net, trainer.d.net])):
+        said.append(f"{', '.join(layers)} sees a part of {cfg.batch_size // parts} samples at a time")
     if said:
         rows["caution"] = "; ".join(said)
     if remarks := trainer.loss.remarks(trainer.d.net):

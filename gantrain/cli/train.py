@@ -53,12 +53,13 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
     composed.run.dir = cfg.run.dir = str(run_directory(cfg, lines))  # a sweep's own record of the job reads the first
     if in_sweep():
         call_job(summary.short(Path(cfg.run.dir), cfg.run.root))
+    starts_ranks = ranked.starts_them(cfg)
     if cfg.profile:
         profile(cfg)
         return None
     run, stop = RunDirectory(cfg.run.dir), StopSignal()
     with stop.listening():
-        if not ranked.starts_them(cfg):
+        if not starts_ranks:
             with ranked.together(cfg, lines) as ranks:
                 if not (finished := ranks.first(lambda: is_over(cfg, run))):
                     train_reported(cfg, run, stop, lines, ranks)

@@ -12,7 +12,7 @@ from gantrain.distributed.interface import INTERFACE, name_interface
 from gantrain.distributed.place import Place
 from gantrain.distributed.pulse import Pulse
 from gantrain.distributed.ranks import Ranks
-from gantrain.errors import RankLostError
+from gantrain.errors import ConfigError, RankLostError
 
 WAITS = 0.8
 """Share of the time limit that a call waits for the other ranks; what is left is for saying which one is missing."""
@@ -27,10 +27,16 @@ def join(place: Place, on_gpu: bool, seconds: float) -> Ranks:
         seconds: after which a rank that does not answer ends the job.
 
     Raises:
+        ConfigError: if there is no GPU for this process.
         RankLostError: if they do not come.
     """
     if dist.is_initialized():  # by an earlier job of this process
         dist.destroy_process_group()
+    if on_gpu and place.local >= (gpus := torch.cuda.device_count()):
+        raise ConfigError(
+            f"PyTorch sees {gpus} GPU(s) here, and this machine has {place.local + 1} ranks or more; use as many ranks "
+            "as GPUs, or device=cpu"
+        )
     timeout = timedelta(seconds=seconds)
     try:
         store = TCPStore(

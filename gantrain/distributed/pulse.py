@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store  # torch.distributed has them without types
 
+from gantrain.errors import RankLostError
+
 if TYPE_CHECKING:
     from gantrain.distributed.place import Place
 
@@ -45,7 +47,7 @@ class Pulse(threading.Thread):
         super().__init__(name="pulse", daemon=True)
         self.store, self.place, self.seconds = PrefixStore(f"pulse/{place.attempt}", store), place, seconds
         self.every = min(EVERY, seconds / 10)
-        self.lost = False
+        self.lost, self.steps = False, 0
         self._over = threading.Event()
         self._lock = threading.Lock()
         store.set_timeout(timedelta(seconds=max(10 * self.every, 5)))
@@ -99,10 +101,19 @@ class Pulse(threading.Thread):
         with suppress(Exception), self._lock:  # they will see that this rank beats no more
             self.store.set(f"key/{key}", "")
 
-    def leave_word(self, text: str) -> None:
-        """Leave a sentence about why this rank ends."""
+    def leave_word(self, text: str, code: int) -> None:
+        """Leave a sentence about why this rank ends, and its exit code."""
         with suppress(Exception), self._lock:
-            self.store.set(f"word/{self.place.rank}", text)
+            self.store.set(f"word/{self.place.rank}", f"{code} {text}")
+
+    def word(self) -> tuple[int, str, int] | None:
+        """Return which other rank has failed, why, and with which exit code; None if none has said so."""
+        for rank in self._others():
+            with suppress(Exception):
+                if found := self._get(f"word/{rank}"):
+                    code, _, text = found.partition(" ")
+                    return rank, text, int(code)
+        return None
 
     def says_first(self) -> bool:
         """Tell whether this rank is the one that speaks of a lost rank: the first that asks."""
@@ -114,20 +125,19 @@ class Pulse(threading.Thread):
             return True
 
     def missing(self) -> str:
-        """Return in words which ranks have failed, ended, or are silent."""
+        """Return in words which ranks have ended, are silent, or do not go on."""
         if self.lost:
             return STORE_GONE
         try:
-            words = {rank: self._get(f"word/{rank}") for rank in self._others()}
-            if said := [f"rank {rank} failed: {text}" for rank, text in words.items() if text]:
-                return said[0]
             before = {rank: self._get(f"beat/{rank}") for rank in self._others()}
             self._over.wait(ALIVE * self.every)
             silent = [rank for rank in self._others() if self._get(f"beat/{rank}") in (before[rank], None)]
+            steps = {rank: int((self._get(f"beat/{rank}") or "0 0").split()[-1]) for rank in self._others()}
         except Exception:
             return STORE_GONE
         if not silent:
-            return "a rank did not answer in time, though all live"
+            slowest = min(steps, key=lambda rank: steps[rank])
+            return f"rank {slowest} lives, but does not go on from its step"
         if len(silent) == 1:
             return f"rank {silent[0]} has been killed or does not answer"
         return f"ranks {', '.join(map(str, silent))} have been killed or do not answer"
@@ -137,7 +147,7 @@ class Pulse(threading.Thread):
 
     def _beat(self, number: int) -> None:
         with self._lock:
-            self.store.set(f"beat/{self.place.rank}", str(number))
+            self.store.set(f"beat/{self.place.rank}", f"{number} {self.steps}")
 
     def _get(self, key: str) -> str | None:
         with self._lock:
@@ -152,12 +162,12 @@ class Pulse(threading.Thread):
         if self.says_first():
             with suppress(OSError):
                 os.write(2, f"\ngantrain: error: {text}, so rank {self.place.rank} ends the job\n".encode())
-        self.leave_word(text)
-        os._exit(9)
+        self.leave_word(text, RankLostError.exit_code)
+        os._exit(RankLostError.exit_code)
 
 
 def said(store: Store, world: int, attempt: int = 0) -> str:
     """Return why the first rank that failed did so, "" if none has left a word."""
     words = PrefixStore(f"pulse/{attempt}", store)
-    found = (words.get(key).decode() for rank in range(world) if words.check([key := f"word/{rank}"]))
+    found = (words.get(key).decode().partition(" ")[2] for rank in range(world) if words.check([key := f"word/{rank}"]))
     return next(found, "")

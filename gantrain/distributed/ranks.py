@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,12 +14,26 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gantrain.distributed.collectives import Averaged, Gathered, average, interleaved
 from gantrain.distributed.pulse import SilentError
-from gantrain.errors import ElsewhereError, GantrainError, RankLostError, first_line
+from gantrain.errors import (
+    DivergedError,
+    ElsewhereError,
+    GantrainError,
+    PrunedError,
+    RankLostError,
+    StoppedError,
+    first_line,
+)
 
 if TYPE_CHECKING:
     from gantrain.distributed.pulse import Pulse
 
 T = TypeVar("T")
+ALIKE = {kind.__name__: kind for kind in (DivergedError, PrunedError, StoppedError)}
+"""Errors that all ranks raise as the first does: a run goes back to a checkpoint, or ends well."""
+OWN = 0x72616E6B
+"""Sets the seeds of what a rank draws for itself apart from all others."""
+OF_A_BACKEND = ("gloo", "NCCL", "pair closure", "closed by peer", "Connection reset", "Broken pipe")
+"""Words in a RuntimeError of torch's that say that another rank did not answer."""
 STATISTICS = ("running_mean", "running_var")
 """Of a batch norm."""
 
@@ -108,10 +122,9 @@ class Alone:
         return act()
 
     def together(self, act: Callable[[], T]) -> T:
-        """Carry out ``act`` on every rank; if it fails on one, it fails on all.
+        """Carry out ``act`` on every rank, and return once all have done so.
 
-        Raises:
-            ElsewhereError: on the ranks where it has not failed, and on those whose error another rank says too.
+        An error is raised where it happens; the others find that this rank is gone, and why.
         """
         return act()
 
@@ -146,6 +159,10 @@ class Alone:
 
     def leave_word(self, error: Exception) -> None:
         """Tell the others why this rank ends."""
+
+    def speaks(self) -> bool:
+        """Tell whether this rank is the one that says what went wrong."""
+        return True
 
     def leave(self) -> None:
         """End the game, which all ranks have come to the end of."""
@@ -230,6 +247,8 @@ class Ranks(Alone):
         """Ask all ranks."""
         found = torch.tensor([flag], dtype=torch.int32)
         dist.all_reduce(found, dist.ReduceOp.MAX, group=self.group)
+        if self.pulse is not None:
+            self.pulse.steps += 1  # it is asked once a step
         return bool(found)
 
     def all(self, value: T) -> list[T]:
@@ -247,12 +266,12 @@ class Ranks(Alone):
     def first(self, act: Callable[[], T]) -> T:
         """Let the first rank act, and tell all how that ended."""
         failure: Exception | None = None
-        outcome: tuple[Any, tuple[str, int] | None] = (None, None)
+        outcome: tuple[Any, tuple[str, int, str] | None] = (None, None)
         if self.is_first:
             try:
                 outcome = act(), None
             except Exception as error:
-                failure, outcome = error, (None, told(error))
+                failure, outcome = error, (None, (*told(error), type(error).__name__))
         self.acts += 1
         if self.pulse is not None:  # it may take longer than a collective waits
             self.pulse.set(str(self.acts)) if self.is_first else self.pulse.wait_for(0, str(self.acts))
@@ -260,23 +279,15 @@ class Ranks(Alone):
         if failure is not None:
             raise failure
         if said is not None:
-            raise ElsewhereError(*said)
+            text, code, kind = said
+            raise ALIKE[kind](text) if kind in ALIKE else ElsewhereError(text, code)
         return value  # type: ignore[no-any-return]
 
     def together(self, act: Callable[[], T]) -> T:
-        """Let all act, and tell all how that ended; an error is raised where it is found first."""
-        failure: Exception | None = None
-        try:
-            value = act()
-        except Exception as error:
-            failure = error
-        said = self.all(None if failure is None else told(failure))
-        failed = [one for one in said if one is not None]
-        if not failed:
-            return value
-        if failure is not None and said.index(told(failure)) == self.rank:
-            self.say_which(failure)
-        raise ElsewhereError(*failed[0])
+        """Let all act, and wait until all have done so."""
+        value = act()  # the others may wait within it: they hear of an error by this rank's word and its end
+        self.any(False)
+        return value
 
     def first_then_all(self, act: Callable[[], T]) -> T:
         """Let the first rank act, then the others."""
@@ -302,6 +313,7 @@ class Ranks(Alone):
     @torch.no_grad()
     def differing(self, tensors: Mapping[str, Tensor]) -> tuple[int, str] | None:
         """Compare the tensors' sums."""
+        tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
         sums = torch.stack([tensor.double().sum() for tensor in tensors.values()]).nan_to_num()
         every = interleaved(sums[None], self.group)
         for rank in range(1, self.world):
@@ -312,21 +324,28 @@ class Ranks(Alone):
 
     def is_of_group(self, error: Exception) -> bool:
         """Know torch's errors, and those of its backends."""
-        return isinstance(error, dist.DistError | SilentError) or "gloo" in str(error) or "NCCL" in str(error)
+        known = isinstance(error, dist.DistError | SilentError)
+        return known or any(words in str(error) for words in OF_A_BACKEND)
 
     def lost(self, error: Exception) -> GantrainError:
         """Ask which rank is silent; the rank that asks first says so."""
         if self.pulse is None:
             return RankLostError(first_line(error))
+        if (word := self.pulse.word()) is not None:
+            return ElsewhereError(f"rank {word[0]}: {word[1]}" if word[0] else word[1], word[2])
         text = str(error) if isinstance(error, SilentError) else self.pulse.missing()
-        if "failed: " in text or not self.pulse.says_first():
+        if not self.pulse.says_first():
             return ElsewhereError(text, RankLostError.exit_code)
         return RankLostError(f"{text}; the same command goes on from the last checkpoint")
 
     def leave_word(self, error: Exception) -> None:
         """Leave the sentence in the store."""
         if self.pulse is not None:
-            self.pulse.leave_word(told(error)[0])
+            self.pulse.leave_word(*told(error))
+
+    def speaks(self) -> bool:
+        """Ask the store: the first rank that asks."""
+        return self.pulse is None or self.pulse.says_first()
 
     def leave(self) -> None:
         """Beat no more, and let the group go."""
@@ -334,16 +353,10 @@ class Ranks(Alone):
             self.pulse.end()
         dist.destroy_process_group()
 
-    def say_which(self, failure: Exception) -> NoReturn:
-        """Raise an error with the rank where it happened, but the first's, as which a single process fails."""
-        if self.rank and isinstance(failure, GantrainError):
-            failure.args = (f"rank {self.rank}: {failure}", *failure.args[1:])
-        raise failure
-
     def begin(self, device: torch.device, seed: int) -> None:
         """Give the present numbers to all alike, and seed those of this rank."""
         self.generator = torch.Generator(device)
-        self.generator.set_state(state_of(device))
+        self.generator.set_state(self.from_first(state_of(device)))
         torch.manual_seed(own_seed(seed, self.rank))
 
     def numbers(self) -> list[dict[str, Any]]:
@@ -381,7 +394,7 @@ def state_of(device: torch.device) -> Tensor:
 
 def own_seed(seed: int, rank: int) -> int:
     """Return a seed for what a rank draws for itself."""
-    return int(np.random.SeedSequence([seed, 1 + rank]).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence([seed, rank, OWN]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def told(error: Exception) -> tuple[str, int]:

@@ -58,6 +58,14 @@ class Job:
                 return child
         raise AssertionError(f"rank {number} is not there: {self.text()}")
 
+    def has_ranks(self) -> bool:
+        """Whether both ranks are there."""
+        try:
+            self.rank(0), self.rank(1)
+        except (AssertionError, OSError):
+            return False
+        return True
+
     def until(self, condition: Callable[[], object]) -> Job:
         """Wait for what the job, which goes on, is to bring about."""
 
@@ -275,7 +283,7 @@ def test_killed_fifty_times_the_run_ends_bit_for_bit_the_same(
 
             def moment(one: Job = one, metrics: Path = metrics, wanted: int = before + lines) -> bool:
                 there = metrics.exists() and metrics.read_text().count("\n") >= wanted
-                return one.process.poll() is not None or there
+                return one.process.poll() is not None or (there and one.has_ranks())
 
             until(moment)
             if one.process.poll() is None and kills < 50:
