@@ -61,5 +61,5 @@ def test_dcgan_doubles_its_channels_up_to_the_maximum() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 64), (3, 4, 4), (3, 512, 512), (2,)])
 def test_dcgan_refuses_other_shapes_with_the_remedy(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigError, match=r"data\.size.*architecture=mlp"):
+    with pytest.raises(ConfigError, match=r"Bring them to such a size.*architecture=mlp|points.*architecture=mlp"):
         dcgan.Discriminator(shape, 0, width=8, max_width=8, norm="none")

@@ -116,7 +116,7 @@ def test_sizes_halve_beyond_the_full_side() -> None:
             r3gan.stages(32, width, groups, 16)
     with pytest.raises(ConfigError, match="power of two"):
         networks(32, full_side=24)
-    with pytest.raises(ConfigError, match=r"architecture=r3gan.*data\.size"):
+    with pytest.raises(ConfigError, match=r"architecture=r3gan.*Bring them to such a size"):
         networks(28)
     with pytest.raises(ConfigError, match="one score"):
         r3gan.Discriminator((3, 8, 8), 3, **SMALL, outputs=2, conditioning="projection")

@@ -79,5 +79,5 @@ def test_sngan_resnet_pools_by_sum_or_mean_and_refuses_the_rest() -> None:
     for wrong, message in (({"pool": "max"}, "sum, mean"), ({"pool": "sum", "outputs": 0}, "outputs")):
         with pytest.raises(ConfigError, match=message):
             make(**wrong)
-    with pytest.raises(ConfigError, match=r"architecture=sngan_resnet.*data\.size"):
+    with pytest.raises(ConfigError, match=r"architecture=sngan_resnet.*Bring them to such a size"):
         sngan_resnet.Discriminator((1, 28, 28), 0, 4, 8, "none", True, pool="sum")

@@ -293,3 +293,72 @@ def test_killed_fifty_times_the_run_ends_bit_for_bit_the_same(
             assert code in (0, 9), one.text()
         assert same_state(run, whole)
     figure(f"{runs}/{runs} runs bit-identical after {kills} kills")
+
+
+LATE = """
+import os
+import torch
+
+class Late(torch.optim.Adam):
+    steps = 0
+    def step(self, closure=None):
+        super().step()
+        Late.steps += 1
+        if Late.steps == 25:
+            with torch.no_grad():
+                self.param_groups[0]["params"][-1][0] = float("nan")
+
+class Points(torch.utils.data.Dataset):
+    def __init__(self):
+        if os.environ.get("RANK") == "1":
+            raise OSError("the disk of rank 1 is gone")
+    def __len__(self):
+        return 64
+    def __getitem__(self, k):
+        return torch.zeros(2) + k
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.xdist_group("ranks")
+def test_all_ranks_go_back_where_a_save_finds_a_value_that_is_not_finite(
+    job: Callable[..., Job], tmp_path: Path
+) -> None:
+    (tmp_path / "late.py").write_text(LATE)
+    own = ("trusted_modules=[late]", "optimizer.g._target_=late.Late", "nonfinite.policy=rollback")
+    done = job(*RING, *own, "architecture.generator.norm=none", "checkpoint.every=5", "total_steps=40", "run.dir=run")
+    assert done.code() == 0, done.text()
+    assert done.text().count("Rolled back to step 20") == 1
+    assert status(tmp_path / "run")["counters"]["rollbacks"] == 1
+
+
+@pytest.mark.thorough
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.row("F29", "a rank raises before the first step")
+def test_a_rank_that_cannot_be_built_says_why_and_the_others_leave(job: Callable[..., Job], tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(LATE)
+    own = ("data=dataset", "trusted_modules=[late]", "architecture=mlp", "data.dataset={_target_:late.Points}")
+    failing = job(*RING[1:], *own, "total_steps=40", "run.dir=run")
+    assert failing.code() in (2, 3), failing.text()
+    (error,) = failing.errors()
+    assert "rank 1: " in error and "the disk of rank 1 is gone" in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.thorough
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.row("F30", "Ctrl-C twice, and SIGKILL to the command")
+@pytest.mark.parametrize("how", ["twice", "killed"])
+def test_no_rank_outlives_the_command(how: str, job: Callable[..., Job], tmp_path: Path) -> None:
+    one = job(*GAME, "total_steps=4000", "run.dir=run").until_saved(tmp_path / "run")
+    ranks = [one.rank(0), one.rank(1)]
+    if how == "killed":
+        one.process.kill()
+    else:
+        one.process.send_signal(signal.SIGINT)
+        until(lambda: "SIGINT" in one.text())
+        one.process.send_signal(signal.SIGINT)
+    one.code()
+    until(lambda: not any(Path(f"/proc/{rank}").exists() for rank in ranks))
+    if how == "killed":
+        assert status(tmp_path / "run")["state"] in ("stopped", "failed")
