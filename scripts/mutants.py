@@ -45,8 +45,8 @@ EQUIVALENT: dict[str, str] = {
     " → ELEMENTS = -(2**19)  # of vectors in float64 at a time": (
         "at least one vector is taken at a time, and how many changes time and memory only"
     ),
-    "gantrain/regularizers/scores.py: columns = (torch.arange(width, device=x.device) + shift[1]).clamp(0, width - 1)"
-    " → columns = (torch.arange(width, device=x.device) - shift[1]).clamp(0, width - 1)": (
+    "gantrain/regularizers/scores.py: columns = (torch.arange(width, device=x.device) + right).clamp(0, width - 1)"
+    " → columns = (torch.arange(width, device=x.device) - right).clamp(0, width - 1)": (
         "the shift is as likely to the left as to the right, so the distribution is the same"
     ),
     "gantrain/training/clock.py: self._lap = (0.0, 0) → self._lap = (0.0, 1)": (
