@@ -78,11 +78,13 @@ def test_two_ranks_play_the_game_of_one(k: int) -> None:
     check(2, FEW, k)
 
 
-@pytest.mark.thorough
-@pytest.mark.xdist_group("four_ranks")
+@pytest.mark.xdist_group("ranks_of_losses")
+@pytest.mark.parametrize(
+    "world", [pytest.param(2, marks=pytest.mark.thorough), pytest.param(4, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("k", range(len(LOSSES)), ids=[case[-1] for case in LOSSES])
-def test_four_ranks_play_the_game_of_one_with_every_loss(k: int) -> None:
-    check(4, LOSSES, k)
+def test_ranks_play_the_game_of_one_with_every_loss(k: int, world: int) -> None:
+    check(world, LOSSES, k)
 
 
 @pytest.mark.thorough

@@ -104,7 +104,7 @@ def test_two_machines_that_share_only_a_cable_play_the_game_of_one(
     assert same_state(tmp_path / "run", whole)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.xdist_group("machines")
 def test_a_machine_that_is_killed_ends_the_other_and_the_same_commands_go_on(whole: Path, tmp_path: Path) -> None:
     started = torchruns(tmp_path, LOOPBACK)
