@@ -155,6 +155,10 @@ def of_a_path(error: BaseException) -> GantrainError | None:
     return None
 
 
+ALIKE = (DivergedError, PrunedError, StoppedError)
+"""Errors that all ranks of a game come to at once: a run goes back to a checkpoint, or ends well."""
+
+
 class RankLostError(GantrainError):
     """Another process of the game is gone or does not answer."""
 

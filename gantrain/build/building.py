@@ -348,11 +348,6 @@ def pick_device(name: str, ranks: Alone = ALONE) -> torch.device:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if ranks.world > 1 and name.startswith("cuda:"):
         raise ConfigError(f"device={name}: each of {ranks.world} ranks needs a GPU of its own; use device=cuda")
-    if ranks.world > 1 and gpus and name != "cpu" and ranks.local >= gpus:
-        raise ConfigError(
-            f"PyTorch sees {gpus} GPU(s) here, and this machine has {ranks.local + 1} ranks or more; use as many ranks "
-            "as GPUs, or device=cpu"
-        )
     if name == "auto":
         return torch.device(f"cuda:{ranks.local}" if gpus else "cpu")
     allowed = ["cpu"] + ["cuda"] * bool(gpus) + [f"cuda:{k}" for k in range(gpus)]

@@ -12,29 +12,22 @@ from omegaconf import DictConfig
 from gantrain import terminal
 from gantrain.cli import launch
 from gantrain.cli.summary import in_sweep
-from gantrain.errors import (
-    ConfigError,
-    DivergedError,
-    ElsewhereError,
-    GantrainError,
-    PrunedError,
-    RankLostError,
-    StoppedError,
-)
+from gantrain.errors import ALIKE, ConfigError, ElsewhereError, GantrainError, RankLostError
 from gantrain.run.identity import compared, plain
 from gantrain.run.signals import StopSignal
 
 if TYPE_CHECKING:
     from gantrain.distributed import Alone
 
-ALIKE = (DivergedError, StoppedError, PrunedError)
-"""Ends that all ranks come to at once."""
-
 start = launch.start
 
 
 def starts_them(cfg: DictConfig) -> bool:
-    """Tell whether this process is to start the ranks: several are wanted, and nobody else has started them."""
+    """Tell whether this process is to start the ranks: several are wanted, and nobody else has started them.
+
+    Raises:
+        ConfigError: if several ranks are to be profiled.
+    """
     if cfg.profile and (cfg.ranks > 1 or is_started()):
         raise ConfigError("profile=true is for one process; leave ranks out")
     return bool(cfg.ranks > 1 and not is_started() and os.environ.get("SLURM_STEP_NUM_TASKS", "1") == "1")
@@ -46,7 +39,7 @@ def is_started() -> bool:
 
 
 @contextmanager
-def together(cfg: DictConfig, lines: list[str]) -> Iterator[Alone]:
+def together(cfg: DictConfig) -> Iterator[Alone]:
     """Meet the other ranks, if there are any, for the block; an error that ends one ends all, and is said once.
 
     Raises:

@@ -60,7 +60,7 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
     run, stop = RunDirectory(cfg.run.dir), StopSignal()
     with stop.listening():
         if not starts_ranks:
-            with ranked.together(cfg, lines) as ranks:
+            with ranked.together(cfg) as ranks:
                 if not (finished := ranks.first(lambda: is_over(cfg, run))):
                     train_reported(cfg, run, stop, lines, ranks)
         elif not (finished := is_over(cfg, run)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -131,16 +132,21 @@ class Pulse(threading.Thread):
         try:
             before = {rank: self._get(f"beat/{rank}") for rank in self._others()}
             self._over.wait(ALIVE * self.every)
-            silent = [rank for rank in self._others() if self._get(f"beat/{rank}") in (before[rank], None)]
-            steps = {rank: int((self._get(f"beat/{rank}") or "0 0").split()[-1]) for rank in self._others()}
+            after = {rank: self._get(f"beat/{rank}") for rank in self._others()}
         except Exception:
             return STORE_GONE
+        silent = [rank for rank, beat in after.items() if beat in (before[rank], None)]  # that has ended well, too
         if not silent:
-            slowest = min(steps, key=lambda rank: steps[rank])
+            slowest = min(after, key=lambda rank: self._steps(after[rank]))
             return f"rank {slowest} lives, but does not go on from its step"
         if len(silent) == 1:
             return f"rank {silent[0]} has been killed or does not answer"
         return f"ranks {', '.join(map(str, silent))} have been killed or do not answer"
+
+    @staticmethod
+    def _steps(beat: str | None) -> float:
+        last = (beat or "").split()[-1:]
+        return float(last[0]) if last and last[0].isdigit() else math.inf  # it has ended well
 
     def _others(self) -> list[int]:
         return [rank for rank in range(self.place.world) if rank != self.place.rank]

@@ -14,22 +14,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gantrain.distributed.collectives import Averaged, Gathered, average, interleaved
 from gantrain.distributed.pulse import SilentError
-from gantrain.errors import (
-    DivergedError,
-    ElsewhereError,
-    GantrainError,
-    PrunedError,
-    RankLostError,
-    StoppedError,
-    first_line,
-)
+from gantrain.errors import ALIKE, ElsewhereError, GantrainError, RankLostError, first_line
 
 if TYPE_CHECKING:
     from gantrain.distributed.pulse import Pulse
 
 T = TypeVar("T")
-ALIKE = {kind.__name__: kind for kind in (DivergedError, PrunedError, StoppedError)}
-"""Errors that all ranks raise as the first does: a run goes back to a checkpoint, or ends well."""
 OWN = 0x72616E6B
 """Sets the seeds of what a rank draws for itself apart from all others."""
 OF_A_BACKEND = ("gloo", "NCCL", "pair closure", "closed by peer", "Connection reset", "Broken pipe")
@@ -280,7 +270,8 @@ class Ranks(Alone):
             raise failure
         if said is not None:
             text, code, kind = said
-            raise ALIKE[kind](text) if kind in ALIKE else ElsewhereError(text, code)
+            alike = next((error for error in ALIKE if error.__name__ == kind), None)
+            raise ElsewhereError(text, code) if alike is None else alike(text)
         return value  # type: ignore[no-any-return]
 
     def together(self, act: Callable[[], T]) -> T:
