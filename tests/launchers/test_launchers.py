@@ -243,7 +243,10 @@ def test_a_sweep_whose_ray_is_killed_ends_and_the_same_command_does_the_rest(
         ray_cluster.start()
         assert process.wait(GUARD) == 1
     text = (tmp_path / "out").read_text()
-    assert "Ray cluster that did the jobs has died" in text and "Traceback" not in text
+    # Whoever finds it first: we, who ask the cluster, or Ray, which waits for a job that is lost with it.
+    said = [line for line in text.splitlines() if line.startswith("gantrain: error:")]
+    assert len(said) == 1 and "the same command goes on with what is left" in said[0] and "Traceback" not in text
+    assert "Ray cluster that did the jobs has died" in said[0] or "the launcher failed or lost a job" in said[0]
     before = states(tmp_path).count("finished")
     assert count // 3 <= before < count
     with begun(tmp_path, "again", *arguments, env=environment()) as process:
