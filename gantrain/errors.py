@@ -155,6 +155,16 @@ def of_a_path(error: BaseException) -> GantrainError | None:
     return None
 
 
+class EndedError(StoppedError):
+    """A callback ended the run; it saved its state and can be continued."""
+
+    exit_code = 0
+
+
+class CallbackError(GantrainError):
+    """A callback of the user's failed."""
+
+
 ALIKE = (DivergedError, PrunedError, StoppedError)
 """Errors that all ranks of a game come to at once: a run goes back to a checkpoint, or ends well."""
 

@@ -108,10 +108,15 @@ def export(trained: Trained, which: str, folder: Path, facts: dict[str, Any]) ->
     Raises:
         OSError: if the disk does not take it.
     """
-    (shape, classes), values = trained.samples_are(), trained.kind.value_range
     trained.generator(which, torch.device("cpu"))  # that it fits is found out now, not by whoever loads it
-    config = {
-        "architecture": trained.settings["architecture"]["generator"],
+    config = {"architecture": trained.settings["architecture"]["generator"], **described(trained)} | facts
+    write(folder, trained.weights(which), which, config)
+
+
+def described(trained: Trained) -> dict[str, Any]:
+    """Return what is said of a run's generator, beside its class: its samples, its inputs, and the step."""
+    (shape, classes), values = trained.samples_are(), trained.kind.value_range
+    return {
         "shape": list(shape),
         "kind": trained.kind.name,
         "classes": classes,
@@ -121,8 +126,7 @@ def export(trained: Trained, which: str, folder: Path, facts: dict[str, Any]) ->
         **stored_inputs(trained),
         "value_range": None if values is None else list(values),
         "step": trained.step,
-    } | facts
-    write(folder, trained.weights(which), which, config)
+    }
 
 
 def write(folder: Path, weights: Mapping[str, Tensor], which: str, config: dict[str, Any]) -> None:

@@ -222,6 +222,7 @@ class TrainConfig(SharedConfig):
     ema: EmaSettings = field(default_factory=EmaSettings)
     samples: SampleSettings = field(default_factory=SampleSettings)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
+    callbacks: Any = setting()
 
 
 @dataclass

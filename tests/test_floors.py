@@ -33,13 +33,14 @@ FLOORS = [
     },
     {"schema"},
     {"data", "regularizers", "run"},
-    {"checkpoint", "evaluation", "inspection", "report", "testing"},
-    {"training", "sweep"},
+    {"checkpoint", "evaluation", "inspection", "reports", "testing"},
+    {"training", "sweeps"},
     {"performance", "theory"},
     {"build"},
     {"trained"},
     {"export"},
     {"cli"},
+    {"api"},
     {"__main__"},
 ]
 FLOOR_OF = {name: k for k, names in enumerate(FLOORS) for name in names}

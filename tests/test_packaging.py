@@ -46,7 +46,7 @@ def test_the_wheel_holds_every_module_and_every_yaml(wheel: Path) -> None:
     for path in CONFIGS.rglob("*.yaml"):
         assert f"gantrain/configs/{path.relative_to(CONFIGS)}" in inside
     assert {"gantrain/py.typed", "hydra_plugins/gantrain_search/__init__.py"} <= inside
-    assert {f"gantrain/report/page.{kind}" for kind in ("html", "css", "js")} <= inside
+    assert {f"gantrain/reports/page.{kind}" for kind in ("html", "css", "js")} <= inside
     assert not any(name.startswith(("tests", "configs", "scripts")) for name in inside)
 
 

@@ -6,6 +6,7 @@ import copy
 import inspect
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -29,6 +30,7 @@ from gantrain.build.checks import (
     check_terms,
 )
 from gantrain.build.making import make
+from gantrain.build.own import class_of
 from gantrain.build.scheduling import build_scheduler, build_schedules
 from gantrain.build.trust import check_targets
 from gantrain.checkpoint import Rng
@@ -42,6 +44,7 @@ from gantrain.performance.pick import Performance, pick
 from gantrain.run.identity import flat, plain
 from gantrain.schema import clip_norms
 from gantrain.training.cadence import Cadence
+from gantrain.training.callbacks import Callbacks
 from gantrain.training.ema import Ema
 from gantrain.training.nonfinite import Watch
 from gantrain.training.player import Player
@@ -81,8 +84,7 @@ def build(cfg: DictConfig, data: Data | None = None, ranks: Alone = ALONE) -> Bu
     check_targets(cfg)
     precision = pick_precision(cfg, ranks)
     repeat_exactly(cfg.deterministic)
-    rng = Rng(precision.device, ranks)
-    data = data or build_data(cfg)
+    rng, data = Rng(precision.device, ranks), data or build_data(cfg)
     augment: nn.Module = make(cfg.augment, "augment", shape=data.shape)
     rng.seed(cfg.seed)
     g = build_player(cfg, "g", data, precision, ranks)
@@ -119,6 +121,7 @@ def build(cfg: DictConfig, data: Data | None = None, ranks: Alone = ALONE) -> Bu
         schedules=schedules,
         every=Cadence(cfg.log.every, cfg.samples.every, cfg.checkpoint.every, cfg.evaluation.every),
         watch=watch,
+        callbacks=build_callbacks(cfg, ranks),
         one_forward=bool(performance.one_forward),
         perform=performance.carry_out([g, d], ema, loss, augment, watch.nonfinite, rng),
     )
@@ -330,7 +333,7 @@ def repeat_exactly(wanted: bool) -> None:
 def build_d_and_loss(cfg: DictConfig, data: Data, precision: Precision, ranks: Alone = ALONE) -> tuple[Player, Loss]:
     """Build the discriminator and the loss, and check that the loss can be used with this discriminator."""
     loss: Loss = make(cfg.loss, "loss").to(precision.device)
-    if isinstance(kind := get_object(cfg.architecture.discriminator._target_), type):
+    if isinstance(kind := class_of(cfg.architecture.discriminator), type):
         loss.objective.check(kind)  # before it is built: arguments meant for the right kind would hide the reason
     d = build_player(cfg, "d", data, precision, ranks)
     loss.check(d.net)
@@ -382,6 +385,18 @@ def build_player(cfg: DictConfig, name: str, data: Data, precision: Precision, r
     return Player(net, optimizer, precision.scaler(), clip_norm, scheduler, named)
 
 
+def build_callbacks(cfg: DictConfig, ranks: Alone) -> Callbacks:
+    """Build what hears of the run as it goes, on the first rank alone.
+
+    Raises:
+        ConfigError: for a target that is not trusted, arguments that it refuses, or an object that is no callback.
+    """
+    if not ranks.is_first:
+        return Callbacks()
+    nodes = {name: node for name, node in (cfg.get("callbacks") or {}).items() if node is not None}
+    return Callbacks({str(n): make(node, f"callbacks.{n}") for n, node in nodes.items()}, Path(cfg.run.dir or ""))
+
+
 def build_network(cfg: DictConfig, role: str, shape: tuple[int, ...], classes: int) -> nn.Module:
     """Build the ``generator`` or the ``discriminator`` for samples of ``shape``.
 
@@ -391,10 +406,11 @@ def build_network(cfg: DictConfig, role: str, shape: tuple[int, ...], classes: i
     node, key, facts = cfg.architecture[role], f"architecture.{role}", {"shape": shape, "classes": classes}
     way = cfg.get("conditioning", {}).get(role, "none")
     if way != "none":
-        if "conditioning" not in inspect.signature(get_object(node._target_)).parameters:
+        kind = class_of(node)
+        if "conditioning" not in inspect.signature(kind).parameters:
             raise ConfigError(
-                f"conditioning.{role}={way}: {node._target_} takes no conditioning; use another architecture, "
-                "such as dcgan, or conditioning=none"
+                f"conditioning.{role}={way}: {kind.__module__}.{kind.__name__} takes no conditioning; use another "
+                "architecture, such as dcgan, or conditioning=none"
             )
         facts["conditioning"] = way
     try:

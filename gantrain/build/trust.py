@@ -16,7 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from gantrain.errors import ConfigError, first_line
 
 PARTS = ("architectures", "augment", "data", "inputs", "losses", "optimizers", "regularizers", "schedules", "theory")
-TRUSTED = (*(f"gantrain.{part}" for part in PARTS), "torch.nn", "torch.optim")
+TRUSTED = (
+    *(f"gantrain.{part}" for part in PARTS),
+    "gantrain.build.own",
+    "gantrain.training.callbacks",
+    *("torch.nn", "torch.optim"),
+)
 
 
 class CurrentFolder:

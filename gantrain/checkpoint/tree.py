@@ -75,8 +75,8 @@ def first_nonfinite(tensors: dict[str, Tensor]) -> str | None:
 OPTIONAL = "state.rng."  # Python's generator may hold no second normal number, and a machine no GPU
 
 
-ON_ONE_SIDE = {"state.rng": {"ranks"}}
-"""Keys, by path, that only the state of a game on several ranks has; it may go on with another number of them."""
+ON_ONE_SIDE = {"state.rng": {"ranks"}, "state": {"callbacks"}}
+"""Keys, by path, that may be there on one side only: a run may go on with another number of ranks, other callbacks."""
 
 
 def misfit(own: Any, stored: Any, path: str = "state") -> str | None:

@@ -35,7 +35,7 @@ from gantrain.errors import (
 from gantrain.run import files
 from gantrain.run.signals import StopSignal
 from gantrain.schema import one_line
-from gantrain.sweep import follow, storage
+from gantrain.sweeps import follow, storage
 from gantrain.terminal import folded, named, unbreakable, visible, visible_lines
 from gantrain.version import versions
 

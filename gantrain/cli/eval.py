@@ -46,14 +46,7 @@ def main() -> None:
 
 def evaluate(cfg: DictConfig) -> None:
     """Measure every run; one that cannot be measured does not keep the others from it, but the exit code tells."""
-    chosen = HydraConfig.get().runtime.choices.get("evaluation") is not None
-    own_line = parsed(HydraConfig.get().overrides.task)
-    keys = {o.key_or_group.removeprefix("evaluation.") for o in own_line if o.key_or_group.startswith("evaluation.")}
-    settings = OmegaConf.to_container(cfg.evaluation, resolve=True)
-    assert isinstance(settings, dict)
-    given = {str(key): value for key, value in settings.items() if chosen or key in keys or key in OF_THE_CALLER}
-    if chosen and not cfg.evaluation.metrics:
-        raise ConfigError("evaluation=none measures nothing; choose another")
+    given = protocol_given(cfg)
     paths = runs.matching(cfg.run)
 
     from gantrain.build import pick_device  # imports torch, which takes seconds: not before it is needed
@@ -76,6 +69,29 @@ def evaluate(cfg: DictConfig) -> None:
         print(visible_lines(tables(rows)))
     if code:
         raise SystemExit(code)
+
+
+def of_one(path: Path, cfg: DictConfig) -> dict[str, Any]:
+    """Measure one run, and return its values with all they depend on."""
+    from gantrain.build import pick_device
+
+    return measured(path, cfg, protocol_given(cfg), pick_device(cfg.device), {})
+
+
+def protocol_given(cfg: DictConfig) -> dict[str, Any]:
+    """Return the settings of the protocol that the caller has chosen, to be laid over the run's own.
+
+    Raises:
+        ConfigError: if they measure nothing.
+    """
+    chosen = HydraConfig.get().runtime.choices.get("evaluation") is not None
+    own_line = parsed(HydraConfig.get().overrides.task)
+    keys = {o.key_or_group.removeprefix("evaluation.") for o in own_line if o.key_or_group.startswith("evaluation.")}
+    if chosen and not cfg.evaluation.metrics:
+        raise ConfigError("evaluation=none measures nothing; choose another")
+    settings = OmegaConf.to_container(cfg.evaluation, resolve=True)
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items() if chosen or key in keys or key in OF_THE_CALLER}
 
 
 def measured(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gantrain.errors import ConfigError, DiskError, RecordError, first_line
-from gantrain.report import page, runs, text
-from gantrain.report.comparison import Table, headings, tables
-from gantrain.report.grids import nothing_finished, verdict
+from gantrain.reports import page, runs, text
+from gantrain.reports.comparison import Table, headings, tables
+from gantrain.reports.grids import nothing_finished, verdict
 from gantrain.run import files
 from gantrain.run.directory import SWEEP_FILE
 from gantrain.run.read import PARTS, sweep_lines

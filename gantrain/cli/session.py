@@ -17,7 +17,7 @@ from gantrain.cli import resume, summary, warm
 from gantrain.errors import ConfigError, DivergedError, RecordError, for_training, memory_errors
 from gantrain.run import forms, lists, read
 from gantrain.run.directions import HIGHEST
-from gantrain.run.directory import RunDirectory
+from gantrain.run.directory import RunDirectory, state_after
 from gantrain.run.identity import Identity, check_same_run, flat, plain
 from gantrain.run.signals import StopSignal
 from gantrain.schema import as_text, clip_norms, fill_cadences
@@ -171,7 +171,8 @@ class Session:
 
         Raises:
             DivergedError: if going back is not allowed, or no longer, or there is no checkpoint.
-            StoppedError, PrunedError: as ``Trainer.train`` does.
+            StoppedError, EndedError, PrunedError: as ``Trainer.train`` does.
+            CallbackError: if a callback failed.
         """
         if why := self.built.data.kind.undrawn(self.built.data.shape):
             say(f"{why}; training goes on, and everything else is recorded")
@@ -181,6 +182,11 @@ class Session:
             with memory_errors(for_training(self.cfg.batch_size)):
                 while not self.played(stop, began):
                     pass  # it has been rolled back
+        except Exception as error:
+            self.trainer.callbacks.tell("on_end", self.trainer, state=state_after(error))
+            raise
+        else:
+            self.trainer.callbacks.tell("on_end", self.trainer, state="finished")
         finally:
             # They hold the trainer, which holds them: its memory would stay until Python looks for cycles.
             self.trainer.perform.forget()
@@ -286,7 +292,7 @@ def live(cfg: DictConfig, run: RunDirectory, quality: Quality | None, trainer: T
         return None
     g, judge = trainer.g.net, None
     if cfg.search.storage is not None and trainer.ranks.is_first:
-        from gantrain.sweep.search import Judge
+        from gantrain.sweeps.search import Judge
 
         judge = Judge(cfg.search, cfg.total_steps)
     of_classes = [metric for metric in quality.metrics if getattr(metric, "of_classes", False)]

@@ -19,12 +19,12 @@ from omegaconf import DictConfig
 from gantrain import terminal
 from gantrain.cli import entry
 from gantrain.cli.summary import in_sweep
-from gantrain.errors import ConfigError, Reported, StoppedError, first_line
+from gantrain.errors import ConfigError, EndedError, Reported, StoppedError, first_line
 from gantrain.run import files, read
 from gantrain.run.directory import SWEEP_FILE, RunDirectory
 from gantrain.run.identity import distinguishing
 from gantrain.run.signals import StopSignal, heeded
-from gantrain.sweep import follow
+from gantrain.sweeps import follow
 from gantrain.terminal import say
 
 Result = dict[str, Any]
@@ -115,8 +115,8 @@ def handed_over(stop: StopSignal) -> Iterator[None]:
     """Let a sweep's scheduler hear of a run that was stopped inside the block."""
     try:
         yield
-    except StoppedError:
-        if in_sweep():
+    except StoppedError as error:
+        if in_sweep() and not isinstance(error, EndedError):
             hand_over(stop)
         raise
 
@@ -141,7 +141,7 @@ def hand_over(stop: StopSignal) -> None:
 
 def outcome(cfg: DictConfig, skipped: bool) -> Result:
     """Return a job's result, which its line prints too, read from the run's records."""
-    from gantrain.sweep.search import of_metric
+    from gantrain.sweeps.search import of_metric
 
     run, status = Path(cfg.run.dir), RunDirectory(cfg.run.dir).status()
     measured = read.evaluation(run)

@@ -17,7 +17,15 @@ from gantrain.cli.overrides import check_added, check_kinds
 from gantrain.cli.own_files import check_own_files
 from gantrain.cli.session import Session, refuse_other_run
 from gantrain.cli.summary import in_sweep
-from gantrain.errors import WITHOUT_IT, PrunedError, StoppedError, for_training, memory_errors, record_errors
+from gantrain.errors import (
+    WITHOUT_IT,
+    EndedError,
+    PrunedError,
+    StoppedError,
+    for_training,
+    memory_errors,
+    record_errors,
+)
 from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import run_directory
 from gantrain.run.signals import StopSignal
@@ -88,11 +96,11 @@ def is_over(cfg: DictConfig, run: RunDirectory) -> bool:
 
 
 def train_reported(cfg: DictConfig, run: RunDirectory, stop: StopSignal, lines: list[str], ranks: Alone) -> None:
-    """Train; a run that its search gives up has ended well, and a sweep's scheduler hears of one that was stopped."""
+    """Train; a run that its search or a callback ends has ended well, and a scheduler hears of one that was stopped."""
     try:
         with sweep.handed_over(stop):
             train(cfg, run, stop, lines, ranks)
-    except PrunedError as error:
+    except (PrunedError, EndedError) as error:
         if not in_sweep():
             print(folded(str(error)))
 

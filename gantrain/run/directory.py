@@ -216,12 +216,7 @@ class RunDirectory:
                 yield
         except Exception as error:
             code = error.exit_code if isinstance(error, GantrainError) else 1
-            ends: dict[type[Exception], str] = {
-                DivergedError: "diverged",
-                StoppedError: "stopped",
-                PrunedError: "pruned",
-            }
-            state = ends.get(type(error), "failed")
+            state = state_after(error)
             if self.lock is not None and not self.lock.owns():
                 raise  # what stands there now is somebody else's
             try:
@@ -280,6 +275,12 @@ class RunDirectory:
         """
         text = read.content(self.path / "config.yaml")
         return None if text is None else text.decode(errors="replace")
+
+
+def state_after(error: Exception) -> str:
+    """Return the state of a run that an error has ended."""
+    ends = {DivergedError: "diverged", StoppedError: "stopped", PrunedError: "pruned"}
+    return next((state for kind, state in ends.items() if isinstance(error, kind)), "failed")
 
 
 def names_in(folder: Path) -> list[str]:

@@ -32,6 +32,7 @@ CARRYING_OUT = (
         "run.",
         "hydra",
         "resume",
+        "callbacks",
         "allow_changes",
         "device",
         "ranks",
@@ -86,7 +87,7 @@ class Identity:
         compared: by dotted key, the settings in which two runs must agree for one to go on from the other.
         choices: the option of each config group.
         overrides: all else that was chosen, as it was written.
-        command: the whole command, as a shell takes it.
+        command: the whole command, as a shell takes it, or Python's call if it gave objects.
     """
 
     text: str
@@ -100,7 +101,7 @@ class Identity:
         """Return the identity of a validated configuration that a command line, ``lines``, asked for."""
         lines = list(lines)
         others = distinguishing(lines, (*GROUPS, "seed"))
-        command = shlex.join(["gantrain", *lines])
+        command = python_call(lines) or shlex.join(["gantrain", *lines])
         return cls(OmegaConf.to_yaml(cfg, resolve=True), compared(plain(cfg)), choices(), others, command)
 
     @property
@@ -118,6 +119,13 @@ class Identity:
         """A digest of the same but the seed: runs that share it differ by chance alone."""
         but_seed = {key: value for key, value in self.compared.items() if key != "seed"}
         return digest(json.dumps(but_seed, sort_keys=True))[:8]
+
+
+def python_call(lines: list[str]) -> str:
+    """Return the call that gave a run objects, of which each has a line ``own.data=Mine-1a2b3c4d``; "" if none has."""
+    given = [line.removeprefix("own.").rpartition("-")[0] for line in lines if line.startswith("own.")]
+    texts = [repr(line) for line in lines if not line.startswith("own.")]
+    return f"gantrain.train({', '.join([*texts, *given])})" if given else ""
 
 
 def digest(text: str) -> str:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from gantrain.checkpoint import Checkpoints, Rng, tree
-from gantrain.errors import CheckpointError, StoppedError, first_line, is_memory_full
+from gantrain.errors import CheckpointError, EndedError, StoppedError, first_line, is_memory_full
 from gantrain.inputs import Given
 from gantrain.run.records import Records
 from gantrain.sampling import samples_of
 from gantrain.terminal import Progress
 from gantrain.training.cadence import Cadence
+from gantrain.training.callbacks import Callbacks
 from gantrain.training.clock import Clock
 from gantrain.training.game import Game
 from gantrain.training.nonfinite import diverged
@@ -40,6 +41,7 @@ class Trainer(Game):
     total_steps: int
     every: Cadence
     clock: Clock = field(default_factory=Clock)
+    callbacks: Callbacks = field(default_factory=Callbacks)
     rollbacks: int = 0
     logged: dict[str, float] = field(default_factory=dict)  # the last line of the records
     logged_at: int = 0  # its step
@@ -56,6 +58,7 @@ class Trainer(Game):
         Raises:
             DivergedError: when a loss or a measured gradient norm is not finite.
             StoppedError: when ``stop()`` turned true; the state has been saved.
+            EndedError: when a callback asked for the end; the state has been saved.
         """
         self.total_steps = self.agreed(self.clock.start(self.step, self.total_steps))
         with self.clock.paused():
@@ -71,6 +74,7 @@ class Trainer(Game):
                     measure |= self.every.due(self.every.checkpoint, self.step + 1, self.total_steps)
                 self.play(measure)
                 progress.update()
+                self.callbacks.tell("on_step", self)
                 if measure:
                     self.log(records, progress)
                 with self.clock.paused():
@@ -87,6 +91,7 @@ class Trainer(Game):
             records.scalars(self.step, values)
         self.logged, self.logged_at = {n: value for n, value in values.items() if math.isfinite(value)}, self.step
         speed = values["speed/images_per_s"]
+        self.callbacks.tell("on_log", self, values=values)
         progress.note(f"d={values['d/loss']:.3f} g={values['g/loss']:.3f}, {speed:,.0f} images/s")
 
     def values(self) -> dict[str, float]:
@@ -114,7 +119,8 @@ class Trainer(Game):
         """Draw, save and evaluate if it is time, stop if asked to; between steps."""
         if self.due(self.every.samples):
             self.draw(records)
-        stopping, measuring = self.ranks.any(stop()), live is not None and self.due(self.every.evaluation)
+        stopping = self.ranks.any(stop() or self.callbacks.why is not None)
+        measuring = live is not None and self.due(self.every.evaluation)
         if stopping or measuring or self.due(self.every.checkpoint):  # before the evaluation, which may be killed
             self.watch.refuse(self.step, self.scalars)
             if records is not None:
@@ -130,12 +136,16 @@ class Trainer(Game):
             refuse_apart(self)
         state, metrics = self.state_dict(), self.logged if self.logged_at == self.step else {}
         self.ranks.first(lambda: checkpoints.save(self.step, state, metrics, last))
+        self.callbacks.tell("on_checkpoint", self, file=checkpoints.path(self.step))
 
     def evaluate(self, records: Records | None, checkpoints: Checkpoints, stop: Stop, live: Live | None) -> None:
         """Evaluate if it is time and has not been done; raise StoppedError if that was stopped."""
         if live is None or not self.due(self.every.evaluation) or self.ranks.from_first(live.measured(self.step)):
             return
         if not live.evaluate({"ema": self.ema.net, "raw": self.g.net}, self.step, records, stop):
+            raise self.stopped()
+        self.callbacks.tell("on_evaluation", self, values=live.history.values.get(self.step, {}))
+        if self.ranks.any(self.callbacks.why is not None) and self.step < self.total_steps:
             raise self.stopped()
         self.ranks.first(checkpoints.remove_old)
 
@@ -144,15 +154,20 @@ class Trainer(Game):
         return self.every.due(every, self.step, self.total_steps)
 
     def stopped(self) -> StoppedError:
-        """Return the error that ends a run that was asked to stop."""
+        """Return the error that ends a run that was asked to stop, by a signal or a callback."""
+        if (why := self.ranks.from_first(self.callbacks.why)) is not None:
+            said = f"ended at step {self.step:,} by callback {why}"
+            return EndedError(f"{said}; state saved, the same command with resume=auto goes on")
         return StoppedError(f"stopped at step {self.step:,}, state saved; the same command with resume=auto goes on")
 
     def draw(self, records: Records | None) -> None:
         """Draw the grid through the averaged G and through G as it is."""
         if records is None:
             return
-        records.picture("samples/ema", self.step, self.sample(self.ema.net), f"step-{self.step:09d}.png")
+        samples, name = self.sample(self.ema.net), f"step-{self.step:09d}.png"
+        records.picture("samples/ema", self.step, samples, name)
         records.picture("samples/raw", self.step, self.sample(self.g.net))
+        self.callbacks.tell("on_samples", self, samples=samples, file=records.samples / name)
 
     def sample(self, net: nn.Module) -> Tensor:
         """Return ``net``'s samples of the grid, in evaluation mode (running batch-norm statistics)."""
@@ -165,8 +180,10 @@ class Trainer(Game):
         # measured anew for each line. A value that is not finite is of a turn that float16 skipped.
         kept = [name for name, value in self.scalars.items() if "gradient_norm" not in name and value.isfinite()]
         scalars = {name: self.scalars[name] for name in sorted(kept)}
-        numbers = {"step": self.step, "rollbacks": self.rollbacks}
-        return {name: dict(part) for name, part in parts.items()} | {"scalars": scalars} | numbers
+        rest = {"step": self.step, "rollbacks": self.rollbacks, "scalars": scalars}
+        if callbacks := self.callbacks.state_dict():  # a run may go on with others, or none
+            rest["callbacks"] = callbacks
+        return {name: dict(part) for name, part in parts.items()} | rest
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the result of ``state_dict``; the random numbers last, because restoring may draw some.
@@ -174,13 +191,14 @@ class Trainer(Game):
         Raises:
             CheckpointError: if it is of other networks, another loss or other optimizers.
         """
-        if (difference := tree.misfit(self.state_dict() | {"scalars": {}}, state)) is not None:
+        if (difference := tree.misfit(self.state_dict() | {"scalars": {}, "callbacks": {}}, state)) is not None:
             raise CheckpointError(f"the checkpoint does not fit this configuration: {difference}")
         try:
             for name in self.STATEFUL:
                 getattr(self, name).load_state_dict(state[name])
             scalars = {name: value.to(self.precision.device) for name, value in state["scalars"].items()}
             self.scalars = {name: value.reshape(()) for name, value in scalars.items()}
+            self.callbacks.load_state_dict(state.get("callbacks", {}))
         except Exception as error:  # of the right build, but a stranger wrote it
             if is_memory_full(error):
                 raise

@@ -12,14 +12,14 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 
 class SearchSweeper(Sweeper):
-    """Lets ``gantrain.sweep.search`` choose what the jobs of a sweep are; ``configs/hydra/sweeper/optuna.yaml``."""
+    """Lets ``gantrain.sweeps.search`` choose what the jobs of a sweep are; ``configs/hydra/sweeper/optuna.yaml``."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Build the launcher, which may write the configuration into files: without the database's password."""
-        from gantrain.sweep import storage
+        from gantrain.sweeps import storage
 
         given = OmegaConf.to_container(config.hydra.sweeper, resolve=False)["storage"]  # type: ignore[call-overload, index]
         if isinstance(given, str) and "${" not in given:
@@ -33,7 +33,7 @@ class SearchSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Search; ``arguments`` are the task's overrides."""
         from gantrain.build import directions
-        from gantrain.sweep.search import search
+        from gantrain.sweeps.search import search
 
         assert self.config is not None  # Hydra calls setup first
         return search(self.settings, self.config, self.launcher, arguments, directions(self.config))

@@ -19,7 +19,7 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.lock import Lock
 from gantrain.run.records import Records
 from gantrain.run.signals import StopSignal, heeded
-from gantrain.sweep.search import own_database
+from gantrain.sweeps.search import own_database
 from tests.conftest import until
 from tests.reliability.conftest import Child, Start, error_of, records, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL

@@ -24,7 +24,7 @@ from gantrain.cli import report as report_command
 from gantrain.cli import runs
 from gantrain.cli import status as status_command
 from gantrain.errors import ConfigError, GantrainError
-from gantrain.report.text import begun, escaped, in_a_cell, latex
+from gantrain.reports.text import begun, escaped, in_a_cell, latex
 from gantrain.run import files
 from gantrain.run.directory import FILES, FOLDERS, RunDirectory
 from gantrain.run.records import Records
@@ -35,7 +35,7 @@ from tests.commands.conftest import gantrain_eval, gantrain_export, gantrain_sam
 from tests.commands.test_status import left
 from tests.conftest import Outcome, command
 from tests.evaluation.test_live import QUICK, play
-from tests.report.conftest import left as of_report
+from tests.reports.conftest import left as of_report
 
 pytestmark = pytest.mark.thorough
 

@@ -32,7 +32,7 @@ from gantrain.errors import ConfigError, GantrainError
 from gantrain.evaluation.cache import Cache
 from gantrain.evaluation.classifier import Classifier
 from gantrain.evaluation.reference import reference
-from gantrain.report import runs as report_runs
+from gantrain.reports import runs as report_runs
 from gantrain.run import files
 from gantrain.run.directory import RunDirectory
 from gantrain.trained import Trained, best_step
@@ -641,7 +641,7 @@ def test_an_export_may_be_linked_but_is_read_only_where_it_is_files(
 
 
 def test_a_large_picture_is_left_out_of_report_and_progress(runs: Path, tmp_path: Path) -> None:
-    from gantrain.report.page import embedded
+    from gantrain.reports.page import embedded
     from gantrain.run.pictures import progress
 
     large_picture(runs / "bad")

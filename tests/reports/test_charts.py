@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gantrain.report.charts import Scale, Series, drawn
+from gantrain.reports.charts import Scale, Series, drawn
 
 
 def test_axes_have_round_ticks_and_a_logarithm_where_it_helps() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gantrain.report.comparison import Table
-from gantrain.report.runs import Run
-from gantrain.report.statistics import LEAST_FOR_IQM, METHOD, Summary
+from gantrain.reports.comparison import Table
+from gantrain.reports.runs import Run
+from gantrain.reports.statistics import LEAST_FOR_IQM, METHOD, Summary
 from gantrain.run.directions import arrow
 from gantrain.run.read import LAST, MEDIAN, PARTS
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantrain.report.text import latex
+from gantrain.reports.text import latex
 from tests.conftest import GUARD
-from tests.report.conftest import Command, left, sweep
+from tests.reports.conftest import Command, left, sweep
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None

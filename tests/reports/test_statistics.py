@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from gantrain.report import statistics
+from gantrain.reports import statistics
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 12])

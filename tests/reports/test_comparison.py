@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gantrain.report.runs import find
+from gantrain.reports.runs import find
 from tests.conftest import GUARD
-from tests.report.conftest import Command, left, sweep
+from tests.reports.conftest import Command, left, sweep
 
 
 def rows_of(markdown: str, title: str) -> list[list[str]]:
@@ -167,7 +167,7 @@ def test_a_seed_that_was_trained_twice_counts_once_and_is_told(report: Command, 
 def test_a_copy_of_a_run_counts_nowhere_twice_and_seeds_measured_at_other_steps_still_make_a_curve(
     tmp_path: Path,
 ) -> None:
-    from gantrain.report.comparison import Variant
+    from gantrain.reports.comparison import Variant
 
     runs = []
     for seed, steps in enumerate(((100, 200, 400), (110, 220, 400), (100, 190, 400))):

@@ -13,7 +13,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from gantrain.run.directory import RunDirectory
-from gantrain.sweep import search
+from gantrain.sweeps import search
 from tests.conftest import CONFIGS, GUARD, Outcome, config, loss_names, option_names
 
 Command = Callable[..., Outcome]

@@ -13,12 +13,12 @@ from urllib.parse import quote
 import numpy as np
 
 from gantrain.budget import UNITS
-from gantrain.report import charts
-from gantrain.report.comparison import COLLAPSE, Table, Variant, headings
-from gantrain.report.grids import Cell, Grid, grids, nothing_finished, verdict
-from gantrain.report.runs import Run
-from gantrain.report.statistics import profile
-from gantrain.report.text import grid_latex
+from gantrain.reports import charts
+from gantrain.reports.comparison import COLLAPSE, Table, Variant, headings
+from gantrain.reports.grids import Cell, Grid, grids, nothing_finished, verdict
+from gantrain.reports.runs import Run
+from gantrain.reports.statistics import profile
+from gantrain.reports.text import grid_latex
 from gantrain.run import files
 from gantrain.run.directions import arrow
 from gantrain.run.read import PARTS, png_size

@@ -15,10 +15,10 @@ import pytest
 import sqlalchemy
 
 from gantrain.errors import masked
-from gantrain.sweep import search, storage
+from gantrain.sweeps import search, storage
 from tests.conftest import GUARD, Outcome, run_files, until
-from tests.sweep import postgres
-from tests.sweep.test_search import QUICK
+from tests.sweeps import postgres
+from tests.sweeps.test_search import QUICK
 
 Command = Callable[..., Outcome]
 PASSWORD = "gehe1m+wort"
@@ -36,7 +36,7 @@ ONE_OF_MANY = """
 import json, sys
 import optuna
 from hydra.core.utils import JobReturn, JobStatus
-from gantrain.sweep import search, storage
+from gantrain.sweeps import search, storage
 
 print("ready", flush=True)
 sys.stdin.readline()

@@ -12,8 +12,8 @@ import numpy as np
 
 from gantrain.budget import UNITS
 from gantrain.errors import ConfigError
-from gantrain.report.runs import Run
-from gantrain.report.statistics import (
+from gantrain.reports.runs import Run
+from gantrain.reports.statistics import (
     Chance,
     Difference,
     Summary,

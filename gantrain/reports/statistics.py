@@ -34,7 +34,7 @@ METHOD = (
     "values in 95% of cases or more, and that of exponential ones, which are skewed, in 93% or more. It is not cut at "
     "what a metric can be: a distance's may begin below 0, a share's end above 1."
 )
-"""What a reader must know of ``interval``; tests/report/test_statistics.py measures the shares."""
+"""What a reader must know of ``interval``; tests/reports/test_statistics.py measures the shares."""
 
 
 @dataclass(frozen=True)

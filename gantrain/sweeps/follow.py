@@ -19,7 +19,7 @@ from gantrain.run.directions import ranked
 from gantrain.run.directory import SWEEP_FILE
 from gantrain.run.read import evaluation, last_lines, parsed, sweep_line
 from gantrain.run.signals import StopSignal
-from gantrain.sweep.cluster import Watch
+from gantrain.sweeps.cluster import Watch
 from gantrain.terminal import folded, visible
 
 SECONDS = 0.3  # between two looks

@@ -32,7 +32,7 @@ from gantrain.run.directions import Better, ranked, sign
 from gantrain.run.read import PARTS
 from gantrain.run.signals import StopSignal
 from gantrain.schema import SearchSettings
-from gantrain.sweep import follow, storage
+from gantrain.sweeps import follow, storage
 from gantrain.terminal import folded, say
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gantrain.report.comparison import COLLAPSE, Table, budget, collapsed, headings
-from gantrain.report.grids import Cell, Grid, grids, nothing_finished, verdict
-from gantrain.report.runs import Run
+from gantrain.reports.comparison import COLLAPSE, Table, budget, collapsed, headings
+from gantrain.reports.grids import Cell, Grid, grids, nothing_finished, verdict
+from gantrain.reports.runs import Run
 from gantrain.run.directions import arrow
 from gantrain.run.read import PARTS
 from gantrain.terminal import visible
