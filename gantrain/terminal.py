@@ -9,6 +9,7 @@ import shutil
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -65,8 +66,27 @@ def named(text: str) -> str:
 
 
 def has_bar() -> bool:
-    """Tell whether progress is a bar: on a terminal that no other job writes to."""
-    return sys.stderr.isatty() and not _shared and not _silent
+    """Tell whether progress is a bar: in a notebook, and on a terminal that no other job writes to."""
+    return (sys.stderr.isatty() or in_notebook()) and not _shared and not _silent
+
+
+def in_notebook() -> bool:
+    """Tell whether this process answers a notebook."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
+
+
+def bars() -> Any:
+    """Return tqdm, imported late, so that --help is quick; in a notebook the one that suits it."""
+    if not in_notebook():
+        from tqdm import tqdm
+
+        return tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that ipywidgets is not there, without which the bar is text
+        from tqdm.auto import tqdm as of_a_notebook
+
+    return of_a_notebook
 
 
 class Progress:
@@ -85,10 +105,8 @@ class Progress:
     def __enter__(self) -> Progress:
         self._began = time.monotonic()
         if has_bar():
-            from tqdm import tqdm  # imported here, so that --help is quick
-
             label = f"{shortened(_name, shutil.get_terminal_size().columns // 2)}: " if _name else ""
-            self._bar = tqdm(
+            self._bar = bars()(
                 desc=label, total=self.total, initial=self._done, bar_format=BAR, dynamic_ncols=True, mininterval=0.2
             )
         return self
@@ -147,9 +165,7 @@ def each(things: Iterable[T], what: str, unit: str, total: int | None = None) ->
         assert isinstance(things, Collection)
         total = len(things)
     if has_bar():
-        from tqdm import tqdm
-
-        yield from tqdm(things, named(what), total, unit=unit, leave=False, delay=1, dynamic_ncols=True)
+        yield from bars()(things, named(what), total, unit=unit, leave=False, delay=1, dynamic_ncols=True)
         return
     last = time.monotonic()
     for k, thing in enumerate(things):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,6 @@ POINTS = 300
 """Of a curve, at most."""
 WIDTH, HEIGHT, SMALLEST = 420, 160, 256
 COLOURS = {"d/loss": "#1f77b4", "g/loss": "#d62728"}
-
-
-def is_one() -> bool:
-    """Tell whether this process answers a notebook."""
-    shell = sys.modules.get("IPython")
-    return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 class Display:

@@ -20,7 +20,7 @@ from gantrain.errors import WITHOUT_IT, ConfigError, EndedError, PrunedError, St
 from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import run_directory
 from gantrain.run.signals import StopSignal
-from gantrain.terminal import folded
+from gantrain.terminal import folded, in_notebook
 
 
 def named(callbacks: Sequence[object]) -> dict[str, object]:
@@ -29,7 +29,7 @@ def named(callbacks: Sequence[object]) -> dict[str, object]:
 
     if not isinstance(callbacks, Sequence):
         raise ConfigError(f"callbacks must be a list of objects, got {type(callbacks).__name__}")
-    shown = [notebook.Display()] if notebook.is_one() else []
+    shown = [notebook.Display()] if in_notebook() else []
     return by_name([*callbacks, *shown])
 
 
@@ -44,13 +44,26 @@ def of_lines(lines: list[str], given: dict[str, Any]) -> Path:
         check(cfg)
         cfg.run.dir = str(run_directory(cfg, lines))
         run = RunDirectory(cfg.run.dir)
-        with record_errors(WITHOUT_IT), InPython().saving() as stop, ranked.together(cfg) as ranks:
+        with record_errors(WITHOUT_IT), unchanged(), InPython().saving() as stop, ranked.together(cfg) as ranks:
             if ranks.first(lambda: is_over(cfg, run)):
                 print(folded(f"{run.path} is finished ({cfg.total_steps:,} steps); remove it to train again"))
             else:
                 carried_out(lambda: play(cfg, run, stop, lines, ranks))
         print(folded(summary.where(run.path, cfg.run.root)))
     return Path(cfg.run.dir).absolute()
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Keep torch's random numbers, and whether it repeats exactly, as the caller has set them."""
+    import torch
+
+    exact, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.use_deterministic_algorithms(exact, warn_only=warns)
 
 
 def carried_out(work: Callable[[], None]) -> None:

@@ -68,6 +68,7 @@ def test_a_notebook_trains_shows_pictures_is_interrupted_and_goes_on(tmp_path: P
     assert "finished 6 6" in outputs(cells[0], "text")
     shown = outputs(cells[0], "html")
     assert "data:image/png;base64" in shown and "<polyline" in shown and "step 6 of 6" in shown
+    assert "6/6" in outputs(cells[0], "text") and "step 6 of 6, " not in outputs(cells[0], "text"), "no bar, but lines"
     assert "interrupted: stopped True" in outputs(cells[1], "text")
     assert "resumed: 3" in outputs(cells[2], "text") and "stopped at step" in outputs(cells[2], "html")
 

@@ -176,6 +176,18 @@ def test_a_program_that_uses_hydra_itself_finds_its_own_configuration_again() ->
         assert compose("train", ["seed=8"]).seed == 8
 
 
+def test_the_caller_s_random_numbers_and_switches_stay() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    torch.use_deterministic_algorithms(True)
+    try:
+        gantrain.train(*SHORT, data="ring", total_steps=2)
+        assert torch.equal(torch.rand(2), expected) and torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def test_settings_are_written_as_hydra_reads_them() -> None:
     cfg = gantrain.compose(
         "loss=wgan_gp", data="ring", ema={"rampup": None}, seed=np.int64(3), regularizer=["r1"], total_steps=1e3
