@@ -39,6 +39,16 @@ def path() -> Any:
     return setting(path=True)
 
 
+def remark() -> Any:
+    """Return a field for a sentence or more: on the command line it may hold any character."""
+    return setting(longest=10_000)
+
+
+def words() -> Any:
+    """Return a field for a list of words."""
+    return setting(words=re.compile(r"[^\s,\[\]]{1,100}"))
+
+
 def positive() -> Any:
     """Return a field for finite numbers above 0."""
     return setting(positive=True)
@@ -217,6 +227,8 @@ class TrainConfig(SharedConfig):
     profile: bool = setting()
     performance: PerformanceSettings = field(default_factory=PerformanceSettings)
     compile: str | None = one_of("none", "networks", "step")
+    notes: str | None = remark()
+    tags: list[str] | None = words()
     nonfinite: NonfiniteSettings = field(default_factory=NonfiniteSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     ema: EmaSettings = field(default_factory=EmaSettings)
@@ -417,8 +429,17 @@ def check_ranges(cfg: Any, schema: type) -> None:
             raise ConfigError(f"{key} must be below 2^{bound.bit_length() - 1}, got {value}")
         if rules.get("positive") and is_number and not 0 < value < math.inf:
             raise ConfigError(f"{key} must be above 0 and finite, or null, got {value}")
-        if (words := rules.get("one_of")) is not None and value is not None and value not in words:
-            raise ConfigError(f"{key} must be one of {', '.join(words)}, got {value!r}")
+        if (known := rules.get("one_of")) is not None and value is not None and value not in known:
+            raise ConfigError(f"{key} must be one of {', '.join(known)}, got {value!r}")
+        if (longest := rules.get("longest")) is not None and value is not None and len(value) > longest:
+            raise ConfigError(f"{key} must have at most {longest:,} characters, got {len(value):,}")
+        if (word := rules.get("words")) is not None:
+            for entry in value or ():
+                if word.fullmatch(entry) is None:
+                    raise ConfigError(
+                        f"{key} must be words without spaces, commas or brackets, like {key}=[baseline,paper]; got "
+                        f"{entry[:100]!r}"
+                    )
 
 
 def settings(schema: type, prefix: str = "") -> Iterator[tuple[str, Any, dict[str, Any]]]:
