@@ -261,6 +261,13 @@ class ReadRun:
 class EvalConfig(ReadRun):
     """``configs/eval.yaml``; its protocol is laid over that of the run, and checked whole then."""
 
+    real: str | None = path()
+    fake: str | None = path()
+    size: int | None = size(1)
+    fit: str = one_of("crop", "pad", "stretch")
+    channels: int | None = setting()
+    on_bad: str = one_of("error", "skip")
+    out: str | None = path()
     json: bool = setting()
     data: DataPlace = field(default_factory=DataPlace)
     device: str = setting()

@@ -1,4 +1,4 @@
-"""``gantrain-eval``: measure the generators of runs, one or many, by one protocol or each by its own."""
+"""``gantrain-eval``: measure the generators of runs by one protocol or each by its own, or two folders of images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain.cli import runs
+from gantrain.cli import folders, runs
 from gantrain.cli.entry import fail, start
 from gantrain.errors import ConfigError, GantrainError, first_line
 from gantrain.run import files
@@ -54,6 +54,11 @@ def evaluate(cfg: DictConfig) -> None:
     given = {str(key): value for key, value in settings.items() if chosen or key in keys or key in OF_THE_CALLER}
     if chosen and not cfg.evaluation.metrics:
         raise ConfigError("evaluation=none measures nothing; choose another")
+    if folders.are_meant(cfg):
+        folders.evaluate(cfg, given, keys)
+        return
+    if cfg.run is None:
+        raise ConfigError("run is not set: add run=… to the command, or real=DIR fake=DIR for two folders of images")
     paths = runs.matching(cfg.run)
 
     from gantrain.build import pick_device  # imports torch, which takes seconds: not before it is needed
