@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
@@ -57,6 +57,16 @@ def positive() -> Any:
 def one_of(*words: str) -> Any:
     """Return a field for one of some words."""
     return setting(one_of=words)
+
+
+PARTS = ("architectures", "augment", "data", "inputs", "losses", "optimizers", "regularizers", "schedules", "theory")
+TRUSTED = (*(f"gantrain.{part}" for part in PARTS), "torch.nn", "torch.optim")
+"""Modules that a ``_target_`` may always name."""
+
+
+def is_in(module: str, roots: Iterable[str]) -> bool:
+    """Tell whether a dotted name is one of ``roots`` or lies in one."""
+    return any(module == root or module.startswith(f"{root}.") for root in roots)
 
 
 FORMATS = ("float32", "bfloat16", "float16")
