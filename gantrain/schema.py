@@ -323,6 +323,7 @@ class ExportConfig(ReadRun):
     generator: str = one_of("ema", "raw")
     out: str | None = path()
     onnx: bool = setting()
+    license: str | None = setting()
 
 
 @dataclass
