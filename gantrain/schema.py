@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
@@ -39,6 +39,16 @@ def path() -> Any:
     return setting(path=True)
 
 
+def remark() -> Any:
+    """Return a field for a sentence or more: on the command line it may hold any character."""
+    return setting(longest=10_000)
+
+
+def words() -> Any:
+    """Return a field for a list of words."""
+    return setting(words=re.compile(r"[^\s,\[\]]{1,100}"))
+
+
 def positive() -> Any:
     """Return a field for finite numbers above 0."""
     return setting(positive=True)
@@ -47,6 +57,21 @@ def positive() -> Any:
 def one_of(*words: str) -> Any:
     """Return a field for one of some words."""
     return setting(one_of=words)
+
+
+PARTS = ("architectures", "augment", "data", "inputs", "losses", "optimizers", "regularizers", "schedules", "theory")
+TRUSTED = (
+    *(f"gantrain.{part}" for part in PARTS),
+    "gantrain.build.own",
+    "gantrain.training.callbacks",
+    *("torch.nn", "torch.optim"),
+)
+"""Modules that a ``_target_`` may always name."""
+
+
+def is_in(module: str, roots: Iterable[str]) -> bool:
+    """Tell whether a dotted name is one of ``roots`` or lies in one."""
+    return any(module == root or module.startswith(f"{root}.") for root in roots)
 
 
 FORMATS = ("float32", "bfloat16", "float16")
@@ -217,6 +242,8 @@ class TrainConfig(SharedConfig):
     profile: bool = setting()
     performance: PerformanceSettings = field(default_factory=PerformanceSettings)
     compile: str | None = one_of("none", "networks", "step")
+    notes: str | None = remark()
+    tags: list[str] | None = words()
     nonfinite: NonfiniteSettings = field(default_factory=NonfiniteSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     ema: EmaSettings = field(default_factory=EmaSettings)
@@ -250,6 +277,13 @@ class ReadRun:
 class EvalConfig(ReadRun):
     """``configs/eval.yaml``; its protocol is laid over that of the run, and checked whole then."""
 
+    real: str | None = path()
+    fake: str | None = path()
+    size: int | None = size(1)
+    fit: str = one_of("crop", "pad", "stretch")
+    channels: int | None = setting()
+    on_bad: str = one_of("error", "skip")
+    out: str | None = path()
     json: bool = setting()
     data: DataPlace = field(default_factory=DataPlace)
     device: str = setting()
@@ -295,6 +329,7 @@ class ExportConfig(ReadRun):
     generator: str = one_of("ema", "raw")
     out: str | None = path()
     onnx: bool = setting()
+    license: str | None = setting()
 
 
 @dataclass
@@ -418,8 +453,17 @@ def check_ranges(cfg: Any, schema: type) -> None:
             raise ConfigError(f"{key} must be below 2^{bound.bit_length() - 1}, got {value}")
         if rules.get("positive") and is_number and not 0 < value < math.inf:
             raise ConfigError(f"{key} must be above 0 and finite, or null, got {value}")
-        if (words := rules.get("one_of")) is not None and value is not None and value not in words:
-            raise ConfigError(f"{key} must be one of {', '.join(words)}, got {value!r}")
+        if (known := rules.get("one_of")) is not None and value is not None and value not in known:
+            raise ConfigError(f"{key} must be one of {', '.join(known)}, got {value!r}")
+        if (longest := rules.get("longest")) is not None and value is not None and len(value) > longest:
+            raise ConfigError(f"{key} must have at most {longest:,} characters, got {len(value):,}")
+        if (word := rules.get("words")) is not None:
+            for entry in value or ():
+                if word.fullmatch(entry) is None:
+                    raise ConfigError(
+                        f"{key} must be words without spaces, commas or brackets, like {key}=[baseline,paper]; got "
+                        f"{entry[:100]!r}"
+                    )
 
 
 def settings(schema: type, prefix: str = "") -> Iterator[tuple[str, Any, dict[str, Any]]]:

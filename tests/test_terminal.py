@@ -154,7 +154,7 @@ def test_a_word_wider_than_the_terminal_stays_whole() -> None:
     assert fold(f"samples       {path}", 80).split("\n")[-1].strip() == path
 
 
-COMMANDS = ("train", "eval", "sample", "export", "theory", "status", "report")
+COMMANDS = ("train", "eval", "sample", "export", "theory", "status", "report", "recipe")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -14,14 +14,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain.errors import ConfigError, first_line
-
-PARTS = ("architectures", "augment", "data", "inputs", "losses", "optimizers", "regularizers", "schedules", "theory")
-TRUSTED = (
-    *(f"gantrain.{part}" for part in PARTS),
-    "gantrain.build.own",
-    "gantrain.training.callbacks",
-    *("torch.nn", "torch.optim"),
-)
+from gantrain.schema import TRUSTED, is_in
 
 
 class CurrentFolder:
@@ -94,11 +87,6 @@ def missing_module(error: BaseException | None) -> str:
     while error is not None and not isinstance(error, ModuleNotFoundError):
         error = error.__cause__ or error.__context__
     return "" if error is None else (error.name or "").split(".")[0]
-
-
-def is_in(module: str, roots: Iterable[str]) -> bool:
-    """Tell whether a dotted name is one of ``roots`` or lies in one."""
-    return any(module == root or module.startswith(f"{root}.") for root in roots)
 
 
 def targets(node: Any) -> Iterator[str]:

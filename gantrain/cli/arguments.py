@@ -188,6 +188,11 @@ def ready(argument: str, command: str, many: bool) -> str:
         raise ConfigError(f"{argument}: resume takes auto, never (start anew) or the folder of a checkpoint")
     if key in paths_of(command):
         return f"{sign}{key}={path_value(value, many)}"
+    rules = rules_of(command).get(key, {})
+    if "longest" in rules:
+        return f"{sign}{key}={remark_value(value)}"
+    if "words" in rules and rules["words"].fullmatch(value) and value.lower() != "null":
+        return f"{sign}{key}=[{value}]"
     override = as_read(f"{key}={value}")
     if override is not None and override.is_sweep_override() and not many:
         as_list = "" if key in GROUPS else f"; for a list, write {key}=[{value}]" if "(" not in value else ""
@@ -223,6 +228,18 @@ def elements(override: Override) -> list[Any]:
 def paths_of(command: str) -> set[str]:
     """Return the settings of a command that name a file or a folder."""
     return {key for key, _, rules in settings(SCHEMAS[command]) if rules.get("path")} | set(PLACES)
+
+
+def rules_of(command: str) -> dict[str, dict[str, Any]]:
+    """Return the rules of each setting of a command."""
+    return {key: rules for key, _, rules in settings(SCHEMAS[command])}
+
+
+def remark_value(text: str) -> str:
+    """Return the value of a sentence so that Hydra reads the text that was typed, unless it is quoted for Hydra."""
+    override = as_read(f"remark={text}")
+    is_quoted = override is not None and isinstance(override._value, QuotedString)
+    return text if is_quoted or text.lower() in ("", "null") else as_typed(text)
 
 
 def path_value(text: str, many: bool) -> str:

@@ -1,4 +1,4 @@
-"""``gantrain-eval``: measure the generators of runs, one or many, by one protocol or each by its own."""
+"""``gantrain-eval``: measure the generators of runs by one protocol or each by its own, or two folders of images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gantrain.cli import runs
+from gantrain.cli import folders, runs
 from gantrain.cli.entry import fail, start
 from gantrain.errors import ConfigError, GantrainError, first_line
 from gantrain.run import files
@@ -46,7 +46,12 @@ def main() -> None:
 
 def evaluate(cfg: DictConfig) -> None:
     """Measure every run; one that cannot be measured does not keep the others from it, but the exit code tells."""
-    given = protocol_given(cfg)
+    given, keys = protocol_given(cfg)
+    if folders.are_meant(cfg):
+        folders.evaluate(cfg, given, keys)
+        return
+    if cfg.run is None:
+        raise ConfigError("run is not set: add run=… to the command, or real=DIR fake=DIR for two folders of images")
     paths = runs.matching(cfg.run)
 
     from gantrain.build import pick_device  # imports torch, which takes seconds: not before it is needed
@@ -75,11 +80,11 @@ def of_one(path: Path, cfg: DictConfig) -> dict[str, Any]:
     """Measure one run, and return its values with all they depend on."""
     from gantrain.build import pick_device
 
-    return measured(path, cfg, protocol_given(cfg), pick_device(cfg.device), {})
+    return measured(path, cfg, protocol_given(cfg)[0], pick_device(cfg.device), {})
 
 
-def protocol_given(cfg: DictConfig) -> dict[str, Any]:
-    """Return the settings of the protocol that the caller has chosen, to be laid over the run's own.
+def protocol_given(cfg: DictConfig) -> tuple[dict[str, Any], set[str]]:
+    """Return the settings of the protocol that the caller has chosen, and which of them stand on the command line.
 
     Raises:
         ConfigError: if they measure nothing.
@@ -91,7 +96,7 @@ def protocol_given(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError("evaluation=none measures nothing; choose another")
     settings = OmegaConf.to_container(cfg.evaluation, resolve=True)
     assert isinstance(settings, dict)
-    return {str(key): value for key, value in settings.items() if chosen or key in keys or key in OF_THE_CALLER}
+    return {str(key): value for key, value in settings.items() if chosen or key in keys or key in OF_THE_CALLER}, keys
 
 
 def measured(

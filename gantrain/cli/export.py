@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from gantrain.cli import runs
+from gantrain.cli import card, runs
 from gantrain.cli.entry import start
 from gantrain.errors import RecordError
-from gantrain.run import read
+from gantrain.run import files, read
 from gantrain.schema import ExportConfig
 from gantrain.terminal import folded, say
 
@@ -31,7 +31,8 @@ def main() -> None:
 
 
 def export(cfg: DictConfig) -> None:
-    """Write the generator's weights and config, with the values that its run measured at that step."""
+    """Write the generator's weights, config and card, with the values that its run measured at that step."""
+    card.check_license(cfg.license)
     path = runs.the_one(cfg.run)
 
     from gantrain import export  # imports torch, which takes seconds: not before it is needed
@@ -39,11 +40,12 @@ def export(cfg: DictConfig) -> None:
 
     trained = Trained.open(path, cfg.step, tuple(cfg.trusted_modules))
     facts = {"run": str(path), "data": trained.manifest.get("data"), "seed": trained.settings.get("seed")}
-    facts |= {"evaluation": numbers(trained, cfg.generator)}
+    facts |= {"evaluation": (measured := numbers(trained, cfg.generator)), "license": cfg.license}
     with runs.made_whole(cfg.out, path / "export", path) as (folder, place):
         export.export(trained, cfg.generator, folder, facts)
         if cfg.onnx:
             export.to_onnx(trained, cfg.generator, folder / "generator.onnx")
+        files.write_durably(folder / card.NAME, card.card(trained, cfg.generator, cfg.license, measured))
         names = sorted(entry.name for entry in folder.iterdir())
     print(folded(f"{place}: {', '.join(names)} (step {trained.step:,})"))
     as_python = json.dumps(str(place), ensure_ascii=False)  # a folder's name must not end the text and go on as code

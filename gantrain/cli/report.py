@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from gantrain.cli.picking import KEYS, Picking
 from gantrain.errors import ConfigError, DiskError, RecordError, first_line
 from gantrain.reports import page, runs, text
 from gantrain.reports.comparison import Table, headings, tables
@@ -19,7 +20,7 @@ from gantrain.terminal import answered, folded, visible
 from gantrain.version import versions
 
 USAGE = f"""usage: gantrain-report DIR… [out=report.html] [metric=fid] [of=final]
-                           [title=…]
+                           [tags=[a,b]] [notes=word] [title=…]
 
 Compare every run in the folders: mean, spread and interval over seeds,
 differences paired by seed, collapse, cost, curves and samples, in one HTML file
@@ -28,6 +29,8 @@ that opens offline. A .md and a .csv of the same name lie beside it.
   out     where to write; default: report.html in the first folder
   metric  what to rank by; default: what the best checkpoint was chosen by
   of      {" | ".join(PARTS)}
+  tags    only runs that have all of these tags
+  notes   only runs whose notes contain this
   title   the page's"""
 
 
@@ -40,6 +43,7 @@ class Request:
     metric: str | None
     of: str
     title: str
+    picking: Picking = field(default_factory=Picking)
 
 
 LONGEST = 2**28
@@ -73,8 +77,8 @@ def parse(arguments: Sequence[str]) -> Request:
     """
     folders = [a for a in arguments if "=" not in a or Path(a).is_dir()]
     given = dict(a.split("=", 1) for a in arguments if a not in folders)
-    if unknown := given.keys() - {"out", "metric", "of", "title"}:
-        raise ConfigError(f"{min(unknown)} is not a setting; there are out, metric, of and title")
+    if unknown := given.keys() - {"out", "metric", "of", "title", *KEYS}:
+        raise ConfigError(f"{min(unknown)} is not a setting; there are out, metric, of, tags, notes and title")
     if not folders:
         raise ConfigError("name a folder of runs, like gantrain-report outputs")
     if (of := given.get("of", "final")) not in PARTS:
@@ -82,9 +86,8 @@ def parse(arguments: Sequence[str]) -> Request:
     out = files.at_home(given.get("out", Path(folders[0]) / "report.html"))
     if out.suffix != ".html":
         raise ConfigError(f"out={out} must end in .html")
-    return Request(
-        tuple(folders), out, given.get("metric"), of, given.get("title", "Which loss? A comparison of GAN trainings")
-    )
+    title = given.get("title", "Which loss? A comparison of GAN trainings")
+    return Request(tuple(folders), out, given.get("metric"), of, title, Picking.of(given))
 
 
 def report(request: Request) -> str:
@@ -94,14 +97,17 @@ def report(request: Request) -> str:
         ConfigError: if there is nothing to compare.
         DiskError: if the disk does not take it.
     """
-    found, unreadable = runs.find(request.folders)
+    every, unreadable = runs.find(request.folders)
+    found = [run for run in every if request.picking.takes(run.tags, run.notes)]
+    request.picking.refuse_none(len(found), len(every))
     compared, unmeasured = tables(found, request.metric, request.of)
     what = request.metric or "anything"
     notes = [*unreadable, *(f"{r.path}: {r.state}, not measured by {what}. {r.reason}".strip() for r in unmeasured)]
     # A kind of which nothing has finished is one line; why each of its runs ended stands with the others left out.
     idle = [run for table in compared if not table.ranked for run in table.unfinished]
     notes += [f"{run.path}: {run.state}, {run.reason or f'at step {run.step:,}'}" for run in idle]
-    notes += refused(request.folders) + [
+    notes += [] if request.picking else refused(request.folders)  # which have no tags
+    notes += [
         f"{variant.name}: seed {seed} finished more than once with these settings; it is counted once"
         for table in compared
         for variant in table.variants

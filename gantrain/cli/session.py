@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain import budget
-from gantrain.cli import resume, summary, warm
+from gantrain.cli import origin, resume, summary, warm
 from gantrain.errors import ConfigError, DivergedError, RecordError, for_training, memory_errors
 from gantrain.run import forms, lists, read
 from gantrain.run.directions import HIGHEST
@@ -63,6 +63,7 @@ class Session:
         picked = {"performance": built.performance.facts()}
         self.environment = environment(device, built.data.fingerprint(), ranks.world) | picked
         self.data = built.data.identity()  # looked up once: a folder's images may be gone when the run ends
+        self.origin: dict[str, Any] = {}  # where it comes from, and what was said of it; known once it is restored
         self.departures: list[dict[str, Any]] = []  # changes of the environment, each at the step where the run went on
         self.ledger = Ledger(self.trainer)
         kept = cfg.checkpoint
@@ -138,6 +139,7 @@ class Session:
                 say(f"from step {self.trainer.step:,} on the labels of the data are others")
         kept = self.ranks.first(lambda: resume.keep_changes(self.run, self.trainer.step, changed))
         self.departures += [change for change in kept if change not in self.departures]
+        self.origin = self.ranks.first(lambda: origin.of(self.cfg, self.run, self.trainer.step))
         self.ranks.first(lambda: self.run.write_config(self.identity.text))
 
     def find_checkpoint(self) -> list[str]:
@@ -270,6 +272,7 @@ class Session:
             "overrides": self.identity.overrides,
             "command": self.identity.command,
             "folder": str(Path.cwd()),
+            **self.origin,
             "players": {name: player.facts() for name, player in (("G", trainer.g), ("D", trainer.d))},
             "ratio": f"{cfg.ratio.d_steps}:{cfg.ratio.g_steps}",
             "seed": cfg.seed,

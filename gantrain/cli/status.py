@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from gantrain.cli.picking import KEYS, Picking
 from gantrain.errors import ConfigError, RecordError
-from gantrain.run import files, read
+from gantrain.run import files, git, read
 from gantrain.run.directory import RunDirectory
 from gantrain.run.find import runs
 from gantrain.terminal import answered, folded, visible
@@ -32,19 +34,27 @@ def status() -> int:
     """Read the command line, print, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="gantrain-status",
-        description="Show each run's state, step, time left, last metrics and size.",
+        usage="%(prog)s [RUN…] [tags=[a,b]] [notes=word] [--json]",
+        description="Show each run's state, step, time left, last metrics and size, and what it remembers.",
         epilog="Exit code: of the first run that did not finish well, as gantrain gave it (137: killed); 0 if none.",
     )
-    parser.add_argument("runs", nargs="*", default=["outputs"], help="run directories, or folders of them (outputs)")
+    said = "run directories, or folders of them (outputs); tags=[a,b]: only runs with all of these tags; notes=word: "
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"{said}only those whose notes contain it")
     parser.add_argument("--json", action="store_true", help="print one JSON object per run and line")
     parser.add_argument("--version", action="version", version=versions(), help="print the versions and stop")
     arguments = parser.parse_args()
-    return show(arguments.runs, arguments.json)
+    folders = [word for word in arguments.runs if Path(word).is_dir() or not re.match(r"\w+=", word)]
+    given = dict(word.split("=", 1) for word in arguments.runs if word not in folders)
+    if unknown := given.keys() - set(KEYS):
+        raise ConfigError(f"{min(unknown)} is not a setting; there are tags and notes")
+    return show(folders or ["outputs"], arguments.json, Picking.of(given))
 
 
-def show(folders: Iterable[str], as_json: bool) -> int:
-    """Print the runs' states, and return the exit code of the first that did not end well."""
-    facts = [describe(RunDirectory(path)) for path in find(folders)]
+def show(folders: Iterable[str], as_json: bool, picking: Picking) -> int:
+    """Print the states of the runs that are picked, and return the exit code of the first that did not end well."""
+    found = [describe(RunDirectory(path)) for path in find(folders)]
+    facts = [run for run in found if picking.takes(run["tags"], run["notes"])]
+    picking.refuse_none(len(facts), len(found))
     for run in facts:
         print(json.dumps(run) if as_json else folded(line(run, max(len(visible(other["run"])) for other in facts))))
     return next((run["exit_code"] for run in facts if run["exit_code"]), 0)
@@ -91,6 +101,8 @@ def describe(run: RunDirectory) -> dict[str, Any]:
         "damaged": damaged,
         "counters": status.get("counters", {}),
         "departures": status.get("departures", []),
+        **{"commits": status.get("commits", []), "host": status.get("host", "")},
+        **{"notes": status.get("notes", ""), "tags": status.get("tags", [])},
         "metrics": {name: value for name, value in (measured | last).items() if name != "step"},
         "bytes": files.size(run.path),
     }
@@ -125,7 +137,17 @@ def line(run: dict[str, Any], width: int) -> str:
     parts += [f"{name.partition('/')[2]} {run['metrics'][name]:.4g}" for name in measured[:1]]
     parts.append(f"{run['bytes'] / 2**20:,.1f} MiB")
     parts += [f"{count} {name.replace('_', ' ')}" for name, count in run["counters"].items() if count]
+    parts += origin(run)
     parts += [f"not bit-exact since step {d['step']:,} ({d['changed']})" for d in run["departures"]]
     head = f"{visible(run['run']):<{width}}  {visible(run['state']):<8}  {visible(', '.join(parts))}"
-    notes = [visible(run[what]) for what in ("reason", "damaged") if run[what]]
+    notes = [visible(run[what]) for what in ("reason", "damaged", "notes") if run[what]]
     return "\n".join([head, *(f"{'':<{width}}  {note}" for note in notes)])
+
+
+def origin(run: dict[str, Any]) -> list[str]:
+    """Return by which commits of the code a run was made, on which host, and its tags, in words."""
+    known = any(entry["commit"] is not None for entry in run["commits"])
+    first = [git.described(entry) for entry in run["commits"][:1] if known]
+    later = [f"went on at {git.described(entry)} from step {entry['step']:,}" for entry in run["commits"][1:]]
+    host = [f"on {run['host']}"] if run["host"] else []
+    return [*first, *later, *host, *([f"[{', '.join(run['tags'])}]"] if run["tags"] else [])]

@@ -11,7 +11,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gantrain.cli import changed, ranked, resume, summary, sweep
+from gantrain.cli import changed, origin, ranked, resume, summary, sweep
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_added, check_kinds
 from gantrain.cli.own_files import check_own_files
@@ -84,7 +84,7 @@ def run_one(composed: DictConfig) -> sweep.Result | None:
 
 
 def is_over(cfg: DictConfig, run: RunDirectory) -> bool:
-    """Tell whether the run has been trained to its end, and say if its data are others now.
+    """Tell whether the run has been trained to its end; if so, say if its data are others now, and label it anew.
 
     Raises:
         ConfigError: if the folder holds another run.
@@ -92,6 +92,7 @@ def is_over(cfg: DictConfig, run: RunDirectory) -> bool:
     refuse_other_run(cfg, run)
     if finished := resume.is_finished(cfg, run):
         changed.say_if_changed(cfg, run)
+        origin.label(cfg, run)
     return finished
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gantrain.reports.comparison import Table
 from gantrain.reports.runs import Run
 from gantrain.reports.statistics import LEAST_FOR_IQM, METHOD, Summary
+from gantrain.run import git
 from gantrain.run.directions import arrow
 from gantrain.run.read import LAST, MEDIAN, PARTS
 
@@ -47,6 +48,8 @@ def grids(table: Table) -> list[Grid]:
     if len(table.ranked) > 1:
         found += [chances(table), differences(table)]
     found += [costs(table), settings(table)]
+    if any(run.tags or run.notes or run.commits for variant in table.variants for run in variant.runs):
+        found.append(origins(table))
     if table.unfinished:
         found.append(unfinished(table.unfinished))
     return found
@@ -238,6 +241,30 @@ def settings(table: Table) -> Grid:
     ]
     note = "Of the first seed; the other seeds differ in nothing but the seed. Bold: not the same in all rows."
     return Grid("What each was trained with", ("", *names), cells, note)
+
+
+def origins(table: Table) -> Grid:
+    """Return by which commits of the code each variant's runs were made, where, and what was said of them."""
+    rows = []
+    for variant in table.variants:
+        commits = distinct(git.described(entry) for run in variant.runs for entry in run.commits)
+        hosts, tags = distinct(run.host for run in variant.runs), distinct(" ".join(r.tags) for r in variant.runs)
+        notes = distinct(run.notes for run in variant.runs)
+        several = "differs" if len(commits) > 1 else "left"
+        rows.append(
+            [
+                *(Cell(variant.name), Cell(", ".join(commits) or "–", kind=several)),
+                *(Cell(", ".join(found) or "–", kind="left") for found in (hosts, tags)),
+                Cell("; ".join(notes) or "–", kind="left"),
+            ]
+        )
+    note = "Over all seeds. With changes: files of the repository differed from that commit. Bold: more than one."
+    return Grid("Where they come from", ("", "code", "host", "tags", "notes"), rows, note)
+
+
+def distinct(texts: Iterable[str]) -> list[str]:
+    """Return the texts that are not empty, each once."""
+    return list(dict.fromkeys(text for text in texts if text))
 
 
 def described_settings(run: Run) -> tuple[str, ...]:

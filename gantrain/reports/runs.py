@@ -39,6 +39,10 @@ class Run:
     cost: dict[str, float]
     command: str = ""
     ratio: str = ""
+    commits: tuple[dict[str, Any], ...] = ()
+    host: str = ""
+    notes: str = ""
+    tags: tuple[str, ...] = ()
     players: dict[str, dict[str, Any]] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
     better: dict[str, str] = field(default_factory=dict)
@@ -157,6 +161,10 @@ def of_records(directory: RunDirectory, status: dict[str, Any], evaluation: reco
         cost={name: float(value) for name, value in status["cost"].items() if value is not None},
         command=status.get("command", ""),
         ratio=status.get("ratio", ""),
+        commits=tuple(status.get("commits", ())),
+        host=status.get("host", ""),
+        notes=status.get("notes", ""),
+        tags=tuple(status.get("tags", ())),
         players=status.get("players", {}),
         protocol=evaluation.protocol,
         better=evaluation.better,

@@ -138,6 +138,9 @@ def row(run: Run, choices: Sequence[str], names: Sequence[str]) -> dict[str, Any
     for part in PARTS:
         facts |= {f"{part}_{name}": run.values[part].get(name) for name in names}
     facts["collapsed"] = collapsed(run) if run.state == "finished" else None
+    facts |= {"commits": " ".join(entry["commit"] or "none" for entry in run.commits), "host": run.host}
+    facts |= {"changes": any(entry["dirty"] for entry in run.commits) if run.commits else None}
+    facts |= {"tags": " ".join(run.tags), "notes": run.notes}
     facts |= {"threads": run.environment.get("threads"), "device": run.environment.get("device")}
     facts["seconds"] = run.cost.get("training_seconds", 0.0) + run.cost.get("other_seconds", 0.0)
     return facts | {name: run.cost.get(name) for name in COSTS}

@@ -85,6 +85,13 @@ def scalar(value: Any) -> Any:
     return text(value) if isinstance(value, str) else value
 
 
+def truth(value: Any) -> bool:
+    """Take a truth value."""
+    if not isinstance(value, bool):
+        raise Misfit.of(value, "true or false")
+    return value
+
+
 def direction(value: Any) -> str:
     """Take the name of the side of a value that is the good one."""
     if value not in DIRECTIONS:
@@ -181,6 +188,8 @@ COST = record(
 )
 """The operations are null while a step is still being counted."""
 DEPARTURES = list_of(record("step", "changed", step=whole, changed=text))
+COMMITS = list_of(record("step", "commit", "dirty", step=whole, commit=maybe(text), dirty=maybe(truth)))
+"""From which steps on a run was made by which commit of the code in its working folder; null: of none, not known."""
 PLAYER = record(parameters=whole, optimizer=text, learning_rate=number, betas=list_of(number))
 BUDGET = record("of", "amount", of=text, amount=maybe(number))
 """A budget's amount is null in the settings, before it is known."""
@@ -198,6 +207,7 @@ STATUS: dict[str, Form] = {
         "budget": BUDGET,
     },
     **{"per_step": COUNTS, "data": text, "search": maybe(by_name(scalar)), "environment": by_name(scalar)},
+    **{"commits": COMMITS, "host": text, "notes": text, "tags": list_of(text)},
     "cost": COST,
 }
 """Of status.json. What the exit code may be, is for who reads it to say: one that cannot be stands for a failure."""

@@ -277,7 +277,8 @@ def measured(part: dict[str, Any] | None) -> dict[str, Any]:
 
 def described(recorded: Mapping[str, Any]) -> str:
     """Return a protocol in words, from the record of it."""
-    samples = f"{recorded['n_fake']:,} of the {'averaged' if recorded['generator'] == 'ema' else 'raw'} generator"
+    whose = {"ema": "the averaged generator", "raw": "the raw generator", "folder": "a folder"}
+    samples = f"{recorded['n_fake']:,} of {whose.get(recorded['generator'], 'another generator')}"
     truncation, split = recorded.get("truncation"), recorded.get("split")
     cut = "" if truncation is None else f", truncation {truncation:g}"
     part, resizer = f" ({split})" if split else "", recorded.get("resizer", "none")

@@ -35,7 +35,11 @@ def test_an_exported_generator_loads_in_two_lines_and_draws_the_same(gantrain_ex
     told = json.loads((run / "export/config.json").read_text())
     assert told["step"] == 30 and told["shape"] == [1, 8, 8] and told["value_range"] == [-1, 1]
     assert "fid" in told["evaluation"]["values"] and told["evaluation"]["protocol"]["generator"] == "ema"
-    assert sorted(p.name for p in (run / "export").iterdir()) == ["config.json", "generator.safetensors"]
+    assert sorted(p.name for p in (run / "export").iterdir()) == [
+        "README.md",
+        "config.json",
+        "generator.safetensors",
+    ]
 
 
 def test_the_onnx_file_computes_the_same_for_any_number_of_latents(gantrain_export: Command, run: Path) -> None:

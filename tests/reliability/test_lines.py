@@ -84,7 +84,7 @@ def test_a_whole_number_may_be_written_as_a_float_and_is_the_same_run(
     figure("one folder, one run")
 
 
-@pytest.mark.row("F53", "a run as a bare path, for the commands that read runs; --version of all seven")
+@pytest.mark.row("F53", "a run as a bare path, for the commands that read runs; --version of all eight")
 def test_commands_that_read_runs_take_a_bare_path(
     gantrain_eval: Command,  # noqa: F811
     gantrain_sample: Command,  # noqa: F811
@@ -102,7 +102,7 @@ def test_commands_that_read_runs_take_a_bare_path(
     figure("eval, sample and export take it as status and report do")
 
 
-@pytest.mark.parametrize("name", ["train", "theory", "eval", "sample", "export", "status", "report"])
+@pytest.mark.parametrize("name", ["train", "theory", "eval", "sample", "export", "status", "report", "recipe"])
 def test_every_command_says_its_version(name: str) -> None:
     found = subprocess.run([sys.executable, "-m", f"gantrain.cli.{name}", "--version"], capture_output=True, text=True)
     code = f"from gantrain.cli import {name} as m; import sys; sys.argv = ['x', '--version']; m.main()"
