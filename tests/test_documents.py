@@ -78,10 +78,22 @@ def test_the_readme_s_tree_names_every_package_and_module() -> None:
         assert (REPOSITORY / folder).is_dir(), folder
 
 
-def test_the_readme_s_python_example_runs() -> None:
+def test_the_readme_s_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), flags=re.DOTALL)
+    shorter = example.replace("total_steps=500", "total_steps=4, batch_size=8, evaluation='none'")
+    shorter = shorter.replace("total_steps=1000", "total_steps=6")
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(example, names)
-    trainer = names["trainer"]
-    assert (trainer.d.turns, trainer.g.turns) == (1, 1)  # type: ignore[attr-defined]
-    assert trainer.scalars["d/loss"].isfinite() and trainer.scalars["g/loss"].isfinite()  # type: ignore[attr-defined]
+    exec(shorter + "\nlast = run.resume(total_steps=8)", names)
+    assert (names["run"].step, names["last"].step) == (8, 8)  # type: ignore[attr-defined]
+
+
+def test_the_first_example_of_python_md_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "python.md").read_text(), flags=re.DOTALL)[0]
+    shorter = first.replace("total_steps=500", "total_steps=50, batch_size=8").replace(
+        "total_steps=1000", "total_steps=60"
+    )
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(shorter, names)
+    assert names["run"].step == 60  # type: ignore[attr-defined]
