@@ -209,6 +209,7 @@ class TrainConfig(SharedConfig):
     distributed: DistributedSettings = field(default_factory=DistributedSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     schedule: Any = setting()
+    logger: Any = setting()
     resume: str = path()
     allow_changes: list[str] = setting()
     init_from: str | None = path()

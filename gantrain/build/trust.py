@@ -15,7 +15,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from gantrain.errors import ConfigError, first_line
 
-PARTS = ("architectures", "augment", "data", "inputs", "losses", "optimizers", "regularizers", "schedules", "theory")
+PARTS = (
+    "architectures",
+    "augment",
+    "data",
+    "inputs",
+    "loggers",
+    "losses",
+    "optimizers",
+    "regularizers",
+    "schedules",
+    "theory",
+)
 TRUSTED = (*(f"gantrain.{part}" for part in PARTS), "torch.nn", "torch.optim")
 
 

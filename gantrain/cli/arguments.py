@@ -40,6 +40,8 @@ SCHEMAS = {
 READERS = ("eval", "sample", "export")
 """Commands that look at a run, which they take as a bare path too."""
 GROUPS = (*identity.GROUPS, "generated", "experiment")
+LISTS = {"regularizer": "[r1,lecam]", "logger": "[tensorboard,csv]"}
+"""Groups of which any number of options may be chosen, and an example."""
 NO_OPTION = re.compile(r"|null|[\d.]*|[\[{].*", re.IGNORECASE)
 """Values of a group for which Hydra would print a traceback."""
 A_PATH = re.compile(r"(^|,)\s*[./]|\.\.|\.ya?ml\b")
@@ -177,7 +179,7 @@ def ready(argument: str, command: str, many: bool) -> str:
     key = found["key"] if found else argument.lstrip("~")
     if key == "experiment" and found and found["value"].lower() in ("", "null"):
         return ""  # none is chosen by default
-    if key == "regularizer" or key in GROUPS or key in ("hydra/launcher", "hydra/sweeper"):
+    if key in LISTS or key in GROUPS or key in ("hydra/launcher", "hydra/sweeper"):
         check_options(argument, key, found["value"] if found and found["sign"] != "~" else None)
     if found is None or found["sign"] == "~":
         return argument
@@ -196,14 +198,12 @@ def ready(argument: str, command: str, many: bool) -> str:
 def check_options(argument: str, group: str, value: str | None) -> None:
     """Raise ConfigError for a group that is given something else than names of its options, None for its removal."""
     override = None if value is None else as_read(f"{group}={value}")
-    if group == "regularizer":
+    if group in LISTS:
         chosen = [] if override is None else elements(override)
         if value is None or not all(
             isinstance(name, str) for one in chosen for name in (one if isinstance(one, list) else [one])
         ):
-            raise ConfigError(
-                f"{argument}: regularizer takes a list of options, as regularizer=[r1,lecam]; [] for none"
-            )
+            raise ConfigError(f"{argument}: {group} takes a list of options, as {group}={LISTS[group]}; [] for none")
         return
     wrong = value is None or NO_OPTION.fullmatch(value) or A_PATH.search(value)
     if wrong or (override is not None and not all(isinstance(one, str) for one in elements(override))):

@@ -32,10 +32,10 @@ SWEEP_FILE = "sweep.jsonl"
 
 FILES = (
     *("run.lock", "config.yaml", "status.json", "metrics.jsonl", "error.log", "skipped_images.txt", "passed_over.txt"),
-    *("evaluation.json", "evaluations.jsonl", "changes.jsonl"),
+    *("evaluation.json", "evaluations.jsonl", "changes.jsonl", "metrics.csv"),
 )
 """The files of a run."""
-FOLDERS = ("checkpoints", "checkpoints/damaged", "samples", "tb", "generated", "export")
+FOLDERS = ("checkpoints", "checkpoints/damaged", "samples", "tb", "loggers", "wandb", "generated", "export")
 """Its folders, those first that others lie in."""
 
 
@@ -216,12 +216,7 @@ class RunDirectory:
                 yield
         except Exception as error:
             code = error.exit_code if isinstance(error, GantrainError) else 1
-            ends: dict[type[Exception], str] = {
-                DivergedError: "diverged",
-                StoppedError: "stopped",
-                PrunedError: "pruned",
-            }
-            state = ends.get(type(error), "failed")
+            state = state_after(error)
             if self.lock is not None and not self.lock.owns():
                 raise  # what stands there now is somebody else's
             try:
@@ -280,6 +275,14 @@ class RunDirectory:
         """
         text = read.content(self.path / "config.yaml")
         return None if text is None else text.decode(errors="replace")
+
+
+def state_after(error: BaseException | None) -> str:
+    """Return the state of a run that has ended by an error, None for none, as status.json calls it."""
+    if error is None:
+        return "finished"
+    ends = {DivergedError: "diverged", StoppedError: "stopped", PrunedError: "pruned"}
+    return next((state for kind, state in ends.items() if type(error) is kind), "failed")
 
 
 def names_in(folder: Path) -> list[str]:
