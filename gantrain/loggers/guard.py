@@ -17,8 +17,8 @@ from gantrain.loggers.remembered import remember, remembered
 from gantrain.run.directory import RunDirectory
 from gantrain.terminal import say
 
-WAITING = 1000
-"""Calls that may wait for a logger in its thread before the run waits."""
+WAITING = 200
+"""Calls that may wait for a logger in its thread before the run waits; pictures among them take a megabyte or more."""
 Call = Callable[[], object] | threading.Event | None
 """What a logger's thread is given: something to do, somebody who waits to be told that it is done, or its end."""
 SHARE = 0.01

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from gantrain.loggers.interface import Facts, Logger, pixels, require
+from gantrain.run import files
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 ENDS = {"finished": "FINISHED", "pruned": "KILLED", "stopped": "KILLED"}
 """MLflow's word for the state of a run; FAILED for all others."""
-AT_ONCE = 1000
-"""Metrics that MLflow takes in one request."""
+DATABASE, AT_ONCE = "mlflow.db", 1000
+"""The store in the folder of all runs, and the metrics that MLflow takes in one request."""
 BOUNDS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -71,8 +72,10 @@ class MLflow(Logger):
         own = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         root = facts.root.absolute()
         self._waiting: list[tuple[str, float, int, int]] = []
-        with alone(root / "mlflow.db") if own is None else nullcontext():
-            self._client = MlflowClient(own or f"sqlite:///{root / 'mlflow.db'}")
+        with alone(root / DATABASE) if own is None else nullcontext():
+            if own is None:
+                make_database(root / DATABASE)
+            self._client = MlflowClient(own or f"sqlite:///{root / DATABASE}")
             experiment = self._experiment(None if own else (root / "mlartifacts").as_uri())
         goes_on = facts.id is not None and known(self._client, facts.id)
         if goes_on:
@@ -172,6 +175,22 @@ def known(client: MlflowClient, id: str) -> bool:
 def named(tag: str) -> str:
     """Return a tag with nothing in it that MLflow refuses."""
     return re.sub(r"[^\w./ :-]", "_", tag, flags=re.ASCII)
+
+
+def make_database(path: Path) -> None:
+    """Make a database with MLflow's tables, unless it is there.
+
+    That takes seconds. Of a process that was killed meanwhile half of the tables would stay, with which MLflow can do
+    nothing; so the whole takes its place at once.
+    """
+    if path.exists():
+        return
+    from mlflow.tracking import MlflowClient
+
+    files.clear_debris(path.parent, path.name, all_dead=True)
+    new = path.with_name(files.temporary_name(path))
+    MlflowClient(f"sqlite:///{new}").search_experiments(max_results=1)
+    new.replace(path)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.records import Records
 from tests.conftest import GUARD
 
+Property = Callable[[str, object], None]
 CALLS = ("begin", "scalars", "image", "text", "hyperparameters", "artifact", "flush", "finish")
 
 
@@ -69,10 +70,11 @@ def play(folder: Path, *loggers: Logger, error: RuntimeError | None = None) -> R
     return run
 
 
+@pytest.mark.row("F63", "an error in each of a logger's methods, called in a thread or at once")
 @pytest.mark.parametrize("kind", [Noting, NotingInFolder])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_logger_that_raises_costs_one_warning_and_nothing_else(
-    call: str, kind: type[Noting], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    call: str, kind: type[Noting], tmp_path: Path, capsys: pytest.CaptureFixture[str], record_property: Property
 ) -> None:
     bad, good = kind(call, broken), Noting()
     run = play(tmp_path, bad, good)
@@ -82,6 +84,7 @@ def test_a_logger_that_raises_costs_one_warning_and_nothing_else(
     assert bad.names().count(call) == 1 and bad.names()[-1] == call  # it is asked for nothing more
     assert good.names().count("scalars") == 2 and good.names()[-1] == "finish"
     assert len(list(run.metrics())) == 2 and run.lost_records == 0
+    record_property("figure", f"{call}: one warning, then off; the run and the other logger whole")
 
 
 def test_a_server_that_refuses_is_off_and_a_disk_that_refuses_is_asked_again(
@@ -94,9 +97,10 @@ def test_a_server_that_refuses_is_off_and_a_disk_that_refuses_is_asked_again(
     assert remote.names().count("scalars") == 1 and local.names().count("scalars") == 2 and run.lost_records == 2
 
 
+@pytest.mark.row("F63", "a method that does not return, with a timeout of 0.3 s")
 @pytest.mark.parametrize("call", ["begin", "scalars", "flush", "finish"])
 def test_a_logger_that_hangs_is_waited_for_once_and_only_so_long(
-    call: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    call: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], record_property: Property
 ) -> None:
     release = threading.Event()
     bad, good = Noting(call, release.wait, timeout=0.3), Noting()
@@ -107,6 +111,7 @@ def test_a_logger_that_hangs_is_waited_for_once_and_only_so_long(
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "log0 is off" in said and "did not keep up" in said, said
     assert took < GUARD and good.names()[-1] == "finish"
+    record_property("figure", f"{call}: waited for once, one warning, then off")
 
 
 def test_calls_that_no_longer_fit_make_the_run_wait_and_then_the_logger_is_off(
@@ -140,7 +145,7 @@ def test_at_a_checkpoint_a_logger_has_all_that_came_before(tmp_path: Path) -> No
     for step in range(50):
         outlet.scalars(step, {"d/loss": 1.0})
     outlet.flush()
-    assert seen[-1] == 50 == logger.names().count("scalars")
+    assert seen[-1] == 50 == logger.names().count("scalars") and not outlet.off
     outlet.finish("finished", "")
 
 

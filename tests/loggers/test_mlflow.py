@@ -19,6 +19,7 @@ from tests.loggers.played import play
 pytest.importorskip("mlflow", reason="pip install 'gantrain[mlflow]'")
 
 from gantrain.loggers import MLflow
+from gantrain.loggers.mlflow import make_database
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,6 +72,25 @@ def test_a_run_that_is_gone_from_the_store_is_begun_anew(root: Path) -> None:
     assert new.info.run_id != run.info.run_id
     client.delete_run(new.info.run_id)
     client.restore_run(run.info.run_id)
+
+
+def test_a_run_that_is_killed_while_the_tables_are_made_leaves_no_half_of_a_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    def killed(self: object, **settings: object) -> None:
+        (left,) = tmp_path.iterdir()
+        assert left.name.startswith(".mlflow.db.")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MlflowClient, "search_experiments", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_database(tmp_path / "mlflow.db")
+    monkeypatch.setattr(MlflowClient, "search_experiments", lambda self, **settings: None)
+    monkeypatch.setattr(MlflowClient, "__init__", lambda self, uri: Path(uri.removeprefix("sqlite:///")).touch())
+    make_database(tmp_path / "mlflow.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
 def test_a_changed_parameter_is_a_tag(root: Path) -> None:
