@@ -59,7 +59,10 @@ def one_of(*words: str) -> Any:
     return setting(one_of=words)
 
 
-PARTS = ("architectures", "augment", "data", "inputs", "losses", "optimizers", "regularizers", "schedules", "theory")
+PARTS = (
+    *("architectures", "augment", "data", "inputs", "loggers", "losses"),
+    *("optimizers", "regularizers", "schedules", "theory"),
+)
 TRUSTED = (
     *(f"gantrain.{part}" for part in PARTS),
     "gantrain.build.own",
@@ -234,6 +237,7 @@ class TrainConfig(SharedConfig):
     distributed: DistributedSettings = field(default_factory=DistributedSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     schedule: Any = setting()
+    logger: Any = setting()
     resume: str = path()
     allow_changes: list[str] = setting()
     init_from: str | None = path()

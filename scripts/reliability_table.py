@@ -88,6 +88,7 @@ FAULTS = {
     "F60": "image files opened again and again",
     "F61": "files that are not MNIST's",
     "F62": "terminals that lack characters, YAML files that hold no settings",
+    "F63": "a logger that fails or hangs",
 }
 
 

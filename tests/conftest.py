@@ -30,6 +30,9 @@ import numpy as np
 import torch
 
 from gantrain.build import Built, build
+from gantrain.loggers import TensorBoard, guarded
+from gantrain.run.directory import RunDirectory
+from gantrain.run.records import Records
 from gantrain.schema import validated
 
 REPOSITORY = Path(__file__).parent.parent
@@ -193,3 +196,8 @@ def command(
 
 def run_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def with_board(run: RunDirectory, step: int = 0) -> Records:
+    """A run's records, shown by TensorBoard, as a training has them by default."""
+    return Records(run, step, outlets=guarded({"tensorboard": TensorBoard()}, run))

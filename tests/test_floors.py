@@ -33,7 +33,7 @@ FLOORS = [
     },
     {"schema"},
     {"data", "regularizers", "run"},
-    {"checkpoint", "evaluation", "inspection", "reports", "testing"},
+    {"checkpoint", "evaluation", "inspection", "loggers", "reports", "testing"},
     {"training", "sweeps"},
     {"performance", "theory"},
     {"build"},
@@ -119,7 +119,7 @@ def test_only_kinds_ask_how_many_axes_a_sample_has() -> None:
 def test_no_code_branches_on_the_name_of_a_choice() -> None:
     names = {
         n
-        for group in ("loss", "data", "architecture", "optimizer", "augment", "regularizer")
+        for group in ("loss", "data", "architecture", "optimizer", "augment", "regularizer", "logger")
         for n in option_names(group)
     } - {"none"}
     for path in FILES:

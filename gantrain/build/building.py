@@ -36,13 +36,14 @@ from gantrain.build.trust import check_targets
 from gantrain.checkpoint import Rng
 from gantrain.data import Curves, Data, Known, Mixture, adapted, stream_of
 from gantrain.distributed import ALONE, Alone, synchronised
-from gantrain.errors import ConfigError
+from gantrain.errors import HIDDEN, ConfigError, masked
 from gantrain.inputs import Given, Inputs, Latent, Normal, is_conditional
 from gantrain.losses import Loss, arithmetic
 from gantrain.losses.turn import Precision
 from gantrain.performance.pick import Performance, pick
 from gantrain.run.identity import flat, plain
-from gantrain.schema import clip_norms
+from gantrain.schema import as_text, clip_norms
+from gantrain.sweeps.storage import whole
 from gantrain.training.cadence import Cadence
 from gantrain.training.callbacks import Callbacks
 from gantrain.training.ema import Ema
@@ -54,6 +55,7 @@ from gantrain.training.warm_start import freeze
 if TYPE_CHECKING:
     from gantrain.data.survey import FolderSurvey
     from gantrain.evaluation import ImageQuality, Metric, PointQuality, SignalQuality
+    from gantrain.loggers import Logger
     from gantrain.theory.study import Study
 
 Quality: TypeAlias = "ImageQuality | PointQuality | SignalQuality"
@@ -276,6 +278,43 @@ def build_metric(entry: Any) -> str | Metric:
         metric: Metric = make(entry, "evaluation.metrics")
         return metric
     return str(entry)
+
+
+def build_loggers(cfg: DictConfig) -> dict[str, Logger]:
+    """Return the loggers that ``logger=[…]`` chooses, by name; none has begun.
+
+    Raises:
+        ConfigError: for a target that is not trusted or is no Logger, arguments that it refuses, a package that is not
+            installed, or a password that stands in the settings, which are stored.
+    """
+    from gantrain.loggers import Logger
+
+    check_targets(cfg, "logger")
+    made: dict[str, Logger] = {}
+    for name, node in (cfg.logger or {}).items():
+        given = with_passwords(OmegaConf.to_container(node, resolve=True), f"logger.{name}")
+        made[str(name)] = make(OmegaConf.create(as_text(given)), f"logger.{name}")
+        if not isinstance(made[str(name)], Logger):
+            raise ConfigError(f"logger.{name}: {node.get('_target_')} is no gantrain.loggers.Logger")
+    return made
+
+
+def with_passwords(given: Any, key: str) -> Any:
+    """Return settings in which URLs have the passwords that were taken out of the command line.
+
+    Raises:
+        ConfigError: if there is one already: it came from a file, and would be stored with all settings.
+    """
+    if isinstance(given, dict):
+        return {name: with_passwords(value, f"{key}.{name}") for name, value in given.items()}
+    if not isinstance(given, str):
+        return given
+    if masked(given) != given:
+        raise ConfigError(
+            f"{key} holds a password, which config.yaml would keep; give it on the command line, where it is taken "
+            "out, or in the environment (docs/loggers.md)"
+        )
+    return whole(given) if HIDDEN in given else given
 
 
 def directions(cfg: DictConfig) -> dict[str, str]:

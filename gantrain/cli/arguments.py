@@ -40,8 +40,8 @@ SCHEMAS = {
 READERS = ("eval", "sample", "export")
 """Commands that look at a run, which they take as a bare path too."""
 GROUPS = (*identity.GROUPS, "generated", "experiment")
-LISTS = {"regularizer": "[r1,lecam]", "callbacks": "[stop_at]"}
-"""Groups of which any number of options is chosen, and an example."""
+LISTS = {"regularizer": "[r1,lecam]", "callbacks": "[stop_at]", "logger": "[tensorboard,csv]"}
+"""Groups of which any number of options may be chosen, and an example."""
 NO_OPTION = re.compile(r"|null|[\d.]*|[\[{].*", re.IGNORECASE)
 """Values of a group for which Hydra would print a traceback."""
 A_PATH = re.compile(r"(^|,)\s*[./]|\.\.|\.ya?ml\b")

@@ -155,7 +155,7 @@ def explained(error: Exception, arguments: list[str], config_name: str) -> str:
     """Return hydra's complaint about the command line in one sentence, with a suggestion if there is a likely one."""
     lines = [line for e in (error, error.__cause__) if e is not None for line in str(e).splitlines() if line]
     first = lines[0] if lines else type(error).__name__
-    if match := re.search(r"Could not find '(.+)/(.+)'", first):
+    if match := re.search(r"Could not (?:find|load) '(.+)/(.+?)'", first):
         group, option = match.groups()
         known = options(group)
         near = difflib.get_close_matches(option.lower().replace("-", "_"), known, n=3)

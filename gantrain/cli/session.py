@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gantrain import budget
 from gantrain.cli import origin, resume, summary, warm
+from gantrain.cli.outlets import outlets
 from gantrain.errors import ConfigError, DivergedError, RecordError, for_training, memory_errors
 from gantrain.run import forms, lists, read
 from gantrain.run.directions import HIGHEST
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gantrain.data import Data
     from gantrain.distributed import Alone
     from gantrain.evaluation import Live
+    from gantrain.loggers import Guard
     from gantrain.run.records import Records
     from gantrain.training.trainer import Trainer
 
@@ -75,6 +77,8 @@ class Session:
             protected=self.live.protected if self.live is not None else partial(earlier_bests, run),
         )
         self.given = ranks.first(lambda: resume.named_checkpoint(cfg, self.checkpoints, identity, lambda: self.data))
+        self.outlets: list[Guard] = []
+        ranks.first(lambda: self.outlets.extend(outlets(cfg, run)))
         self.begin_alike()
 
     @classmethod
@@ -198,6 +202,8 @@ class Session:
         try:
             with self.recorded() as records:
                 self.trainer.train(records, self.checkpoints, stop.__bool__, self.live)
+                if records is not None and self.live is not None:
+                    records.text("evaluation", self.trainer.step, summary.measured(self.live))
         except DivergedError as error:
             self.roll_back(error)
             return False
@@ -214,7 +220,7 @@ class Session:
             yield None
             return
         shown = (self.built.preview, self.built.columns, self.built.data.kind)
-        with Records(self.run, self.trainer.step, *shown) as records:
+        with Records(self.run, self.trainer.step, *shown, self.outlets) as records:
             if self.live is not None:
                 self.live.go_on(self.trainer.step)
             records.hyperparameters(summary.hyperparameters(self.cfg, self.trainer))

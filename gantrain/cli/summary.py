@@ -34,9 +34,10 @@ def in_sweep() -> bool:
 
 
 def hyperparameters(cfg: DictConfig, trainer: Trainer) -> dict[str, str | int | float | bool]:
-    """Return the settings that distinguish this run from others, for TensorBoard's HParams tab.
+    """Return the settings that distinguish this run from others, for its loggers.
 
-    It shows five, those that differ between runs in the order of their names: data, loss and seed come before the rest.
+    TensorBoard's HParams tab shows five, those that differ between runs in the order of their names: data, loss and
+    seed come before the rest.
     """
     first, chosen = {"seed": cfg.seed}, choices()
     first |= {name: chosen.pop(name) for name in ("data", "loss")}
@@ -95,10 +96,15 @@ def precision(cfg: DictConfig, numbers: Precision, world: int) -> str:
 
 
 def evaluation(live: Live, seconds: float) -> str:
-    """Return best, final and median of the last values of each metric that tables show, and the time that it took.
+    """Return what ``measured`` does, and the time that it took; ``seconds`` are those of the whole training."""
+    share = live.seconds / max(seconds, 1e-9)
+    if share > MOST_OF_THE_TIME and live.seconds > 10:
+        say(f"evaluation took {share:.0%} of the time; a larger evaluation.every or a smaller evaluation.n_fake saves")
+    return f"{measured(live)}\n{'':<14}It took {live.seconds:.1f} s, {share:.1%} of the training"
 
-    ``seconds`` are those of the whole training.
-    """
+
+def measured(live: Live) -> str:
+    """Return best, final and median of the last values of each metric that tables show."""
     found = live.history.summary()
     best, final, middle = found["best"] or {}, found["final"], found[MEDIAN]
     lines = [f"evaluation    {live.protocol}, {found['evaluations']} times; best by {found['best_by']}"]
@@ -109,10 +115,6 @@ def evaluation(live: Live, seconds: float) -> str:
         rows.append([name, *(f"{part[name]:.4g}" if name in part else "" for part in (best, final, middle))])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    share = live.seconds / max(seconds, 1e-9)
-    lines.append(f"It took {live.seconds:.1f} s, {share:.1%} of the training")
-    if share > MOST_OF_THE_TIME and live.seconds > 10:
-        say(f"evaluation took {share:.0%} of the time; a larger evaluation.every or a smaller evaluation.n_fake saves")
     return "\n              ".join(lines)
 
 
@@ -130,8 +132,13 @@ def short(path: Path, root: str) -> str:
 
 
 def where(path: Path, root: str, picture: str = "step-*") -> str:
-    """Return where to look: the last of the pictures of that name, and TensorBoard of all runs with the same root."""
+    """Return where to look: the last of the pictures of that name, and TensorBoard of all runs with the same root.
+
+    A run without events, as with ``logger=[]``, has nothing for TensorBoard.
+    """
     last = max((path / "samples").glob(f"{picture}.png"), default="none was drawn")
+    if not any(next(folder.glob("events.out.tfevents.*"), None) for folder in (path, path / "tb")):
+        return f"samples       {last}"
     # After `make train` the environment's programs are not on the PATH; then the command needs their folder.
     program = "tensorboard" if shutil.which("tensorboard") else str(Path(sys.executable).with_name("tensorboard"))
     folder = root if path.is_relative_to(root) else str(path)

@@ -54,14 +54,15 @@ def run_one(cfg: DictConfig) -> None:
         return
 
     from gantrain.build import build_study  # imports torch, which takes seconds: not before it is needed
+    from gantrain.loggers import TensorBoard, guarded
     from gantrain.run.records import Records
     from gantrain.theory.draw import picture
 
     study = build_study(cfg)
-    stop = StopSignal()
+    stop, boards = StopSignal(), guarded({"tensorboard": TensorBoard()}, run)
     with run.open():
         run.write_config(OmegaConf.to_yaml(cfg, resolve=True))
-        with stop.listening(), run.recording(lambda: facts(study)), Records(run, 0) as records:
+        with stop.listening(), run.recording(lambda: facts(study)), Records(run, 0, outlets=boards) as records:
             stop.patient = True
             study.train(records, stop.__bool__)
             records.image("theory", study.step, picture(study), "theory.png")

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, record_function
 
 from gantrain.checkpoint import Checkpoints, Retention
+from gantrain.loggers import TensorBoard, guarded
 from gantrain.performance.cost import count_flops, period, synchronize
 from gantrain.regularizers import Regularizer
 from gantrain.run import files
@@ -112,7 +113,7 @@ def seconds_of_records(trainer: Trainer, folder: Path, real: Tensor) -> float:
     checkpoints = Checkpoints(folder / "checkpoints", Retention(2))
     every = trainer.every
     total = 0.0
-    with Records(run, 0, real) as records:
+    with Records(run, 0, real, outlets=guarded({"tensorboard": TensorBoard()}, run)) as records:
         actions: list[tuple[Callable[[], None], int]] = [
             (lambda: records.scalars(0, dict.fromkeys(trainer.scalars, 0.0)), every.log),
             (lambda: trainer.draw(records), every.samples),

@@ -32,10 +32,10 @@ SWEEP_FILE = "sweep.jsonl"
 
 FILES = (
     *("run.lock", "config.yaml", "status.json", "metrics.jsonl", "error.log", "skipped_images.txt", "passed_over.txt"),
-    *("evaluation.json", "evaluations.jsonl", "changes.jsonl"),
+    *("evaluation.json", "evaluations.jsonl", "changes.jsonl", "metrics.csv"),
 )
 """The files of a run."""
-FOLDERS = ("checkpoints", "checkpoints/damaged", "samples", "tb", "generated", "export")
+FOLDERS = ("checkpoints", "checkpoints/damaged", "samples", "tb", "loggers", "wandb", "generated", "export")
 """Its folders, those first that others lie in."""
 
 
@@ -277,8 +277,10 @@ class RunDirectory:
         return None if text is None else text.decode(errors="replace")
 
 
-def state_after(error: Exception) -> str:
-    """Return the state of a run that an error has ended."""
+def state_after(error: BaseException | None) -> str:
+    """Return the state of a run that has ended by an error, None for none, as status.json calls it."""
+    if error is None:
+        return "finished"
     ends = {DivergedError: "diverged", StoppedError: "stopped", PrunedError: "pruned"}
     return next((state for kind, state in ends.items() if isinstance(error, kind)), "failed")
 

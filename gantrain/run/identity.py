@@ -43,7 +43,7 @@ CARRYING_OUT = (
         "trusted_modules",
     ),
     *("notes", "tags"),
-    *("log.", "samples.", "evaluation", "checkpoint.", "nonfinite.", "search."),
+    *("log.", "logger", "samples.", "evaluation", "checkpoint.", "nonfinite.", "search."),
     *("data.in_memory", "data.copy", "data.on_bad", "data.skip_limit", "data.timeout"),
     *("data.check_count", "data.parts.check_count"),
 )

@@ -1,28 +1,55 @@
-"""What a run leaves to look at: metrics.jsonl (the durable record), TensorBoard, and pictures."""
+"""What a run leaves to look at: metrics.jsonl (the durable record) and pictures; its loggers are handed all of it."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import secrets
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from tensorboard.data_compat import migrate_value
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard import summary as board_summary
 from torchvision.utils import save_image
 
 from gantrain.kinds import Images, Kind, kind_of
 from gantrain.kinds.images import draw_pairs
 from gantrain.run import files
-from gantrain.run.directory import RunDirectory
-from gantrain.run.tags import BEST, NEAREST, described
+from gantrain.run.directory import RunDirectory, state_after
+from gantrain.run.tags import BEST, NEAREST
+
+Choice = str | int | float | bool
+
+
+class Outlet(Protocol):
+    """A logger as Records sees it, see ``gantrain.loggers``: it raises nothing, and no call takes long."""
+
+    weights: bool
+
+    def begin(self, step: int) -> None:
+        """Begin, or go on at a step: what it has of later ones is of a run that was killed or rolled back."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Take finite numbers by tag."""
+
+    def image(self, tag: str, step: int, drawn: Tensor) -> None:
+        """Take a picture (3, h, w) in [0, 1]."""
+
+    def text(self, tag: str, step: int, text: str) -> None:
+        """Take lines of text."""
+
+    def hyperparameters(self, choices: Mapping[str, Choice]) -> None:
+        """Take what distinguishes the run from others."""
+
+    def artifact(self, path: Path) -> None:
+        """Take a file or folder of the run."""
+
+    def flush(self) -> None:
+        """Let others see all that was taken."""
+
+    def finish(self, state: str, reason: str) -> None:
+        """End as the run has ended, in a word of status.json."""
 
 
 class Records:
@@ -34,6 +61,7 @@ class Records:
         real: real samples (n, *shape), float32; generated points are drawn above them and in their square.
         columns: of grids; None: as many as rows.
         kind: of the samples; None: the one of their shape.
+        outlets: the run's loggers.
 
     Raises:
         OSError: on opening, if the directory cannot be written at all.
@@ -46,21 +74,18 @@ class Records:
         real: Tensor | None = None,
         columns: int | None = None,
         kind: Kind | None = None,
+        outlets: Sequence[Outlet] = (),
     ) -> None:
+        self.outlets, self.step = outlets, step
         self.run, self.samples, self.real, self.columns, self.kind = run, run.path / "samples", real, columns, kind
         files.own_folder(self.samples)
         drop_lines_after(run, step)
         self._lines = files.Lines(run.metrics_file)
         if run.lock is not None:
             run.lock.watch(run.metrics_file, self._lines.fileno())
-        events = events_folder(run)
-        # Also a run that was killed before its first checkpoint starts again with old events in the folder.
-        purge = (step + 1 if step else 0) if any(events.glob("events.out.tfevents.*")) else None
-        self._board: SummaryWriter | None = board_in(events, purge)
-        self._session_end: Any = None
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line to metrics.jsonl, at once visible to others, and the same values to TensorBoard.
+        """Append one line to metrics.jsonl, at once visible to others, and hand the loggers the same values.
 
         Values that are not finite are left out: JSON has no word for them.
 
@@ -71,13 +96,13 @@ class Records:
         values = {tag: value for tag, value in values.items() if math.isfinite(value)}
         with self._forgiven():
             self._lines.append(json.dumps({"step": step} | values))
-        for tag, value in values.items():
-            self._show("scalars", tag, step, board_summary.scalar(tag, value))
+        for outlet in self.outlets:
+            outlet.scalars(step, values)
 
     def best(self, protocol: str, step: int, name: str, value: float) -> None:
-        """Show TensorBoard the best value of a metric so far; metrics.jsonl has the values that it is the best of."""
-        tag = f"{BEST}/{name}_{protocol}"
-        self._show("scalars", tag, step, board_summary.scalar(tag, value))
+        """Hand the loggers the best value of a metric so far; metrics.jsonl has the values that it is the best of."""
+        for outlet in self.outlets:
+            outlet.scalars(step, {f"{BEST}/{name}_{protocol}": value})
 
     def picture(self, tag: str, step: int, samples: Tensor, file: str | None = None) -> None:
         """Draw samples (N, *shape) as their kind is drawn, as ``image`` does; pass over those that are not drawn."""
@@ -99,39 +124,26 @@ class Records:
             self.image(f"{NEAREST}{protocol}", step, draw_pairs(pairs), f"nearest-step-{step:09d}.png")
 
     def image(self, tag: str, step: int, drawn: Tensor, file: str | None = None) -> None:
-        """Put a picture (3, h, w) in [0, 1] into TensorBoard and, if ``file`` is given, into a PNG."""
+        """Hand the loggers a picture (3, h, w) in [0, 1]; if ``file`` is given, it goes into a PNG too."""
         self.run.check_place()
-        self._show("images", tag, step, board_summary.image(tag, drawn, dataformats="CHW"))
+        for outlet in self.outlets:
+            outlet.image(tag, step, drawn)
         if file is not None:
             with self._forgiven(), files.replacing(self.samples / file, inside=True) as picture:
                 save_image(drawn, picture, format="png")
 
     def text(self, tag: str, step: int, text: str) -> None:
-        """Put lines of text into TensorBoard, in a font whose letters are equally wide."""
-        code = "\n".join(f"    {line}" for line in text.splitlines())  # as markdown, which TensorBoard reads
-        self._on_board(lambda board: board.add_text(tag, code, step))
+        """Hand the loggers lines of text."""
+        for outlet in self.outlets:
+            outlet.text(tag, step, text)
 
-    def hyperparameters(self, choices: Mapping[str, str | int | float | bool]) -> None:
-        """Tell TensorBoard's HParams tab this run's choices.
-
-        The summary that describes an experiment is left out: TensorBoard would take that of one run for all. Without it
-        the columns are the choices of all runs, those that differ first, and every scalar can be shown beside them.
-        """
-        _, start, self._session_end = board_summary.hparams(dict(choices), {})
-        self._on_board(lambda board: board._get_file_writer().add_summary(start))
-
-    def _show(self, plugin: str, tag: str, step: int, summary: Any) -> None:
-        metadata = summary.value[0].metadata
-        metadata.summary_description = described(tag)
-        metadata.plugin_data.plugin_name = plugin
-        # TensorBoard's fast reader, the default, drops the description of values in torch's older form. Scalars keep
-        # that form all the same: there are more programs that read it.
-        if plugin == "images":
-            summary.value[0].CopyFrom(migrate_value(summary.value[0]))
-        self._on_board(lambda board: board._get_file_writer().add_summary(summary, step))
+    def hyperparameters(self, choices: Mapping[str, Choice]) -> None:
+        """Tell the loggers this run's choices."""
+        for outlet in self.outlets:
+            outlet.hyperparameters(choices)
 
     def flush(self) -> None:
-        """Force the metrics to disk, hand TensorBoard's events over, and open their file again if it had failed.
+        """Force the metrics to disk, and let the loggers hand on what they hold.
 
         Raises:
             RunInUseError, DiskError: if the run's folder or its records are no longer those that were opened.
@@ -139,26 +151,28 @@ class Records:
         self.run.check_place()
         with self._forgiven():
             os.fsync(self._lines.fileno())
-            if self._board is None:
-                self._board = board_in(events_folder(self.run))
-        self._on_board(SummaryWriter.flush)
+        for outlet in self.outlets:
+            outlet.flush()
 
     def __enter__(self) -> Records:
-        self._hook = threading.excepthook
-        threading.excepthook = self._thread_failed
+        for outlet in self.outlets:
+            outlet.begin(self.step)
+            outlet.artifact(self.run.path / "config.yaml")
         return self
 
-    def __exit__(self, *error: object) -> None:
-        """Finish the files."""
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Finish the files, and tell the loggers how the run has ended."""
         lock = self.run.lock
-        if lock is None or lock.owns():  # TensorBoard opens its file anew each time, by name
-            if self._session_end is not None:
-                self._on_board(lambda board: board._get_file_writer().add_summary(self._session_end))
-            self._on_board(SummaryWriter.close)
+        if lock is None or lock.owns():  # what stands there else is another run's
+            grid, weights = last(self.samples, "step-*.png"), last(self.run.path / "checkpoints", "step-*")
+            for outlet in self.outlets:
+                for path in (grid, weights if outlet.weights else None):
+                    if path is not None:
+                        outlet.artifact(path)
+                outlet.finish(state_after(error), "" if error is None else str(error))
         if lock is not None:
             lock.forget(self.run.metrics_file)
         self._lines.close()
-        threading.excepthook = self._hook
 
     @contextmanager
     def _forgiven(self) -> Iterator[None]:
@@ -167,32 +181,10 @@ class Records:
         except OSError as error:
             self.run.lost_a_record(error)
 
-    def _on_board(self, action: Callable[[SummaryWriter], object]) -> None:
-        board, self._board = self._board, None
-        with self._forgiven():
-            if board is not None:
-                action(board)
-                self._board = board  # after a failure its file may end within a record; the next flush opens another
 
-    def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
-        # TensorBoard's writing thread ends on a full disk and raises in ours at the next call; no traceback as well.
-        if not isinstance(failure.exc_value, OSError):
-            self._hook(failure)
-
-
-def events_folder(run: RunDirectory) -> Path:
-    """Return where TensorBoard's events lie: in the run's folder, so that TensorBoard calls the run by its path.
-
-    A run that has begun to keep them in a folder ``tb``, as gantrain once did, goes on there.
-    """
-    old = run.path / "tb"
-    files.check_own(old, folder=True)
-    return old if old.is_dir() else run.path
-
-
-def board_in(folder: Path, purge_step: int | None = None) -> SummaryWriter:
-    """Return a writer of TensorBoard's events into a new file, whose name nobody can guess and put a link at."""
-    return SummaryWriter(str(folder), purge_step=purge_step, filename_suffix=f".{secrets.token_hex(4)}")
+def last(folder: Path, pattern: str) -> Path | None:
+    """Return the last by name of what fits a pattern in a folder of the run's own, None if nothing does."""
+    return None if folder.is_symlink() else max(folder.glob(pattern), default=None)
 
 
 def drop_lines_after(run: RunDirectory, step: int) -> None:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "GANTRAIN_STORAGE"
 """The variable in which a trial's process finds the whole URL."""
-SETTINGS = ("hydra.sweeper.storage=", "search.storage=")
+SETTINGS = ("hydra.sweeper.storage", "search.storage")
+LOGGERS = "logger."
+"""Settings of loggers may hold the URL of a server."""
 TRIES = 20
 MADE_MEANWHILE = ("already exists", "unique constraint", "duplicate")
 """What databases say of a table or row that another process has made in the same moment."""
@@ -46,11 +48,11 @@ def hidden(url: str) -> str:
 
 
 def without_passwords(arguments: list[str]) -> list[str]:
-    """Return a command line in which no database's URL has its password; everything that Hydra keeps comes from it."""
+    """Return a command line in which no database's or logger's URL has its password; all that is kept comes from it."""
     found = []
     for argument in arguments:
         key, equals, value = argument.lstrip("+").partition("=")
-        if equals and f"{key}=" in SETTINGS:
+        if equals and (key in SETTINGS or key.startswith(LOGGERS)):
             quote = value[:1] if value[:1] in ("'", '"') and value[-1:] == value[:1] else ""
             shown = hidden(value.strip(quote) if quote else value)
             argument = f"{argument[: len(argument) - len(value)]}{quote}{shown}{quote}"

@@ -215,6 +215,7 @@ def guard() -> None:
 def records_share(name: str, steps: int, rounds: int) -> Figures:
     """Return the share of time that logs, grids and checkpoints take at their default cadence, over ``steps`` steps."""
     from gantrain.checkpoint import Checkpoints, Retention
+    from gantrain.loggers import TensorBoard, guarded
     from gantrain.run.directory import RunDirectory
     from gantrain.run.records import Records
 
@@ -223,7 +224,7 @@ def records_share(name: str, steps: int, rounds: int) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory(folder)
         checkpoints = Checkpoints(run.path / "checkpoints", Retention(3))
-        with Records(run, 0) as records:
+        with Records(run, 0, outlets=guarded({"tensorboard": TensorBoard()}, run)) as records:
             for _ in range(rounds):
                 trainer.total_steps = -(-trainer.step // steps) * steps
                 trainer.train(records, checkpoints)

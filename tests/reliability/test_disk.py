@@ -17,8 +17,7 @@ import torch
 from gantrain.checkpoint import Checkpoints, Retention
 from gantrain.errors import CheckpointError, DiskError
 from gantrain.run.directory import RunDirectory
-from gantrain.run.records import Records
-from tests.conftest import REPOSITORY, until
+from tests.conftest import REPOSITORY, until, with_board
 from tests.reliability.conftest import Start, error_of, same_state, status
 from tests.reliability.test_kill import GAMES, SMALL
 
@@ -88,7 +87,7 @@ def test_lost_records_cost_a_warning_not_the_run(
     small_disk: Path, capsys: pytest.CaptureFixture[str], figure: Figure
 ) -> None:
     run = RunDirectory(small_disk / "run")
-    with Records(run, 0) as written:
+    with with_board(run) as written:
         for step in range(1, 301):
             if step == 100:
                 with (small_disk / "hog").open("wb", buffering=0) as hog:
