@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from gantrain.kinds.points import GENERATED, REAL
 from gantrain.loggers import TensorBoard, guarded
@@ -29,6 +30,12 @@ def test_each_line_of_metrics_is_on_disk_at_once(tmp_path: Path) -> None:
         for step in (1, 2):
             records.scalars(step, {"d/loss": step / 2, "g/gradient_norm": float("inf")})
             assert lines(tmp_path)[-1] == {"step": step, "d/loss": step / 2}
+
+
+@pytest.fixture(autouse=True)
+def files_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorBoard names files of one second and process by a count, and reads them by name: 10 before 9."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 @pytest.mark.parametrize("torn", ["", '{"step": 4, "d/lo', '{"step": 4}'])
