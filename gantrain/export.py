@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ FORMAT = 1
 WEIGHTS, CONFIG = "generator.safetensors", "config.json"
 LARGEST = 2**24
 """Bytes of config.json, which names every class."""
+ON_THE_HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+"""Names of the hub's repositories: somebody's, and one slash."""
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError, SafetensorError)
 """Raised by a damaged export."""
 
@@ -150,25 +153,33 @@ def stored_inputs(trained: Trained) -> dict[str, Any]:
     return {"latent": settings.get("latent"), "conditioning": conditioning, "shares": facts.get("shares")}
 
 
-def load(folder: str | Path, device: str = "cpu", trusted_modules: Sequence[str] = ()) -> Generator:
+def load(
+    folder: str | Path, device: str = "cpu", trusted_modules: Sequence[str] = (), revision: str | None = None
+) -> Generator:
     """Return the generator that ``gantrain-export`` wrote into ``folder``, ready to be called.
 
         generator = gantrain.load("outputs/digits/dcgan/vanilla/seed0/export")
         images = generator.sample(64, seed=0)  # (64, 1, 8, 8) in [-1, 1]
+        generator = gantrain.load("somebody/their-gan")  # from the Hugging Face hub
 
     Nothing in the folder is run as code: it is JSON, tensors, and the name of a class of gantrain, of torch, or of a
     module that you name.
 
     Args:
-        folder: with generator.safetensors and config.json.
+        folder: with generator.safetensors and config.json; or ``user/name`` of a repository of the Hugging Face hub
+            that holds them, if there is no such folder. It is fetched once, and read from the hub's cache from then on.
         device: where the generator goes: cpu, cuda, cuda:1, or auto.
         trusted_modules: your own modules that its class may come from.
+        revision: a commit, branch or tag of the repository; None: its main branch.
 
     Raises:
-        ConfigError: if the folder holds no exported generator or a class that is not trusted, or for no such device.
+        ConfigError: if the folder holds no exported generator or a class that is not trusted, or for no such device; if
+            the hub has no such repository, or does not answer, or huggingface_hub is not installed.
         CheckpointError: if a file is damaged.
     """
     path, place = files.at_home(folder), pick_device(device)
+    if ON_THE_HUB.fullmatch(str(folder)) and not path.exists():
+        path = fetched(str(folder), revision)
     with of_export(path):
         config, weights = verified(path)
         cfg = {
@@ -183,6 +194,27 @@ def load(folder: str | Path, device: str = "cpu", trusted_modules: Sequence[str]
         net.load_state_dict(weights)
         inputs = build_inputs(settings, classes, config.get("shares"))
         return Generator(net.requires_grad_(False), config, inputs).eval()
+
+
+def fetched(name: str, revision: str | None) -> Path:
+    """Return the folder in the hub's cache that holds an export, fetched if need be.
+
+    Raises:
+        ConfigError: if it cannot be had.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError
+    except ImportError as error:
+        raise ConfigError(
+            f"{name} is no folder here; to fetch it from the Hugging Face hub: pip install 'gantrain[hub]'"
+        ) from error
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=[WEIGHTS, CONFIG]))
+    except (OSError, HFValidationError) as error:  # the hub's own errors are of these kinds
+        raise ConfigError(
+            f"{name} is no folder here, and cannot be fetched from the Hugging Face hub ({first_line(error)})"
+        ) from error
 
 
 def verified(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
