@@ -33,7 +33,7 @@ FLOORS = [
     },
     {"schema"},
     {"data", "regularizers", "run"},
-    {"checkpoint", "evaluation", "inspection", "report", "testing"},
+    {"checkpoint", "evaluation", "inspection", "reference", "report", "testing"},
     {"training", "sweep"},
     {"performance", "theory"},
     {"build"},
