@@ -93,6 +93,7 @@ class Catalogue:
 
     def __init__(self, own: Iterable[Path] = ()) -> None:
         root = Path(str(resources.files("gantrain.configs")))
+        self.known: dict[str, dict[str, Key]] = {}
         self.tops = {name: read(root / f"{name}.yaml", "") for name in COMMANDS}
         self.groups: dict[str, dict[str, Option]] = {}
         for folder in (root, *own):
@@ -149,6 +150,12 @@ class Catalogue:
 
     def keys(self, command: str) -> dict[str, Key]:
         """Return every key of a command, by name in the order of the files."""
+        if command not in self.known:
+            self.known[command] = self.made(command)
+        return self.known[command]
+
+    def made(self, command: str) -> dict[str, Key]:
+        """Return what ``keys`` returns, anew."""
         by_default = self.defaults(command)
         rules = {key: (kind, rest) for key, kind, rest in schema.settings(COMMANDS[command][1])}
         setters: dict[str, list[Setter]] = {
