@@ -8,7 +8,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep conditionings report test test-all test-slow lint format smoke bench mutants clean
+.PHONY: help setup train sweep conditionings report test test-all test-slow lint format smoke bench mutants site clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,8 +60,11 @@ bench: $(VENV)/.run  ## measure speed of steps and of reading, and write docs/pe
 mutants: $(VENV)/.dev  ## plant 60 faults and print those that no test notices (long; ARGS=--quick: less)
 	@$(BIN)/python scripts/mutants.py $(ARGS)
 
+site: $(VENV)/.docs  ## build the documentation into site/, strictly: every link and anchor must lead somewhere
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build $(ARGS)
+
 clean:  ## remove caches and builds; runs and .venv stay
-	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # Stamps: an environment is installed once, and again when pyproject.toml changes.
 $(VENV)/.run: pyproject.toml
@@ -77,6 +80,10 @@ $(VENV)/.sweep: $(VENV)/.run
 
 $(VENV)/.test: $(VENV)/.run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test

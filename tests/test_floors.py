@@ -33,7 +33,7 @@ FLOORS = [
     },
     {"schema"},
     {"data", "regularizers", "run"},
-    {"checkpoint", "evaluation", "inspection", "loggers", "reports", "testing"},
+    {"checkpoint", "evaluation", "inspection", "loggers", "reference", "reports", "testing"},
     {"training", "sweeps"},
     {"performance", "theory"},
     {"build"},

@@ -77,7 +77,8 @@ def test_the_documents_name_only_files_and_options_that_exist() -> None:
         # The table of faults names options that do not exist: they are what was injected.
         text = re.sub(r"(?m)^\| F\d.*$", "", document.read_text())
         for link in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert (document.parent / link).exists(), f"{document.name}: {link}"
+            made = link.startswith("reference/")  # when the site is built, where tests/test_site.py finds a dead link
+            assert made or (document.parent / link).exists(), f"{document.name}: {link}"
         for group, option in re.findall(
             r"\b(data|architecture|loss|generated|optimizer|ratio|precision|experiment)=(\w+)", text
         ):

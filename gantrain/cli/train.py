@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gantrain.cli import changed, origin, ranked, resume, summary, sweep
+from gantrain.cli import changed, help, origin, ranked, resume, summary, sweep
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_added, check_kinds
 from gantrain.cli.own_files import check_own_files
@@ -46,7 +47,9 @@ def job(cfg: DictConfig) -> sweep.Result | None:
 
 
 def main() -> None:
-    """Start the ``gantrain`` command."""
+    """Start the ``gantrain`` command; ``gantrain help WORD`` is answered without Hydra, which takes no such word."""
+    if help.asked(sys.argv[1:]):
+        help.main()
     start(job, "train")
 
 
