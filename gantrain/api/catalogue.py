@@ -1,13 +1,15 @@
-"""What there is to choose."""
+"""What there is to choose, and what it means."""
 
 from __future__ import annotations
 
 from importlib import resources
 
+from gantrain.cli import help as explaining
 from gantrain.errors import ConfigError
+from gantrain.reference import Catalogue
 from gantrain.run.identity import GROUPS
 
-CHOICES = (*GROUPS, "regularizer", "callbacks", "experiment")
+CHOICES = (*GROUPS, "regularizer", "callbacks", "logger", "experiment")
 
 
 def options(group: str) -> list[str]:
@@ -22,15 +24,13 @@ def options(group: str) -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def describe(option: str) -> str:
-    """Return an option's file: what it is and its source, each setting with its default and meaning.
+def describe(word: str) -> str:
+    """Return what a group, an option or a key means, with defaults, ranges and sources, as ``gantrain help`` prints it.
 
         print(gantrain.describe("loss=wgan_gp"))
+        print(gantrain.describe("ema.halflife_images"))
 
     Raises:
-        ConfigError: if there is no such option.
+        ConfigError: if there is no such thing.
     """
-    group, _, name = option.partition("=")
-    if name not in options(group):
-        raise ConfigError(f"{option} does not exist; there is {', '.join(options(group))}")
-    return (resources.files("gantrain.configs") / group / f"{name}.yaml").read_text()
+    return explaining.text(word, Catalogue())

@@ -42,7 +42,8 @@ def test_options_are_listed_and_described() -> None:
     assert "Gulrajani" in gantrain.describe("loss=wgan_gp") and "weight" in gantrain.describe("loss=wgan_gp")
     with pytest.raises(ConfigError, match="there are data, architecture"):
         gantrain.list("losses")
-    with pytest.raises(ConfigError, match="there is began"):
+    assert "half-life" in gantrain.describe("ema.halflife_images")
+    with pytest.raises(ConfigError, match="did you mean loss=wgan_gp"):
         gantrain.describe("loss=wgan-gp")
 
 

@@ -21,7 +21,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gantrain.cli import arguments, data, eval, export, help, report, sample, status, theory, train
+from gantrain.cli import arguments, data, eval, export, help, recipe, report, sample, status, theory, train
 from gantrain.reference.keys import COMMANDS
 from gantrain.schema import validated
 from tests.commands.documented import DOCUMENTS, Shown, catalogue, files, named, pieces, shown
@@ -31,8 +31,9 @@ CONFIG_OF = {command: name for name, (command, _) in COMMANDS.items()}
 ENTRIES = {
     **{"gantrain": train, "gantrain-theory": theory, "gantrain-data": data, "gantrain-eval": eval},
     **{"gantrain-sample": sample, "gantrain-export": export, "gantrain-status": status, "gantrain-report": report},
+    "gantrain-recipe": recipe,
 }
-SHELL = ("git", "cd", "source", "export", "eval", "head", "tensorboard")
+SHELL = ("git", "cd", "source", "export", "eval", "head", "tensorboard", "wandb", "mlflow", "aim", "hf")
 """Words of the shell and programs of others, which are taken as right."""
 STARTERS = ("torchrun", "srun")
 """Programs that start gantrain; what follows it is looked at."""
