@@ -155,6 +155,9 @@ NOT_RUN = {
     r"evaluation=inception|FOLDER|\brun=run\b|something": "a download, or what the reader fills in",
     r"my_metrics|brightness": "tests/evaluation/test_metric.py runs it",
     r"vanilla/seed0 .*classes=": "a classifier picks the classes, from a generator that has learned them",
+    r"^gantrain help": "runs in make test, above",
+    r"mine\.Mine": "tests/data/test_dataset.py runs one",
+    r"wine\.csv": "a file that scripts/bench/table.py writes",
     r"my_networks": "tests/commands/test_conditional.py runs it",
     r"data\.limit=1000": "more images than the stand-ins are: tests/data/test_subset.py",
 }
