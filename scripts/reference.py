@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
-OPTIONAL = {"How to": {"loggers.md": "Log to other places"}}
-"""Pages that are listed in a section if they are there."""
 CODES = {0: "finished", 1: "a bug of gantrain's, with its traceback", 130: "forced, by a second Ctrl-C"}
 """Exit codes that no error class has, or that have one of several reasons."""
 PRINTED = {"report": report.USAGE, "help": help.USAGE}
@@ -38,14 +36,11 @@ PRINTED = {"report": report.USAGE, "help": help.USAGE}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add the reference, and pages that are not always there, to the navigation."""
+    """Add the reference to the navigation."""
     for section in config.nav or []:
         ((name, entries),) = section.items()
         if name == "Reference":
             entries += [*navigation()]
-        for page, title in OPTIONAL.get(name, {}).items():
-            if (Path(config.docs_dir) / page).exists():
-                entries.append({title: page})
     return config
 
 
