@@ -122,36 +122,34 @@ def environment(rank: int, world: int, store: TCPStore) -> dict[str, str]:
     return os.environ | {name: str(value) for name, value in place.items()} | told
 
 
-def awaited(ranks: list[subprocess.Popen[bytes]], stop: StopSignal) -> list[int]:
+def awaited(ranks: list[subprocess.Popen[bytes]], stop: StopSignal) -> list[int | None]:
     """Wait for all ranks; hand a signal on to them, and end those that are left a while after one has failed.
 
-    Returns their exit codes, negative for a signal that ended one.
+    Returns their exit codes, negative for a signal that ended one, None for a rank that was ended here.
     """
-    handed_on, left = False, GRACE
-    while any(process.poll() is None for process in ranks):
+    handed_on, left, ended_here = False, GRACE, set[int]()
+    while alive := [rank for rank, process in enumerate(ranks) if process.poll() is None]:  # each is asked
         if stop and not handed_on:
             handed_on = True
             for process in ranks:
                 with suppress(OSError):
                     process.send_signal(signal.SIGTERM)
         failed = any(process.returncode for process in ranks)
-        for process in ranks:
-            if process.returncode is None:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(LOOK)
-                break
+        with suppress(subprocess.TimeoutExpired):
+            ranks[alive[0]].wait(LOOK)
         if any(process.returncode == RankLostError.exit_code for process in ranks):
             left = min(left, SHORT)
         left -= LOOK * failed
         if left <= 0:
+            ended_here |= {rank for rank in alive if ranks[rank].poll() is None}
             kill(ranks)
-    return [process.returncode for process in ranks]
+    return [None if rank in ended_here else process.returncode for rank, process in enumerate(ranks)]
 
 
-def report(codes: list[int], text: str) -> None:
+def report(codes: list[int | None], text: str) -> None:
     """Raise what the exit codes of the ranks say, if they say anything but success; a text says why one failed."""
-    failed = [code for code in codes if code > 0]
-    killed = [(rank, code) for rank, code in enumerate(codes) if code < 0]
+    failed = [code for code in codes if code is not None and code > 0]
+    killed = [(rank, code) for rank, code in enumerate(codes) if code is not None and code < 0]
     if failed:
         code = next((code for code in failed if code != RankLostError.exit_code), failed[0])
         raise StoppedError(text) if code == StoppedError.exit_code and in_sweep() else ElsewhereError(text, code)

@@ -136,6 +136,22 @@ def test_a_rank_that_is_killed_ends_the_job_and_the_same_command_goes_on(
 
 @pytest.mark.thorough
 @pytest.mark.xdist_group("ranks")
+@pytest.mark.row("F29", "SIGKILL to a rank before it has met the others")
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_rank_that_is_killed_before_it_has_joined_ends_the_job_at_once(
+    number: int, job: Callable[..., Job], tmp_path: Path, figure: Figure
+) -> None:
+    killed = job(*GAME, "run.dir=run", "distributed.timeout=100000")  # nobody is to wait for that
+    killed.until(killed.has_ranks)
+    os.kill(killed.rank(number), signal.SIGKILL)
+    assert killed.code() == 9
+    (error,) = killed.errors()
+    assert f"rank {number} was ended by SIGKILL" in error and not (tmp_path / "run").exists()
+    figure(f"rank {number} named, nothing written")
+
+
+@pytest.mark.thorough
+@pytest.mark.xdist_group("ranks")
 @pytest.mark.row("F29", "SIGSTOP to a rank, distributed.timeout=8")
 def test_a_rank_that_hangs_ends_the_job_in_time(job: Callable[..., Job], tmp_path: Path, figure: Figure) -> None:
     hung = job(*GAME, "run.dir=run", "distributed.timeout=8").until_saved(tmp_path / "run")
