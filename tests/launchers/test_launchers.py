@@ -58,7 +58,7 @@ def check(folder: Path, done: subprocess.CompletedProcess[str], threads: int) ->
 
 @pytest.mark.parametrize(
     ("launcher", "threads"),
-    [("joblib", joblib.cpu_count() // 2), pytest.param("submitit_local", 1, marks=pytest.mark.thorough)],
+    [("joblib", joblib.cpu_count() // 2), pytest.param("submitit_local", 1, marks=pytest.mark.slow)],
 )
 def test_a_sweep_through_processes_of_this_machine(launcher: str, threads: int, tmp_path: Path) -> None:
     check(tmp_path, sweep(tmp_path, f"hydra/launcher={launcher}"), max(threads, 1))
@@ -169,7 +169,7 @@ class Ray:
         shutil.rmtree(self.own, ignore_errors=True)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.xdist_group("ray")
 def test_a_job_on_ray_starts_its_own_ranks(tmp_path: Path) -> None:
     pytest.importorskip("ray")
@@ -189,7 +189,7 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ray]:
         cluster.stop()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.xdist_group("ray")
 def test_a_sweep_on_a_ray_cluster_that_is_there(ray_cluster: Ray, tmp_path: Path) -> None:
     check(tmp_path, sweep(tmp_path, "hydra/launcher=ray", f"hydra.launcher.ray.init.address={ray_cluster.address}"), 1)
@@ -302,7 +302,7 @@ def released(cluster: slurm.Cluster, process: subprocess.Popen) -> bool:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["preempted", pytest.param("out of time", marks=pytest.mark.slow)])
 @pytest.mark.xdist_group("slurm")
 def test_a_slurm_job_that_is_interrupted_saves_goes_back_into_the_queue_and_ends_bit_for_bit(

@@ -95,7 +95,7 @@ def namespaces() -> Iterator[Machines]:
             ip("netns", "del", name)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.xdist_group("machines")
 def test_two_machines_that_share_only_a_cable_play_the_game_of_one(
     namespaces: Machines, whole: Path, tmp_path: Path

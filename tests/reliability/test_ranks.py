@@ -137,7 +137,7 @@ def test_a_rank_that_is_killed_ends_the_job_and_the_same_command_goes_on(
 @pytest.mark.thorough
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.row("F29", "SIGKILL to a rank before it has met the others")
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_rank_that_is_killed_before_it_has_joined_ends_the_job_at_once(
     number: int, job: Callable[..., Job], tmp_path: Path, figure: Figure
 ) -> None:
@@ -191,7 +191,7 @@ def test_a_rank_that_fails_says_why_and_ends_the_job(job: Callable[..., Job], tm
     figure("its sentence, once, and in status.json")
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.row("F29", "a file system that is full, on the first rank")
 def test_a_full_disk_ends_all_ranks(job: Callable[..., Job], small_disk: Path, figure: Figure) -> None:
@@ -205,7 +205,7 @@ def test_a_full_disk_ends_all_ranks(job: Callable[..., Job], small_disk: Path, f
 
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.row("F30", "SIGINT to the command, SIGTERM to one rank alone, the same command again")
-@pytest.mark.parametrize("whom", ["command", pytest.param("rank 1", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("whom", [pytest.param(w, marks=pytest.mark.thorough) for w in ("command", "rank 1")])
 def test_a_signal_stops_all_ranks_after_one_step(
     whom: str, job: Callable[..., Job], whole: Path, tmp_path: Path, figure: Figure
 ) -> None:
@@ -262,7 +262,7 @@ def test_ranks_do_not_wait_for_ever_for_one_that_does_not_come(job: Callable[...
     assert "has not met all 2 ranks" in error and not (tmp_path / "run").exists()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.xdist_group("ranks")
 def test_a_run_goes_on_with_another_number_of_ranks_and_says_so(job: Callable[..., Job], tmp_path: Path) -> None:
     stopped = job(*GAME, "run.dir=run").until_saved(tmp_path / "run")
@@ -274,7 +274,7 @@ def test_a_run_goes_on_with_another_number_of_ranks_and_says_so(job: Callable[..
     assert status(tmp_path / "run")["state"] == "finished"
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.xdist_group("ranks")
 def test_torchrun_starts_the_same_game(job: Callable[..., Job], whole: Path, tmp_path: Path) -> None:
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "gantrain")
@@ -364,7 +364,7 @@ def test_a_rank_that_cannot_be_built_says_why_and_the_others_leave(job: Callable
 @pytest.mark.thorough
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.row("F30", "Ctrl-C twice, and SIGKILL to the command")
-@pytest.mark.parametrize("how", ["twice", "killed"])
+@pytest.mark.parametrize("how", [pytest.param("twice", marks=pytest.mark.slow), "killed"])
 def test_no_rank_outlives_the_command(how: str, job: Callable[..., Job], tmp_path: Path) -> None:
     one = job(*GAME, "total_steps=4000", "run.dir=run").until_saved(tmp_path / "run")
     ranks = [one.rank(0), one.rank(1)]

@@ -278,7 +278,10 @@ def test_searches_share_a_postgresql_and_go_on_for_one_that_is_killed(server: po
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("launcher", "given"), [("joblib", "written"), ("submitit_local", "interpolated")])
+@pytest.mark.parametrize(
+    ("launcher", "given"),
+    [("joblib", "written"), pytest.param("submitit_local", "interpolated", marks=pytest.mark.slow)],
+)
 @pytest.mark.xdist_group("postgres")
 def test_trials_that_are_pruned_find_the_password_and_no_file_has_it(
     server: postgres.Server, tmp_path: Path, launcher: str, given: str
@@ -292,7 +295,7 @@ def test_trials_that_are_pruned_find_the_password_and_no_file_has_it(
     assert f"storage: {server.url.replace(PASSWORD, '***')}" in config
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.xdist_group("postgres")
 def test_a_database_that_dies_costs_a_sentence_and_the_same_command_goes_on(
     server: postgres.Server, tmp_path: Path
