@@ -16,15 +16,19 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import flat, plain
 from gantrain.terminal import say, visible
 
+OWN = "gantrain.build.own.Own"
+"""What stands for an object of Python's in the settings; its module imports torch, which takes seconds."""
+
 
 def say_if_changed(cfg: DictConfig, run: RunDirectory) -> None:
     """Say in a sentence that the data of a finished run are others than it was trained on; the run stays as it is.
 
-    They are read only if something where they lie was written since the run read them: a sweep finds many finished runs
-    in a row. Nothing is downloaded, and data that were removed are nobody's mistake.
+    They are read only if they are an object of Python's, or if something where they lie was written since the run read
+    them: a sweep finds many finished runs in a row. Nothing is downloaded, and data that were removed are nobody's
+    mistake.
     """
     before = run.status().get("data")
-    if before is None or not written_since(cfg, read_at(run)):
+    if before is None or not (is_lent(cfg) or written_since(cfg, read_at(run))):
         return
     cfg = copy.deepcopy(cfg)
     for key in [key for key, _ in flat(plain(cfg)) if key.startswith("data.") and key.endswith(".download")]:
@@ -36,12 +40,17 @@ def say_if_changed(cfg: DictConfig, run: RunDirectory) -> None:
         return
     if now != before:
         said = f"the data of {run.path} have changed since it was trained ({visible(before)} → {visible(now)})"
-        say(f"{said}; it stays as it is. To train on those that lie there now, remove it or choose another run.dir")
+        say(f"{said}; it stays as it is. To train on those of now, remove it or choose another run.dir")
 
 
 def read_at(run: RunDirectory) -> float:
     """Return when the run last read its data: right before it wrote its settings, in seconds since 1970."""
     return (run.path / "config.yaml").stat().st_mtime
+
+
+def is_lent(cfg: DictConfig) -> bool:
+    """Tell whether Python code gives the data as an object: its class names the run, and not what it holds."""
+    return any(key.startswith("data.") and value == OWN for key, value in flat(plain(cfg)))
 
 
 def written_since(cfg: DictConfig, moment: float) -> bool:

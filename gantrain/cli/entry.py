@@ -137,7 +137,7 @@ def start(command: Callable[[], None], config_name: str) -> None:
                 sys.exit(fail(ConfigError(wrong)))
             if not isinstance(error, HydraException | OmegaConfBaseException):
                 raise
-            with initialize_config_module("gantrain.configs", version_base="1.3"):
+            with own_files.named(sys.argv[1:]), initialize_config_module("gantrain.configs", version_base="1.3"):
                 sys.exit(fail(ConfigError(explained(error, sys.argv[1:], config_name))))
         except Exception as error:
             if StopSignal.received:  # the launcher's own error about jobs that were stopped

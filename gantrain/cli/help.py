@@ -124,6 +124,9 @@ def suggestion(word: str, catalogue: Catalogue) -> str:
     same_end = [name for name in names if name.split(".")[-1] == word.split(".")[-1]]
     near = difflib.get_close_matches(word.lower(), names, n=3)
     found = [*same_end[:3], *near][:3] if same_end else near
+    if not found:  # "learning rate" and "gpu" are no names, but keys are explained with them
+        said = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+        found = [key.name for key in catalogue.keys("train").values() if said.search(key.meaning)][:3]
     return f"did you mean {' or '.join(dict.fromkeys(found))}?" if found else "gantrain --help lists all"
 
 
@@ -131,7 +134,7 @@ def of_key(key: Key) -> str:
     """Return what a key means, a fact a line."""
     rows = [
         ("command", key.command if key.command != "gantrain" else ""),
-        ("default", key.default if key.default is not None else "none: only the options below have it"),
+        ("default", key.default if key.default is not None else "each its own: only the options below have it"),
         ("type", ", ".join(part for part in (key.kind, key.range) if part)),
         ("meaning", key.meaning),
         ("among", key.section),

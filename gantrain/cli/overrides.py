@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain.cli.arguments import remedy
+from gantrain.cli.own_files import own_folders
 from gantrain.errors import ConfigError
 from gantrain.run.identity import GROUPS, flat, parsed, plain
 from gantrain.schema import is_count, is_whole, settings
@@ -157,11 +158,12 @@ def explained(error: Exception, arguments: list[str], config_name: str) -> str:
     first = lines[0] if lines else type(error).__name__
     if match := re.search(r"Could not (?:find|load) '(.+)/(.+?)'", first):
         group, option = match.groups()
-        known = options(group)
+        own = (path.stem for folder in own_folders(arguments) for path in (folder / group).glob("*.yaml"))
+        known = sorted({*options(group), *own})
         near = difflib.get_close_matches(option.lower().replace("-", "_"), known, n=3)
         near.sort(key=lambda name: sorted(name) != sorted(option))  # two letters swapped before one replaced
-        hint = f"did you mean {group}={near[0]}? " if near else ""
-        return f"{group}={option} does not exist; {hint}There is {', '.join(known)}"
+        hint = f"did you mean {group}={near[0]}? There" if near else "there"
+        return f"{group}={option} does not exist; {hint} is {', '.join(known)}"
     if match := re.match(r"Could not override '([^'@]+)", first):
         return f"{match[1]} is not a setting; {suggestion(match[1], arguments, config_name)}"
     if isinstance(error, OverrideParseException):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,20 @@ def found(place: str, given: str) -> str:
     if not files.at_home(name).is_dir():
         raise ConfigError(f"{VARIABLE}={given}: {name} is not a folder")
     return f"file://{files.at_home(name).absolute()}"
+
+
+@contextmanager
+def named(arguments: Iterable[str]) -> Iterator[None]:
+    """Let Hydra, started anew inside the block, find what a command line's ``--config-dir`` holds."""
+    before = os.environ.get(VARIABLE)
+    given = [value for name, _, value in (a.partition("=") for a in arguments) if name == "--config-dir"]
+    os.environ[VARIABLE] = json.dumps([*json.loads(before or "[]"), *(found(place, place) for place in given)])
+    try:
+        yield
+    finally:
+        os.environ.pop(VARIABLE)
+        if before is not None:
+            os.environ[VARIABLE] = before
 
 
 def named_to_hydra() -> list[str]:

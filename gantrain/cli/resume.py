@@ -125,7 +125,10 @@ def keep_changes(run: RunDirectory, step: int, changed: Sequence[str]) -> list[d
 def check_not_beyond(found: Found, total_steps: int) -> None:
     """Raise ConfigError if the checkpoint is later than the run is to end."""
     if (step := found[0]["step"]) > total_steps:
-        raise ConfigError(f"the checkpoint is at step {step}, beyond total_steps={total_steps}")
+        raise ConfigError(
+            f"the checkpoint is at step {step}, beyond total_steps={total_steps}; give total_steps={step} or more, or "
+            "choose another run.dir"
+        )
 
 
 def restore(

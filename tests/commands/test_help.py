@@ -57,6 +57,8 @@ WRONG = {
     "loss=wgan-gp": "did you mean loss=wgan_gp?",
     "wgan_gp": "did you mean loss=wgan_gp?",
     "loss=zzzzzz": "gantrain help loss lists the options",
+    "learning rate": "or optimizer.g.lr?",
+    "gpu": "did you mean device",
     "qqqqqqq": "gantrain --help lists all",
 }
 

@@ -290,6 +290,13 @@ def test_your_own_yaml_and_class_need_no_change_to_the_package(
     outcome = gantrain("--config-dir", "mine", "loss=mine", "trusted_modules=[my_losses]", *TINY, "data=ring")
     assert outcome.exit_code == 0, outcome.err
     assert "mine: Mine" in outcome.out and list(tmp_path.glob("outputs/ring/mlp/mine/seed0-*"))
+    misspelt = gantrain("--config-dir", "mine", "loss=mien", *TINY, "data=ring")
+    assert misspelt.exit_code == 2 and "did you mean loss=mine?" in misspelt.err
+    (tmp_path / "mine" / "loss" / "wide.yaml").write_text(
+        "_target_: gantrain.losses.Loss\nobjective: {_target_: my_losses.Mine, breadth: 1.0}\n"
+    )
+    misspelt = gantrain("--config-dir", "mine", "loss=wide", "loss.objective.bredth=2", *TINY, "data=ring")
+    assert misspelt.exit_code == 2 and "did you mean loss.objective.breadth?" in misspelt.err
     monkeypatch.setenv("GANTRAIN_CONFIGS", f'["file://{tmp_path}/mine"]')
     outcome = gantrain("loss=mine", "trusted_modules=[my_losses]", *TINY, "data=ring", "run.dir=for_good")
     assert outcome.exit_code == 0 and "mine: Mine" in outcome.out, outcome.err
