@@ -64,3 +64,9 @@ def test_what_it_cannot_do_is_said_in_a_sentence(run: gantrain.Run, act, said: s
 def test_a_run_that_is_opened_by_its_folder_goes_on_as_it_was_begun(run: gantrain.Run, tmp_path: Path) -> None:
     on = gantrain.Run(run.path).resume(total_steps=8)
     assert (on.path, on.step, on.settings["evaluation"]["n_fake"]) == (run.path, 8, 100)
+
+
+def test_a_run_goes_on_where_its_folder_has_a_comma_and_it_was_begun_with_resume_never(tmp_path: Path) -> None:
+    run = gantrain.train(*SHORT, data="ring", resume="never", total_steps=1, run={"dir": tmp_path / "a, b=[c]"})
+    on = gantrain.Run(run.path).resume(total_steps=2)
+    assert (on.path, on.step) == (tmp_path / "a, b=[c]", 2)
