@@ -16,6 +16,8 @@ from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import flat, plain
 from gantrain.terminal import say, visible
 
+OWN = "gantrain.build.own.Own"
+
 
 def say_if_changed(cfg: DictConfig, run: RunDirectory) -> None:
     """Say in a sentence that the data of a finished run are others than it was trained on; the run stays as it is.
@@ -45,7 +47,12 @@ def read_at(run: RunDirectory) -> float:
 
 
 def written_since(cfg: DictConfig, moment: float) -> bool:
-    """Tell whether anything that the settings of the data name, files and folders, was written after a moment."""
+    """Tell whether anything that the settings of the data name, files and folders, was written after a moment.
+
+    Of data that Python code gives nothing tells: they may be others.
+    """
+    if any(value == OWN for key, value in flat(plain(cfg)) if key.startswith("data.")):
+        return True
     named = [value for key, value in flat(plain(cfg)) if key.startswith("data.") and isinstance(value, str)]
     return any(when > moment for name in named for when in times(files.at_home(name)))
 
