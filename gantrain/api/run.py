@@ -91,8 +91,11 @@ class Run:
 
     @property
     def step(self) -> int:
-        """Steps that it has played, by its last record."""
-        return int(self.status.get("step", 0))
+        """Steps that it has played, by its last record; while it plays that is the last line of metrics.jsonl."""
+        told = int(self.status.get("step", 0))
+        if self.state in ("running", "killed"):  # status.json has what was when it began
+            return max(told, *(int(line["step"]) for line in self._directory.metrics()), 0)
+        return told
 
     @property
     def status(self) -> dict[str, Any]:
@@ -210,13 +213,18 @@ class Run:
     def _began_with(self) -> list[str]:
         if self._lines is not None:
             return list(self._lines)
-        command = str(self.status.get("command", ""))
+        command = self.status.get("command")
         try:
+            if not isinstance(command, str) or not command.strip():
+                raise ValueError("no command")
             if not command.startswith("gantrain.train("):
                 return shlex.split(command)[1:]
             call = ast.parse(command, mode="eval").body
-            return [str(text.value) for text in getattr(call, "args", []) if isinstance(text, ast.Constant)]
-        except (SyntaxError, ValueError) as error:
+            lines = [ast.literal_eval(text) for text in getattr(call, "args", [])]
+            if not all(isinstance(line, str) for line in lines):
+                raise ValueError("no overrides")
+            return lines
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ConfigError(
                 f"{self.path / 'status.json'} does not tell how the run was begun; call gantrain.train again"
             ) from error
