@@ -21,7 +21,7 @@ from gantrain.errors import WITHOUT_IT, ConfigError, EndedError, PrunedError, St
 from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import run_directory
 from gantrain.run.signals import StopSignal
-from gantrain.terminal import folded, in_notebook
+from gantrain.terminal import folded, in_notebook, speaking_after
 
 
 def named(callbacks: Sequence[object]) -> dict[str, object]:
@@ -45,7 +45,7 @@ def of_lines(lines: list[str], given: dict[str, Any]) -> Path:
         check(cfg)
         cfg.run.dir = str(run_directory(cfg, lines))
         run = RunDirectory(cfg.run.dir)
-        with record_errors(WITHOUT_IT), InPython().saving() as stop, ranked.together(cfg) as ranks:
+        with record_errors(WITHOUT_IT), speaking_after(), InPython().saving() as stop, ranked.together(cfg) as ranks:
             if ranks.first(lambda: is_over(cfg, run)):
                 print(folded(f"{run.path} is finished ({cfg.total_steps:,} steps); remove it to train again"))
             else:
@@ -93,11 +93,11 @@ class InPython(StopSignal):
     @contextmanager
     def saving(self) -> Iterator[InPython]:
         """Catch signals inside the block; any but Ctrl-C reaches the handler of before once the state is saved."""
-        received = StopSignal.received
+        before = StopSignal.received, StopSignal.silent, StopSignal.of_a_rank
         try:
             with self.listening():
                 yield self
         finally:
-            StopSignal.received = received
+            StopSignal.received, StopSignal.silent, StopSignal.of_a_rank = before
         if self.name not in (None, "SIGINT") and self.displaced:
             signal.raise_signal(signal.Signals[self.name])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.utils import get_object
 from omegaconf import DictConfig
@@ -117,6 +118,8 @@ class Rows:
 
 def tensor_of(given: Any, what: str) -> Tensor:
     """Return a tensor on the CPU; raise ConfigError for what none can be made of."""
+    if isinstance(given, np.ndarray) and (not given.flags.writeable or min((0, *given.strides)) < 0):
+        given = given.copy()  # torch takes no such view
     try:
         found = torch.as_tensor(given).detach().to("cpu")
         return found.to_dense() if found.layout != torch.strided else found

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import gantrain
-from gantrain.build.own import digest
+from gantrain.build.own import Rows, digest
 from gantrain.errors import ConfigError
 from tests.api.conftest import SHORT, Small, points
 
@@ -90,3 +90,8 @@ def test_a_second_input_that_is_a_setting_is_no_label() -> None:
     own = Tempered(4, 2)
     run = gantrain.train(*SHORT, **{"architecture.latent_dim": 4}, data="ring", generator=own, total_steps=1)
     assert run.samples(2).shape == (2, 2) and len(digest(own)) == 8
+
+
+def test_views_of_arrays_that_torch_does_not_take_are_taken() -> None:
+    backwards, fixed = points().numpy()[::-1], np.broadcast_to(np.ones(2), (9, 2))
+    assert torch.equal(Rows(backwards).x, points().flip(0)) and len(Rows(fixed)) == 9

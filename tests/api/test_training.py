@@ -18,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from torch import nn
 
 import gantrain
+from gantrain import terminal
 from gantrain.checkpoint import read
 from gantrain.errors import CallbackError, ConfigError, RunInUseError
 from gantrain.training.callbacks import Moment
@@ -249,3 +250,13 @@ def test_a_training_leaves_no_trainer_in_memory() -> None:
 
     gantrain.train(*SHORT, data="ring", total_steps=1, callbacks=[Sees()])
     assert seen[0]() is None
+
+
+def test_a_rank_that_was_silent_in_a_training_speaks_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with terminal.speaking_after():
+        terminal.be_silent()
+        print("inside")
+    print("after")
+    terminal.say("so does gantrain")
+    out, err = capsys.readouterr()
+    assert "inside" not in out and "after" in out and "so does gantrain" in out + err
