@@ -54,6 +54,17 @@ def be_silent() -> None:
     sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
 
 
+@contextmanager
+def speaking_after() -> Iterator[None]:
+    """After the block let this process speak as before, whether or not it fell silent inside."""
+    global _silent
+    before = _silent, sys.stdout
+    try:
+        yield
+    finally:
+        _silent, sys.stdout = before
+
+
 def call_job(name: str) -> None:
     """Give the job another name, once a better one is known."""
     global _name

@@ -44,9 +44,9 @@ def lines_of(overrides: Sequence[str], settings: Mapping[str, Any]) -> list[str]
 
 
 def written(key: str, value: Any) -> str:
-    """Return a value in Hydra's grammar, at whose top a text stands as it is typed in a shell."""
-    if isinstance(value, str | Path):
-        return str(value)
+    """Return a value in Hydra's grammar, at whose top a text stands as it is typed in a shell, a path as it is."""
+    if isinstance(value, str):
+        return value
     return literal(key, value)
 
 

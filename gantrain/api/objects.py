@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from gantrain.errors import ConfigError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 KEYS = ("data", "generator", "discriminator", "loss")
 """Arguments that may be objects; callbacks always are, and may be chosen by name too."""
@@ -21,24 +18,6 @@ FOR_KINDS = {
     "images": ("evaluation=pixels",),
 }
 """Options that suit samples of a kind, where the caller has chosen no others."""
-
-
-class Rows:
-    """Samples that are held as one tensor or array: x (n, *shape), and labels (n,) of whole numbers, or none."""
-
-    def __init__(self, x: Any, labels: Any | None = None) -> None:
-        import torch
-
-        self.x = torch.as_tensor(x)
-        self.labels = None if labels is None else torch.as_tensor(labels)
-        if self.labels is not None and self.labels.shape != self.x.shape[:1]:
-            raise ConfigError(f"data: {len(self.x)} samples, and labels of shape {tuple(self.labels.shape)}")
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, k: int) -> Tensor | tuple[Tensor, int]:
-        return self.x[k] if self.labels is None else (self.x[k], int(self.labels[k]))
 
 
 def taken(settings: dict[str, Any]) -> dict[str, Any]:
@@ -70,8 +49,25 @@ def fitting(key: str, given: Any) -> Any:
                 f"{type(given).__name__}"
             )
         return given
-    if isinstance(given, tuple) and len(given) == 2:
+    return fitting_data(given)
+
+
+def fitting_data(given: Any) -> Any:
+    """Return data as gantrain uses them; raise ConfigError for a tuple that is no pair of samples and labels."""
+    from gantrain.build.own import Rows
+
+    if isinstance(given, tuple):
+        if len(given) != 2:
+            raise ConfigError(f"data: a tuple must be (samples, labels), got {len(given)} parts")
         return Rows(*given)
+    if isinstance(given, list) and given and all(hasattr(row, "shape") for row in given):
+        shapes = {tuple(row.shape) for row in given}
+        if len(shapes) > 1 and len(given) == 2:
+            raise ConfigError("data: samples and their labels are a tuple, (samples, labels), got a list of two arrays")
+        if len(shapes) == 1:
+            import torch
+
+            return Rows(torch.stack([torch.as_tensor(row) for row in given]))
     return Rows(given) if hasattr(given, "__array__") or hasattr(given, "dtype") else given
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from gantrain.api import notebook, objects
 from gantrain.api.composing import composing, settled
+from gantrain.api.surroundings import alone, unchanged
 from gantrain.cli import ranked, summary
 from gantrain.cli.train import is_over
 from gantrain.cli.train import train as play
@@ -20,7 +21,7 @@ from gantrain.errors import WITHOUT_IT, ConfigError, EndedError, PrunedError, St
 from gantrain.run.directory import RunDirectory
 from gantrain.run.identity import run_directory
 from gantrain.run.signals import StopSignal
-from gantrain.terminal import folded, in_notebook
+from gantrain.terminal import folded, in_notebook, speaking_after
 
 
 def named(callbacks: Sequence[object]) -> dict[str, object]:
@@ -39,31 +40,18 @@ def of_lines(lines: list[str], given: dict[str, Any]) -> Path:
 
     flat = {key: value for key, value in given.items() if key != "callbacks"}
     flat |= {f"callbacks.{name}": callback for name, callback in given["callbacks"].items()}
-    with composing([*objects.options_for(given, lines), *lines]) as composed, lent(flat):
+    with alone(), unchanged(), composing([*objects.options_for(given, lines), *lines]) as composed, lent(flat):
         cfg, lines = settled(composed, lambda cfg, lines: objects.put(cfg, lines, given))
         check(cfg)
         cfg.run.dir = str(run_directory(cfg, lines))
         run = RunDirectory(cfg.run.dir)
-        with record_errors(WITHOUT_IT), unchanged(), InPython().saving() as stop, ranked.together(cfg) as ranks:
+        with record_errors(WITHOUT_IT), speaking_after(), InPython().saving() as stop, ranked.together(cfg) as ranks:
             if ranks.first(lambda: is_over(cfg, run)):
                 print(folded(f"{run.path} is finished ({cfg.total_steps:,} steps); remove it to train again"))
             else:
                 carried_out(lambda: play(cfg, run, stop, lines, ranks))
         print(folded(summary.where(run.path, cfg.run.root)))
     return Path(cfg.run.dir).absolute()
-
-
-@contextmanager
-def unchanged() -> Iterator[None]:
-    """Keep torch's random numbers, and whether it repeats exactly, as the caller has set them."""
-    import torch
-
-    exact, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        torch.use_deterministic_algorithms(exact, warn_only=warns)
 
 
 def carried_out(work: Callable[[], None]) -> None:
@@ -105,11 +93,11 @@ class InPython(StopSignal):
     @contextmanager
     def saving(self) -> Iterator[InPython]:
         """Catch signals inside the block; any but Ctrl-C reaches the handler of before once the state is saved."""
-        received = StopSignal.received
+        before = StopSignal.received, StopSignal.silent, StopSignal.of_a_rank
         try:
             with self.listening():
                 yield self
         finally:
-            StopSignal.received = received
+            StopSignal.received, StopSignal.silent, StopSignal.of_a_rank = before
         if self.name not in (None, "SIGINT") and self.displaced:
             signal.raise_signal(signal.Signals[self.name])

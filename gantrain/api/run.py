@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import html
 import shlex
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +91,11 @@ class Run:
 
     @property
     def step(self) -> int:
-        """Steps that it has played, by its last record."""
-        return int(self.status.get("step", 0))
+        """Steps that it has played, by its last record; while it plays that is the last line of metrics.jsonl."""
+        told = int(self.status.get("step", 0))
+        if self.state in ("running", "killed"):  # status.json has what was when it began
+            return max(told, *(int(line["step"]) for line in self._directory.metrics()), 0)
+        return told
 
     @property
     def status(self) -> dict[str, Any]:
@@ -159,7 +162,8 @@ class Run:
         classes: Sequence[int | str] | int | str | None = None,
     ) -> Tensor:
         """Return samples of the averaged generator (n, *shape) float32 on the CPU, as ``Generator.sample`` does."""
-        return self.generator.sample(n, seed, truncation, classes)
+        with self._lent():
+            return self.generator.sample(n, seed, truncation, classes)
 
     def resume(self, *overrides: str, callbacks: Sequence[object] | None = None, **settings: Any) -> Run:
         """Go on with the run, as ``gantrain.train`` with the same arguments does; return it.
@@ -177,7 +181,7 @@ class Run:
         from gantrain.api.composing import lines_of
         from gantrain.api.playing import named, of_lines
 
-        more = lines_of(overrides, {**settings, "run.dir": str(self.path)})
+        more = lines_of(overrides, {"resume": "auto", **settings, "run.dir": self.path})
         replaced = {line.partition("=")[0] for line in more}
         lines = [line for line in self._began_with() if line.partition("=")[0] not in replaced]
         hearing = self._callbacks if callbacks is None else named(callbacks)
@@ -201,7 +205,7 @@ class Run:
         from gantrain.schema import EvalConfig, validated
 
         lines = lines_of(overrides, settings)
-        with composing([f"run={self.path}", *lines], "eval") as composed, self._lent():
+        with composing([*lines_of((), {"run": self.path}), *lines], "eval") as composed, self._lent():
             cfg = validated(without_hydra(composed), EvalConfig)
             row = measuring.of_one(self.path, cfg)
         return {name: row[name] for name in row["better"] if name in row}
@@ -209,13 +213,18 @@ class Run:
     def _began_with(self) -> list[str]:
         if self._lines is not None:
             return list(self._lines)
-        command = str(self.status.get("command", ""))
+        command = self.status.get("command")
         try:
+            if not isinstance(command, str) or not command.strip():
+                raise ValueError("no command")
             if not command.startswith("gantrain.train("):
                 return shlex.split(command)[1:]
             call = ast.parse(command, mode="eval").body
-            return [str(text.value) for text in getattr(call, "args", []) if isinstance(text, ast.Constant)]
-        except (SyntaxError, ValueError) as error:
+            lines = [ast.literal_eval(text) for text in getattr(call, "args", [])]
+            if not all(isinstance(line, str) for line in lines):
+                raise ValueError("no overrides")
+            return lines
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ConfigError(
                 f"{self.path / 'status.json'} does not tell how the run was begun; call gantrain.train again"
             ) from error
@@ -225,7 +234,10 @@ class Run:
         given = [line.removeprefix(prefix).strip("[]") for line in self._lines or () if line.startswith(prefix)]
         return tuple(name.strip() for line in given for name in line.split(",") if name.strip())
 
-    def _lent(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def _lent(self) -> Iterator[None]:
+        from gantrain.api.surroundings import unchanged
         from gantrain.build.own import lent
 
-        return lent(self._objects)
+        with unchanged(), lent(self._objects):
+            yield

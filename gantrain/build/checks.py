@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from gantrain.data import Data
 from gantrain.distributed import Alone
-from gantrain.errors import ConfigError, first_line, is_memory_full
+from gantrain.errors import ConfigError, GantrainError, first_line, is_memory_full
 from gantrain.inputs import Codes, Inputs, Latent, Normal, is_conditional
 from gantrain.kinds import KINDS, Kind
 from gantrain.losses import Loss
@@ -48,10 +48,13 @@ def check_shapes(g: nn.Module, d: nn.Module, inputs: Inputs, shape: tuple[int, .
     try:
         fake = g.eval()(torch.zeros(2, inputs.latent.dim, device=device), labels)
         found = d.eval()(fake, labels)
-    except RuntimeError as error:
+    except GantrainError:
+        raise
+    except Exception as error:  # perhaps somebody's own code
         if is_memory_full(error):
             raise
-        raise ConfigError(f"architecture: the networks do not fit together: {first_line(error)}") from error
+        said = first_line(error) if isinstance(error, RuntimeError) else f"{type(error).__name__}: {first_line(error)}"
+        raise ConfigError(f"architecture: the networks do not fit together: {said}") from error
     if inputs.classes > 1 and not hasattr(g, "conditional") and uses_labels(g, inputs.latent.dim, device):
         raise ConfigError(
             f"{type(g).__name__} uses the labels: let the class say conditional = True, so that it is asked for "
@@ -76,7 +79,8 @@ def uses_labels(g: nn.Module, dim: int, device: torch.device) -> bool:
             sample: Tensor = g(torch.ones(2, dim, device=device), labels)
         return sample
 
-    return not torch.allclose(sample_of(0), sample_of(1), equal_nan=True)
+    first, again, other = sample_of(0), sample_of(0), sample_of(1)  # one may differ by noise that is not torch's
+    return torch.equal(first, again) and not torch.allclose(first, other, equal_nan=True)
 
 
 def check_terms(loss: Loss, verdict: Verdict, classes: int) -> None:

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+import torch
 from hydra.utils import get_object
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from gantrain.errors import ConfigError
+from gantrain.errors import ConfigError, first_line
 
 TARGET = "gantrain.build.own.Own"
 _lent: ContextVar[Mapping[str, Any]] = ContextVar("lent", default={})  # noqa: B039  (never changed in place)
@@ -85,12 +87,54 @@ def unwrapped(given: Any) -> Any:
     return given.net if type(given) in WRAPPERS.values() else given
 
 
+class Rows:
+    """Samples that are held as one tensor or array: x (n, *shape), and labels (n,) of whole numbers, or none.
+
+    Raises:
+        ConfigError: for what no tensor can be made of, or labels that are not one for each sample.
+    """
+
+    def __init__(self, x: Any, labels: Any | None = None) -> None:
+        self.x = tensor_of(x, "samples")
+        self.labels = None if labels is None else tensor_of(labels, "labels")
+        if not self.x.dim():
+            raise ConfigError("data: samples must be (n, *shape), got a single number")
+        if self.labels is not None and self.labels.shape != self.x.shape[:1]:
+            raise ConfigError(f"data: {len(self.x)} samples, and labels of shape {tuple(self.labels.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, k: int) -> Tensor | tuple[Tensor, int]:
+        return self.x[k] if self.labels is None else (self.x[k], int(self.labels[k]))
+
+    def facts(self) -> Iterator[str]:
+        """Yield what distinguishes them from others: shape, dtype and every bit."""
+        for held in (self.x, self.labels):
+            if held is not None:
+                bits = held.contiguous().flatten().view(torch.uint8).numpy().data
+                yield f"{tuple(held.shape)} {held.dtype} {hashlib.sha256(bits).hexdigest()}"
+
+
+def tensor_of(given: Any, what: str) -> Tensor:
+    """Return a tensor on the CPU; raise ConfigError for what none can be made of."""
+    if isinstance(given, np.ndarray) and (not given.flags.writeable or min((0, *given.strides)) < 0):
+        given = given.copy()  # torch takes no such view
+    try:
+        found = torch.as_tensor(given).detach().to("cpu")
+        return found.to_dense() if found.layout != torch.strided else found
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise ConfigError(f"data: no tensor can be made of the {what}: {first_line(error)}") from error
+
+
 def digest(given: Any) -> str:
-    """Return a digest of what an object is: of its class, and of a module's layers, plain settings and shapes.
+    """Return a digest of what an object is: a module's class, layers, plain settings and shapes; of rows, every bit.
 
     Not of the weights: they are where a run begins, and a process that goes on takes them from the checkpoint.
     """
     facts = [kind_of(given)]
+    if isinstance(given, Rows):
+        facts += given.facts()
     if isinstance(given, nn.Module):
         facts.append(re.sub(r" at 0x[0-9a-f]+", "", repr(given)))
         facts += [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in given.state_dict().items()]
@@ -102,6 +146,8 @@ def digest(given: Any) -> str:
 
 class OfLatentsAlone(nn.Module):
     """A generator of somebody's own that takes no labels: ``net(z)`` (n, latent_dim) -> samples (n, *shape)."""
+
+    conditional = False
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -137,6 +183,7 @@ def as_player(role: str, net: Any) -> nn.Module:
     """
     if not isinstance(net, nn.Module):
         raise ConfigError(f"{role} must be a torch.nn.Module, got {type(net).__name__}")
+    refuse_unready(role, net)
     inputs = inspect.signature(net.forward).parameters.values()
     several = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in inputs)
     positional = [p for p in inputs if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -144,6 +191,27 @@ def as_player(role: str, net: Any) -> nn.Module:
     if len(needed) > 2 or not (positional or several):
         what = "z, or z and labels" if role == "generator" else "x, or x and labels"
         raise ConfigError(f"{role}: {type(net).__name__}.forward must take {what}; it takes {len(needed)} inputs")
-    if len(positional) == 1 or several:
+    is_setting = len(positional) > 1 and positional[1].default not in (None, inspect.Parameter.empty)
+    if len(positional) == 1 or several or is_setting:  # forward(z, temperature=1.0)
         return WRAPPERS[role](net)
     return net
+
+
+def refuse_unready(role: str, net: nn.Module) -> None:
+    """Raise ConfigError for a network whose weights are not there yet, are no float32, or cannot be copied."""
+    if isinstance(net, torch.jit.ScriptModule):
+        raise ConfigError(f"{role} is a ScriptModule of torch.jit, which cannot be trained; give the module itself")
+    for name, tensor in (*net.named_parameters(), *net.named_buffers()):
+        if nn.parameter.is_lazy(tensor):
+            raise ConfigError(f"{role}.{name} has no shape yet; call the network once before")
+        if tensor.is_meta:
+            raise ConfigError(f"{role}.{name} is on the meta device and has no values; make it on the CPU")
+        if isinstance(tensor, nn.Parameter) and tensor.dtype != torch.float32:
+            raise ConfigError(
+                f"{role}.{name} is {tensor.dtype}; weights are float32, call .float(), and precision=… says in what "
+                "networks compute"
+            )
+    try:
+        copy.deepcopy(net)
+    except Exception as error:  # somebody's own attributes
+        raise ConfigError(f"{role}: {type(net).__name__} cannot be copied: {first_line(error)}") from error

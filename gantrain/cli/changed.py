@@ -49,7 +49,7 @@ def read_at(run: RunDirectory) -> float:
 
 
 def is_lent(cfg: DictConfig) -> bool:
-    """Tell whether Python code gives the data as an object: its class names the run, and not what it holds."""
+    """Tell whether Python code gives the data as an object: its class may be all that names the run."""
     return any(key.startswith("data.") and value == OWN for key, value in flat(plain(cfg)))
 
 

@@ -35,6 +35,19 @@ def full_precision() -> Iterator[None]:
             switch.allow_tf32 = allowed
 
 
+@contextmanager
+def kept() -> Iterator[None]:
+    """Set TF32, and whether a CPU flushes numbers below 1e-38 to 0, after the block to what they were before it."""
+    flushes = not (torch.tensor([1e-40]) * 1).any()  # torch does not tell
+    before = [switch.allow_tf32 for switch in SWITCHES]
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushes)
+        for switch, allowed in zip(SWITCHES, before, strict=True):
+            switch.allow_tf32 = allowed
+
+
 def has_tf32() -> bool:
     """Tell whether convolutions and matrix products of float32 are in TF32 now."""
     return all(switch.allow_tf32 for switch in SWITCHES)

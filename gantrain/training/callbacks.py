@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gantrain.checkpoint import tree
 from gantrain.errors import CallbackError, ConfigError, GantrainError, first_line
 
 if TYPE_CHECKING:
@@ -55,9 +59,9 @@ class Moment:
 class Callback(Protocol):
     """An object with any of these methods; those that it has not are not called. On the first rank alone.
 
-    A method may draw random numbers of torch: the training's own stay as they are. What it raises ends the run, which
-    goes on from its last checkpoint. If there are ``state_dict`` and ``load_state_dict``, the state, plain data and
-    tensors, is saved in checkpoints and restored.
+    A method may draw random numbers of Python, numpy and torch: the training's own stay as they are. What it raises
+    ends the run, which goes on from its last checkpoint. If there are ``state_dict`` and ``load_state_dict``, the
+    state, plain data and tensors, is saved in checkpoints and restored.
     """
 
     def on_step(self, moment: Moment) -> None:
@@ -105,6 +109,8 @@ class Callbacks:
         self.why: str | None = None
         """Why a callback has ended the run, None if none has."""
         for name, callback in self.named.items():
+            if isinstance(callback, type):
+                raise ConfigError(f"callbacks: {callback.__name__} is a class; give an object of it")
             if not any(callable(getattr(callback, moment, None)) for moment in MOMENTS):
                 raise ConfigError(f"callbacks: {name} has none of the methods {', '.join(MOMENTS)}")
 
@@ -122,29 +128,52 @@ class Callbacks:
         """
         if not self.named or not (names := self.hearing(moment)):
             return
-        told = Moment(self.path, trainer.step, trainer.total_steps, trainer.ema.net, **facts)
-        device = trainer.precision.device
-        with trainer.clock.paused(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-            for name in names:
-                try:
-                    getattr(self.named[name], moment)(told)
-                except GantrainError:
-                    raise
-                except Exception as error:
-                    said = f"{type(error).__name__}: {first_line(error)}"
-                    raise CallbackError(f"callback {name} failed in {moment} at step {told.step:,}: {said}") from error
-                if told.reason is not None and self.why is None:
-                    self.why = f"{name}: {told.reason}"
+        device, python, numpy = trainer.precision.device, random.getstate(), np.random.get_state()
+        try:
+            with trainer.clock.paused(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+                for name in names:
+                    told = Moment(self.path, trainer.step, trainer.total_steps, trainer.ema.net, **facts)
+                    told.values = dict(told.values)  # a callback may change what it is told: no other hears of that
+                    with failing(name, f"{moment} at step {trainer.step:,}"):
+                        getattr(self.named[name], moment)(told)
+                    if told.reason is not None and self.why is None:
+                        self.why = f"{name}: {told.reason}"
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of those that have one, by name."""
-        return {name: c.state_dict() for name, c in self.named.items() if hasattr(c, "state_dict")}
+        """Return the state of those that have one, by name.
+
+        Raises:
+            CallbackError: if one fails, or its state is no plain data.
+        """
+        found = {}
+        for name, callback in self.named.items():
+            if hasattr(callback, "state_dict"):
+                with failing(name, "state_dict"):
+                    found[name] = callback.state_dict()
+                    tree.flatten(found[name], "its state")
+        return found
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the state of those that have one and had one."""
+        """Restore the state of those that have one and had one; raise CallbackError if one fails."""
         for name, callback in self.named.items():
             if name in state and hasattr(callback, "load_state_dict"):
-                callback.load_state_dict(state[name])
+                with failing(name, "load_state_dict"):
+                    callback.load_state_dict(state[name])
+
+
+@contextmanager
+def failing(name: str, method: str) -> Iterator[None]:
+    """Turn what a callback's method raises into CallbackError, which names both; errors of gantrain's stay."""
+    try:
+        yield
+    except GantrainError:
+        raise
+    except Exception as error:  # somebody's own code
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise CallbackError(f"callback {name} failed in {method}: {said}") from error
 
 
 class StopAt:

@@ -198,11 +198,11 @@ class Trainer(Game):
                 getattr(self, name).load_state_dict(state[name])
             scalars = {name: value.to(self.precision.device) for name, value in state["scalars"].items()}
             self.scalars = {name: value.reshape(()) for name, value in scalars.items()}
-            self.callbacks.load_state_dict(state.get("callbacks", {}))
         except Exception as error:  # of the right build, but a stranger wrote it
             if is_memory_full(error):
                 raise
             raise CheckpointError(f"the checkpoint cannot be restored: {first_line(error)}") from error
+        self.callbacks.load_state_dict(state.get("callbacks", {}))
         self.step, self.rollbacks = state["step"], state["rollbacks"]
         self.schedules.set(self.step)
         self.watch.forget()

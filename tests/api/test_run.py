@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,30 @@ def test_what_it_cannot_do_is_said_in_a_sentence(run: gantrain.Run, act, said: s
 def test_a_run_that_is_opened_by_its_folder_goes_on_as_it_was_begun(run: gantrain.Run, tmp_path: Path) -> None:
     on = gantrain.Run(run.path).resume(total_steps=8)
     assert (on.path, on.step, on.settings["evaluation"]["n_fake"]) == (run.path, 8, 100)
+
+
+def test_a_run_goes_on_where_its_folder_has_a_comma_and_it_was_begun_with_resume_never(tmp_path: Path) -> None:
+    run = gantrain.train(*SHORT, data="ring", resume="never", total_steps=1, run={"dir": tmp_path / "a, b=[c]"})
+    on = gantrain.Run(run.path).resume(total_steps=2)
+    assert (on.path, on.step) == (tmp_path / "a, b=[c]", 2)
+
+
+@pytest.mark.parametrize(
+    "command", [None, "", ["x"], "gantrain.train(data)", "gantrain.train(3)", "gantrain.train(*['x'])"]
+)
+def test_a_record_that_does_not_tell_how_a_run_began_is_said(tmp_path: Path, command: object) -> None:
+    (tmp_path / "config.yaml").write_text("seed: 0\n")
+    (tmp_path / "status.json").write_text(json.dumps({"state": "finished", "command": command}))
+    with pytest.raises(ConfigError, match="does not tell how the run was begun"):
+        gantrain.Run(tmp_path).resume()
+
+
+def test_the_step_of_a_run_that_plays_is_that_of_its_last_line() -> None:
+    steps: list[int] = []
+
+    class Looks:
+        def on_log(self, moment: gantrain.Moment) -> None:
+            steps.append(gantrain.Run(moment.path).step)
+
+    gantrain.train(*SHORT, data="ring", total_steps=2, callbacks=[Looks()])
+    assert steps == [2]

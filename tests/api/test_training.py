@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +18,9 @@ from hydra.core.global_hydra import GlobalHydra
 from torch import nn
 
 import gantrain
+from gantrain import terminal
 from gantrain.checkpoint import read
-from gantrain.errors import CallbackError, ConfigError
+from gantrain.errors import CallbackError, ConfigError, RunInUseError
 from gantrain.training.callbacks import Moment
 from tests.api.conftest import SHORT, LeastSquares, Small, points
 
@@ -203,3 +207,65 @@ def test_settings_are_written_as_hydra_reads_them() -> None:
     )
     assert (cfg.seed, cfg.ema.rampup, cfg.total_steps) == (3, None, 1000)
     assert cfg.loss.regularizers.gp.weight == 10 and "r1" in cfg.loss.regularizers
+
+
+def test_the_caller_s_other_random_numbers_and_switches_stay_and_do_not_reach_the_training() -> None:
+    plain = gantrain.train(*SHORT, data="ring", total_steps=2, run={"dir": "plain"})
+
+    def standing() -> tuple:
+        flushes = not (torch.tensor([1e-40]) * 1).any()
+        return random.getstate(), tuple(np.random.get_state()[1]), torch.backends.cudnn.allow_tf32, flushes
+
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_flush_denormal(False)
+    torch.set_default_dtype(torch.float64)
+    before = standing()
+    try:
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            run = gantrain.train(*SHORT, data="ring", total_steps=2, run={"dir": "within"})
+        expected = torch.get_rng_state()
+        run.samples(2)
+        assert standing() == before and torch.equal(torch.get_rng_state(), expected)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert same(last(run), last(plain))
+
+
+def test_a_second_thread_is_refused_since_both_would_draw_from_the_same_random_numbers() -> None:
+    said: list[str] = []
+
+    class Beside:
+        def on_step(self, moment: Moment) -> None:
+            def beside() -> None:
+                with pytest.raises(RunInUseError) as caught:
+                    gantrain.train(*SHORT, data="ring", total_steps=2, seed=1)
+                said.append(str(caught.value))
+
+            thread = threading.Thread(target=beside)
+            thread.start()
+            thread.join()
+
+    gantrain.train(*SHORT, data="ring", total_steps=1, callbacks=[Beside()])
+    assert len(said) == 1 and "another thread of this process trains" in said[0]
+
+
+def test_a_training_leaves_no_trainer_in_memory() -> None:
+    seen: list[weakref.ref] = []
+
+    class Sees:
+        def on_step(self, moment: Moment) -> None:
+            seen.append(weakref.ref(moment.generator))
+
+    gantrain.train(*SHORT, data="ring", total_steps=1, callbacks=[Sees()])
+    assert seen[0]() is None
+
+
+def test_a_rank_that_was_silent_in_a_training_speaks_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with terminal.speaking_after():
+        terminal.be_silent()
+        print("inside")
+    print("after")
+    terminal.say("so does gantrain")
+    out, err = capsys.readouterr()
+    assert "inside" not in out and "after" in out and "so does gantrain" in out + err

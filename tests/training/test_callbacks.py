@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import gantrain
 from gantrain.checkpoint import read
-from gantrain.errors import ConfigError
+from gantrain.errors import CallbackError, ConfigError
 from gantrain.training.callbacks import Callback, Callbacks, Moment, by_name
 from tests.api.conftest import SHORT
 
@@ -74,12 +76,15 @@ def test_each_moment_is_told_at_its_steps_with_its_facts() -> None:
 def test_a_callback_that_draws_random_numbers_changes_no_bit_of_the_training() -> None:
     class Draws:
         def on_step(self, moment: Moment) -> None:
-            torch.randn(7)
+            torch.randn(7), np.random.rand(7), random.random()
 
     heard = gantrain.train(*SHORT, data="ring", total_steps=4, callbacks=[Draws()])
     alone = gantrain.train(*SHORT, data="ring", total_steps=4, run={"dir": "alone"})
-    weights = [read(max(run.path.glob("checkpoints/*")))[1]["g"]["net"] for run in (heard, alone)]
+    states = [read(max(run.path.glob("checkpoints/*")))[1] for run in (heard, alone)]
+    weights = [state["g"]["net"] for state in states]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert states[0]["rng"]["python"] == states[1]["rng"]["python"]
+    assert torch.equal(states[0]["rng"]["numpy"][1], states[1]["rng"]["numpy"][1])
 
 
 @pytest.mark.parametrize("moment", ["on_step", "on_log", "on_samples", "on_checkpoint", "on_evaluation"])
@@ -115,3 +120,39 @@ def test_a_method_of_the_protocol_that_nobody_wrote_is_not_called() -> None:
     told = Callbacks({"Counts": Counts(), "Hears": Hears()})
     assert told.hearing("on_step") == ["Counts", "Hears"] and told.hearing("on_log") == ["Hears"]
     assert list(by_name([Counts(), Hears(), Counts()])) == ["Counts", "Hears", "Counts2"]
+
+
+@pytest.mark.parametrize(("state", "said"), [({1, 2}, "its state: set is not plain data"), (None, "division by zero")])
+def test_a_state_that_cannot_be_saved_names_its_callback(state: object, said: str) -> None:
+    class Keeps(Counts):
+        def state_dict(self) -> object:
+            return state if state is not None else 1 / 0
+
+    with pytest.raises(CallbackError, match=f"callback Keeps failed in state_dict: .*{said}"):
+        gantrain.train(*SHORT, data="ring", total_steps=1, callbacks=[Keeps()])
+
+
+def test_a_state_that_a_callback_does_not_take_names_it() -> None:
+    class Forgets(Counts):
+        def load_state_dict(self, state: dict) -> None:
+            raise KeyError("old")
+
+    run = gantrain.train(*SHORT, data="ring", total_steps=1, callbacks=[Forgets()])
+    with pytest.raises(CallbackError, match="callback Forgets failed in load_state_dict: KeyError: 'old'"):
+        run.resume(total_steps=2)
+
+
+def test_what_one_callback_changes_of_its_moment_no_other_hears() -> None:
+    class Changes:
+        def on_log(self, moment: Moment) -> None:
+            moment.step = 99
+            moment.values.clear()
+
+    hears = Hears()
+    gantrain.train(*SHORT, data="ring", total_steps=2, callbacks=[Changes(), hears])
+    assert [(m.step, "d/loss" in m.values) for name, m in hears.told if name == "on_log"] == [(2, True)]
+
+
+def test_a_class_is_no_callback() -> None:
+    with pytest.raises(ConfigError, match="Counts is a class; give an object of it"):
+        gantrain.train(*SHORT, data="ring", callbacks=[Counts])
