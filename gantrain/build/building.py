@@ -22,6 +22,7 @@ from gantrain.build.checks import (
     check_each_alone,
     check_kind,
     check_latent,
+    check_objective,
     check_optimizer,
     check_parts,
     check_ranks,
@@ -139,6 +140,7 @@ def check_game(
 ) -> None:
     """Raise ConfigError if the pieces of a game cannot work together."""
     verdict = check_shapes(g.net, d.net, inputs, data.shape, g.skipped.device)
+    check_objective(loss.objective, verdict)
     check_terms(loss, verdict, data.classes)
     check_codes(loss, verdict, inputs.latent)
     check_latent(g.net, inputs.latent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Callable
 
 import torch
 from omegaconf import DictConfig
@@ -16,7 +17,7 @@ from gantrain.distributed import Alone
 from gantrain.errors import ConfigError, GantrainError, first_line, is_memory_full
 from gantrain.inputs import Codes, Inputs, Latent, Normal, is_conditional
 from gantrain.kinds import KINDS, Kind
-from gantrain.losses import Loss
+from gantrain.losses import Loss, Objective
 from gantrain.losses.turn import Verdict
 from gantrain.regularizers import Information
 from gantrain.regularizers.classes import ClassTerm
@@ -95,6 +96,32 @@ def check_terms(loss: Loss, verdict: Verdict, classes: int) -> None:
                 f"{type(term).__name__} needs {wanted} logits for {classes} classes, and D gives {there}; the option "
                 "of conditioning that brings the term brings such a D"
             )
+
+
+def check_objective(objective: Objective, verdict: Verdict) -> None:
+    """Raise ConfigError unless an objective of somebody's own gives each player a scalar to descend."""
+    if type(objective).__module__.startswith("gantrain."):
+        return
+    real, fake = (verdict.scores.detach().clone().requires_grad_() for _ in range(2))
+    losses: dict[str, Callable[[], object]] = {
+        "d_loss": lambda: objective.d_loss(real, fake),
+        "g_loss": lambda: objective.g_loss(fake, real if objective.g_uses_real else None),
+    }
+    for name, loss in losses.items():
+        what = f"loss: {type(objective).__name__}.{name}"
+        try:
+            with torch.enable_grad():
+                found = loss()
+        except Exception as error:  # somebody's own code
+            if is_memory_full(error):
+                raise
+            raise ConfigError(f"{what} fails: {type(error).__name__}: {first_line(error)}") from error
+        if not isinstance(found, Tensor):
+            raise ConfigError(f"{what} must return a scalar tensor, got {type(found).__name__}")
+        if found.dim():
+            raise ConfigError(f"{what} must return a scalar, got a tensor of shape {tuple(found.shape)}; take its mean")
+        if not found.requires_grad:
+            raise ConfigError(f"{what} does not depend on the scores: nothing would be learnt from it")
 
 
 def check_codes(loss: Loss, verdict: Verdict, latent: Latent) -> None:
