@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
@@ -19,9 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gantrain.cli import arguments, own_files
-from gantrain.cli.overrides import check_added, check_kinds, explained
+from gantrain.cli.overrides import explained
+from gantrain.cli.train import settled
 from gantrain.errors import ConfigError, of_a_path
-from gantrain.schema import TrainConfig, one_line, validated
+from gantrain.schema import one_line
 
 
 def lines_of(overrides: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
@@ -119,27 +120,6 @@ def is_for_many(line: str) -> bool:
 
 WORDS = ("null", "true", "false", "inf", "nan")
 """Texts that Hydra reads as something else unless they are quoted."""
-Put = Callable[[DictConfig, list[str]], list[str]]
-
-
-def settled(composed: DictConfig, put: Put | None = None) -> tuple[DictConfig, list[str]]:
-    """Return a training's checked settings, and its overrides, from what has been composed.
-
-    Args:
-        composed: with Hydra's own part.
-        put: puts the caller's objects into the settings, and returns the overrides with their names.
-
-    Raises:
-        ConfigError: naming the key, its value, and what is allowed.
-    """
-    lines = list(HydraConfig.get().overrides.task)
-    own_files.check_own_files()
-    cfg = without_hydra(composed)
-    lines = check_kinds(lines, cfg, "train", TrainConfig)
-    check_added(lines, "train")
-    if put is not None:
-        lines = put(cfg, lines)
-    return validated(cfg), lines
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
@@ -166,4 +146,4 @@ def compose(*overrides: str, **settings: Any) -> DictConfig:
         ConfigError: for a key that does not exist, or a value of the wrong type or range.
     """
     with composing(lines_of(overrides, settings)) as composed:
-        return settled(composed)[0]
+        return settled(without_hydra(composed))[0]

@@ -12,10 +12,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from gantrain.api import notebook, objects
-from gantrain.api.composing import composing, settled
+from gantrain.api.composing import composing, without_hydra
 from gantrain.api.surroundings import alone, unchanged
 from gantrain.cli import ranked, summary
-from gantrain.cli.train import is_over
+from gantrain.cli.train import is_over, settled
 from gantrain.cli.train import train as play
 from gantrain.errors import WITHOUT_IT, ConfigError, EndedError, PrunedError, StoppedError, record_errors
 from gantrain.run.directory import RunDirectory
@@ -41,7 +41,7 @@ def of_lines(lines: list[str], given: dict[str, Any]) -> Path:
     flat = {key: value for key, value in given.items() if key != "callbacks"}
     flat |= {f"callbacks.{name}": callback for name, callback in given["callbacks"].items()}
     with alone(), unchanged(), composing([*objects.options_for(given, lines), *lines]) as composed, lent(flat):
-        cfg, lines = settled(composed, lambda cfg, lines: objects.put(cfg, lines, given))
+        cfg, lines = settled(without_hydra(composed), lambda cfg, lines: objects.put(cfg, lines, given))
         check(cfg)
         cfg.run.dir = str(run_directory(cfg, lines))
         run = RunDirectory(cfg.run.dir)

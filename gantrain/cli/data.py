@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from gantrain.cli import runs
 from gantrain.cli.entry import reported, start
 from gantrain.cli.overrides import check_kinds
 from gantrain.cli.own_files import check_own_files
-from gantrain.errors import ConfigError, DiskError, first_line, memory_errors
+from gantrain.errors import DiskError, first_line, memory_errors
 from gantrain.run import files
 from gantrain.run.signals import StopSignal
 from gantrain.schema import InspectConfig, validated
@@ -51,7 +50,7 @@ def main() -> None:
 
 def show(cfg: DictConfig, lines: list[str]) -> None:
     """Look at the data set, write the picture if one is asked for, and print what was found."""
-    out = None if cfg.out is None else new_picture(cfg.out)
+    out = None if cfg.out is None else runs.new_file(cfg.out, ".png")
 
     facts = look(cfg)  # imports torch, which takes seconds: not before it is needed
     found: dict[str, Any] = (
@@ -64,7 +63,7 @@ def show(cfg: DictConfig, lines: list[str]) -> None:
         try:
             files.make_folder(out.parent)
             files.clear_debris(out.parent, out.name)
-            new_picture(cfg.out)  # it may have come meanwhile
+            runs.new_file(cfg.out, ".png")  # it may have come meanwhile
             picture.draw(facts, out)
         except OSError as error:
             raise DiskError(f"{out} cannot be written ({first_line(error)}); choose another out=") from error
@@ -85,16 +84,6 @@ def look(cfg: DictConfig) -> Facts:
     if survey is None:
         return inspect_data(build_data(cfg), cfg.batch_size)
     return inspect_files(survey, cfg.batch_size)
-
-
-def new_picture(out: str) -> Path:
-    """Return the path of the picture; raise ConfigError for one that is there already, or no PNG."""
-    path = files.at_home(out)
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"out={out} must end in .png")
-    if os.path.lexists(path):
-        raise ConfigError(f"out={out} exists; choose another, or remove it")
-    return path
 
 
 def command(lines: list[str], suggestions: dict[str, Any]) -> list[str]:

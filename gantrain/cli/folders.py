@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from gantrain.cli import runs
 from gantrain.errors import ConfigError, DiskError, first_line
 from gantrain.run import files
 from gantrain.run.directions import arrow, shown
@@ -57,7 +57,7 @@ def evaluate(cfg: DictConfig, given: dict[str, Any], keys: set[str]) -> None:
     """
     if idle := sorted(keys.intersection(OF_GENERATORS)):
         raise ConfigError(f"evaluation.{idle[0]} is a setting for runs, not for two folders of images; leave it out")
-    out = None if cfg.out is None else new_file(cfg.out)
+    out = None if cfg.out is None else runs.new_file(cfg.out, ".json")
     settings = protocol(given)
     row = measured(cfg, settings)
     if out is not None:
@@ -112,16 +112,6 @@ def table(row: dict[str, Any]) -> str:
         for label, name in zip(labels, names, strict=True)
     ]
     return "\n".join(visible(line) for line in (row["described"], *lines, *values))
-
-
-def new_file(out: str) -> Path:
-    """Return the path of the result; raise ConfigError for one that is there already, or no JSON."""
-    path = files.at_home(out)
-    if path.suffix.lower() != ".json":
-        raise ConfigError(f"out={out} must end in .json")
-    if os.path.lexists(path):
-        raise ConfigError(f"out={out} exists; choose another, or remove it")
-    return path
 
 
 def write(path: Path, text: str) -> None:

@@ -88,6 +88,16 @@ def the_one(pattern: Any) -> Path:
     return found[0]
 
 
+def new_file(out: str, ending: str) -> Path:
+    """Return the path of a result; raise ConfigError for one that is there already, or ends otherwise."""
+    path = files.at_home(out)
+    if path.suffix.lower() != ending:
+        raise ConfigError(f"out={out} must end in {ending}")
+    if os.path.lexists(path):
+        raise ConfigError(f"out={out} exists; choose another, or remove it")
+    return path
+
+
 @contextmanager
 def made_whole(out: str | None, default: Path, within: Path) -> Iterator[tuple[Path, Path]]:
     """Give a folder to write into, and the place where it will be once the block is done; nothing is ever replaced.

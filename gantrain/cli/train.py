@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,14 +54,32 @@ def main() -> None:
     start(job, "train")
 
 
-@record_errors(WITHOUT_IT)
-def run_one(composed: DictConfig) -> sweep.Result | None:
-    """Check the settings, and train unless that has been done."""
+Put = Callable[[DictConfig, list[str]], list[str]]
+
+
+def settled(composed: DictConfig, put: Put | None = None) -> tuple[DictConfig, list[str]]:
+    """Return a training's checked settings, and its overrides, from what has been composed.
+
+    Args:
+        composed: without Hydra's own part.
+        put: puts objects of Python's into the settings, and returns the overrides with their names.
+
+    Raises:
+        ConfigError: naming the key, its value, and what is allowed.
+    """
     lines = list(HydraConfig.get().overrides.task)
     check_own_files()
     lines = check_kinds(lines, composed, "train", TrainConfig)
     check_added(lines, "train")
-    cfg = validated(composed)
+    if put is not None:
+        lines = put(composed, lines)
+    return validated(composed), lines
+
+
+@record_errors(WITHOUT_IT)
+def run_one(composed: DictConfig) -> sweep.Result | None:
+    """Check the settings, and train unless that has been done."""
+    cfg, lines = settled(composed)
     composed.run.dir = cfg.run.dir = str(run_directory(cfg, lines))  # a sweep's own record of the job reads the first
     if in_sweep():
         call_job(summary.short(Path(cfg.run.dir), cfg.run.root))
